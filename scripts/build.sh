@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Builds the Worker (build/), the npm package (pkg/dist) and the dashboard's copies (www/pkg,
+# www/vendor). `build.sh edge` or `build.sh browser` builds one; without an argument, both.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/tools.sh
+export PATH="$PWD/.tools/bin:$PWD/node_modules/.bin:$PATH"
+wasm=target/wasm32-unknown-unknown/release/farebox.wasm
+# What changes a build: if none of it is newer than the last one, there is nothing to do.
+stale() {
+  [ ! -e "$1" ] || [ -n "$(find src books Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
+}
+
+edge() {
+  stale build/worker/index.js || return 0
+  cargo build --quiet --release --lib --target wasm32-unknown-unknown --features edge
+  rm -rf build/engine build/worker
+  wasm-bindgen --target module --no-typescript --omit-default-module-path \
+    --experimental-reset-state-function --remove-producers-section \
+    --out-dir build/engine --out-name farebox "$wasm"
+  wasm-opt -Os --all-features -o build/engine/opt.wasm build/engine/farebox_bg.wasm
+  mv build/engine/opt.wasm build/engine/farebox_bg.wasm
+  # The runtime hands a module over for a plain import; bundlers do not know `import source` yet.
+  sed -i.bak 's/^import source /import /' build/engine/farebox.js && rm build/engine/farebox.js.bak
+  mkdir -p build/worker
+  cp build/engine/farebox_bg.wasm build/worker/
+  esbuild src/edge/entry.mjs --bundle --format=esm --log-level=warning --log-override:duplicate-object-key=silent \
+    --external:./farebox_bg.wasm --external:cloudflare:workers --outfile=build/worker/index.js
+}
+
+browser() {
+  stale pkg/dist/farebox.js || return 0
+  cargo build --quiet --release --lib --target wasm32-unknown-unknown --features browser
+  rm -rf pkg/dist www/pkg www/vendor
+  wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$wasm"
+  wasm-opt -Os --all-features -o pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
+  mv pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
+  mkdir -p www/pkg www/vendor
+  cp pkg/dist/farebox.js pkg/dist/farebox_bg.wasm www/pkg/
+  cp node_modules/htm/preact/standalone.module.js www/vendor/preact.js
+}
+
+case "${1:-all}" in
+  edge) edge ;;
+  browser) browser ;;
+  all) edge; browser ;;
+  *) echo "usage: scripts/build.sh [edge|browser]" >&2; exit 64 ;;
+esac

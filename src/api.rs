@@ -1,0 +1,389 @@
+//! What customers see: codes, statuses, and the JSON of refusals in each API's own shape, so that
+//! official SDKs raise their own typed errors. The only room that knows status codes.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::ledger::{LimitView, Refusal, RefusalCode};
+use crate::money::Exact;
+use crate::quote::Unpriced;
+use crate::wire::Family;
+
+/// Every code this gate answers with. Stable: clients may match on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// No key, or not one of ours.
+    InvalidKey,
+    /// The key was revoked.
+    KeyDisabled,
+    /// Known, but not allowed to do this.
+    Forbidden,
+    /// No such route or thing.
+    NotFound,
+    /// The route exists, with another method.
+    MethodNotAllowed,
+    /// The body or a header cannot be used.
+    InvalidRequest,
+    /// The body is compressed; send it plain.
+    UnsupportedEncoding,
+    /// The body is over the bound.
+    RequestTooLarge,
+    /// The book does not sell this model.
+    ModelNotPriced,
+    /// It sells the model, but not what this request makes of it.
+    FeatureNotPriced,
+    /// The limit is spent.
+    SpendLimitExceeded,
+    /// More than the whole limit.
+    RequestExceedsLimit,
+    /// Fits when running requests have settled.
+    InFlightBudgetExhausted,
+    /// The upstream could not be reached.
+    UpstreamUnreachable,
+    /// The upstream did not answer in time.
+    UpstreamTimeout,
+    /// The upstream answered with a redirect, which is never followed.
+    UpstreamRedirect,
+    /// The ledger cannot be reached: nothing runs unmetered.
+    MeteringUnavailable,
+    /// The operator's configuration is unusable.
+    Misconfigured,
+    /// A fault of ours.
+    InternalError,
+}
+
+/// How a code travels.
+struct Trait {
+    status: u16,
+    code: &'static str,
+    /// OpenAI's `error.type`.
+    openai: &'static str,
+    /// Anthropic's `error.type`.
+    anthropic: &'static str,
+}
+
+impl Code {
+    fn traits(self) -> Trait {
+        let of = |status, code, openai, anthropic| Trait { status, code, openai, anthropic };
+        let (bad, server) = ("invalid_request_error", "server_error");
+        match self {
+            Self::InvalidKey => of(401, "invalid_key", bad, "authentication_error"),
+            Self::KeyDisabled => of(401, "key_disabled", bad, "authentication_error"),
+            Self::Forbidden => of(403, "forbidden", bad, "permission_error"),
+            Self::NotFound => of(404, "not_found", bad, "not_found_error"),
+            Self::MethodNotAllowed => of(405, "method_not_allowed", bad, bad),
+            Self::InvalidRequest => of(400, "invalid_request", bad, bad),
+            Self::UnsupportedEncoding => of(415, "unsupported_encoding", bad, bad),
+            Self::RequestTooLarge => of(413, "request_too_large", bad, "request_too_large"),
+            Self::ModelNotPriced => of(400, "model_not_priced", bad, bad),
+            Self::FeatureNotPriced => of(400, "feature_not_priced", bad, bad),
+            Self::SpendLimitExceeded => {
+                of(402, "spend_limit_exceeded", "insufficient_quota", "billing_error")
+            }
+            Self::RequestExceedsLimit => {
+                of(402, "request_exceeds_limit", "insufficient_quota", "billing_error")
+            }
+            Self::InFlightBudgetExhausted => {
+                of(429, "in_flight_budget_exhausted", "rate_limit_exceeded", "rate_limit_error")
+            }
+            Self::UpstreamUnreachable => of(502, "upstream_unreachable", server, "api_error"),
+            Self::UpstreamTimeout => of(504, "upstream_timeout", server, "timeout_error"),
+            Self::UpstreamRedirect => of(502, "upstream_redirect", server, "api_error"),
+            Self::MeteringUnavailable => {
+                of(503, "metering_unavailable", server, "overloaded_error")
+            }
+            Self::Misconfigured => of(503, "misconfigured", server, "api_error"),
+            Self::InternalError => of(500, "internal_error", server, "api_error"),
+        }
+    }
+
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        self.traits().code
+    }
+
+    /// Its HTTP status.
+    pub fn status(self) -> u16 {
+        self.traits().status
+    }
+
+    /// Seconds after which a retry makes sense; `None` = no `Retry-After`.
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::InFlightBudgetExhausted => Some(2),
+            Self::MeteringUnavailable => Some(1),
+            _ => None,
+        }
+    }
+
+    /// Whether SDKs must be told not to retry what their own rules would retry.
+    fn is_final(self) -> bool {
+        matches!(self, Self::SpendLimitExceeded | Self::RequestExceedsLimit)
+    }
+}
+
+/// An error on its way to whoever asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// Which.
+    pub code: Code,
+    /// What happened, to what, and what to do. For people; never holds a secret or content.
+    pub message: String,
+    /// The request's field to blame.
+    pub param: Option<&'static str>,
+    /// Numbers behind a limit's refusal.
+    pub details: Option<Value>,
+}
+
+/// Whose shape an error takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The API the client believes to talk to.
+    Of(Family),
+    /// Our own routes: RFC 9457.
+    Own,
+}
+
+/// An answer, ready to send.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers, lower-case.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
+}
+
+impl Problem {
+    /// A problem without details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), param: None, details: None }
+    }
+
+    /// In the shape of the API in front, with the request's id.
+    pub fn answer(&self, shape: Shape, request_id: &str) -> Answer {
+        let mut headers = vec![("x-farebox-request-id", request_id.to_owned())];
+        if let Some(seconds) = self.code.retry_after() {
+            headers.push(("retry-after", seconds.to_string()));
+        }
+        if self.code.is_final() {
+            headers.push(("x-should-retry", "false".to_owned()));
+        }
+        let (kind, body) = match shape {
+            Shape::Of(Family::OpenAiChat) => {
+                headers.push(("x-request-id", request_id.to_owned()));
+                ("application/json", self.openai())
+            }
+            Shape::Of(Family::AnthropicMessages) => {
+                headers.push(("request-id", request_id.to_owned()));
+                ("application/json", self.anthropic(request_id))
+            }
+            Shape::Own => ("application/problem+json", self.own(request_id)),
+        };
+        headers.push(("content-type", kind.to_owned()));
+        Answer { status: self.code.status(), headers, body: body.to_string() }
+    }
+
+    fn openai(&self) -> Value {
+        let kind = self.code.traits().openai;
+        let mut error = json!({
+            "message": self.message, "type": kind, "param": self.param, "code": self.code.as_str(),
+        });
+        self.detail_into(&mut error);
+        json!({ "error": error })
+    }
+
+    fn anthropic(&self, request_id: &str) -> Value {
+        let kind = self.code.traits().anthropic;
+        let mut error = json!({ "type": kind, "message": self.message });
+        self.detail_into(&mut error);
+        if let Some(error) = error.as_object_mut() {
+            let details = error.entry("details").or_insert_with(|| json!({}));
+            if let Some(details) = details.as_object_mut() {
+                details.insert("error_code".into(), self.code.as_str().into());
+            }
+        }
+        json!({ "type": "error", "error": error, "request_id": request_id })
+    }
+
+    fn own(&self, request_id: &str) -> Value {
+        let code = self.code.as_str();
+        let mut problem = json!({
+            "type": format!("https://farebox.dev/errors/{code}"),
+            "title": code.replace('_', " "), "status": self.code.status(),
+            "detail": self.message, "code": code, "request_id": request_id,
+        });
+        self.detail_into(&mut problem);
+        problem
+    }
+
+    fn detail_into(&self, value: &mut Value) {
+        if let (Some(details), Some(object)) = (&self.details, value.as_object_mut()) {
+            object.insert("details".into(), details.clone());
+        }
+    }
+}
+
+/// A ledger's refusal, in words. `affordable` is how many output tokens would still fit.
+pub fn refused(refusal: &Refusal, affordable: Option<Exact>, dashboard: &str) -> Problem {
+    let currency = &refusal.currency;
+    let code = match refusal.code {
+        RefusalCode::InvalidKey => return invalid_key(),
+        RefusalCode::KeyDisabled => {
+            let message = "This API key was revoked. Ask whoever gave it to you for a new one.";
+            return Problem::new(Code::KeyDisabled, message);
+        }
+        RefusalCode::AttemptConflict => {
+            return Problem::new(
+                Code::InternalError,
+                "The attempt could not be registered. Retry.",
+            );
+        }
+        RefusalCode::CurrencyMismatch => {
+            let message = "The price book and this account use different currencies. \
+                           The operator of this service has to mend that.";
+            return Problem::new(Code::Misconfigured, message);
+        }
+        RefusalCode::AmountOutOfRange => {
+            let message = "The request's worst-case cost is too large to be computed exactly. \
+                           Lower max_tokens or n.";
+            return Problem::new(Code::InvalidRequest, message);
+        }
+        RefusalCode::RequestExceedsLimit => Code::RequestExceedsLimit,
+        RefusalCode::SpendLimitExceeded => Code::SpendLimitExceeded,
+        RefusalCode::InFlightBudgetExhausted => Code::InFlightBudgetExhausted,
+    };
+    let message = match &refusal.limit {
+        Some(limit) => limit_sentence(code, limit, refusal.needed, affordable, currency),
+        None => "A spend limit stands in the way.".to_owned(),
+    };
+    let mut problem = Problem::new(code, message);
+    problem.details = refusal.limit.as_ref().map(|limit| {
+        let mut details = json!({
+            "scope": limit.scope, "limit_id": limit.id, "window": limit.window,
+            "limit": limit.limit, "spent": limit.settled, "held": limit.held,
+            "needed": refusal.needed, "remaining": limit.remaining, "currency": currency,
+            "resets_at": limit.resets_at, "dashboard_url": dashboard,
+        });
+        if let (Some(tokens), Some(details)) = (affordable, details.as_object_mut()) {
+            details.insert("affordable_max_tokens".into(), json!(tokens));
+        }
+        details
+    });
+    problem
+}
+
+fn limit_sentence(
+    code: Code,
+    limit: &LimitView,
+    needed: Exact,
+    affordable: Option<Exact>,
+    currency: &str,
+) -> String {
+    let LimitView { id, limit: most, settled, held, .. } = limit;
+    let numbers = format!(
+        "limit \"{id}\" is {most} {currency}, {settled} is spent and {held} is held for running \
+         requests; this request may cost up to {needed} {currency}"
+    );
+    let until = match limit.resets_at {
+        Some(at) => format!("The limit starts anew at {at}."),
+        None => "The limit does not reset by itself.".to_owned(),
+    };
+    let lower = match affordable.and_then(Exact::to_u64) {
+        Some(tokens) if tokens > 0 => format!(" It would fit with max_tokens {tokens}."),
+        _ => String::new(),
+    };
+    match code {
+        Code::RequestExceedsLimit => {
+            format!("This request can never fit: {numbers}.{lower} Or ask for a higher limit.")
+        }
+        Code::InFlightBudgetExhausted => {
+            format!("Too much is running at once: {numbers}. Retry when a running request is done.")
+        }
+        _ => format!("The spend limit is reached: {numbers}.{lower} {until}"),
+    }
+}
+
+/// Why a request has no price, in words.
+pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
+    let (code, message, param) = match why {
+        Unpriced::Model => (
+            Code::ModelNotPriced,
+            format!("The model {model:?} is not sold here: the price book does not list it."),
+            Some("model"),
+        ),
+        Unpriced::ServiceTier(tier) => (
+            Code::FeatureNotPriced,
+            format!("The model {model:?} is not sold in service tier {tier:?}."),
+            Some("service_tier"),
+        ),
+        Unpriced::Meter(meter) => (
+            Code::ModelNotPriced,
+            format!("The price book has no rate for {} of model {model:?}.", meter.as_str()),
+            Some("model"),
+        ),
+        Unpriced::Feature(feature) => (
+            Code::FeatureNotPriced,
+            format!(
+                "The price book sets no bound for {feature:?} with model {model:?}, so its \
+                     cost cannot be held in advance."
+            ),
+            None,
+        ),
+        Unpriced::OutputLength => (
+            Code::InvalidRequest,
+            format!(
+                "Send max_tokens: the price book does not know how long answers of {model:?} \
+                     can get."
+            ),
+            Some("max_tokens"),
+        ),
+        Unpriced::OutOfRange => (
+            Code::InvalidRequest,
+            "The request's worst-case cost is too large to be computed exactly. Lower max_tokens \
+             or n."
+                .to_owned(),
+            Some("max_tokens"),
+        ),
+    };
+    Problem { code, message, param, details: None }
+}
+
+/// The one answer to every key that is not good, whatever is wrong with it.
+pub fn invalid_key() -> Problem {
+    let message = "The API key is missing or not valid for this service. \
+                   Send a Farebox key (fb_live_… or fb_test_…) where the provider's key would go.";
+    Problem::new(Code::InvalidKey, message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_spent_limit_is_a_402_that_no_sdk_retries() {
+        let problem = Problem::new(Code::SpendLimitExceeded, "spent");
+        let answer = problem.answer(Shape::Of(Family::OpenAiChat), "id-1");
+        assert_eq!(answer.status, 402);
+        assert!(answer.headers.contains(&("x-should-retry", "false".into())));
+        assert!(!answer.headers.iter().any(|(name, _)| *name == "retry-after"));
+    }
+
+    #[test]
+    fn each_api_gets_its_own_shape_and_the_request_id() {
+        let problem = invalid_key();
+        let read =
+            |shape| -> Value { serde_json::from_str(&problem.answer(shape, "id-1").body).unwrap() };
+        let openai = read(Shape::Of(Family::OpenAiChat));
+        assert_eq!(openai["error"]["code"], "invalid_key");
+        let anthropic = read(Shape::Of(Family::AnthropicMessages));
+        assert_eq!(anthropic["type"], "error");
+        assert_eq!(anthropic["error"]["type"], "authentication_error");
+        assert_eq!(anthropic["error"]["details"]["error_code"], "invalid_key");
+        assert_eq!(anthropic["request_id"], "id-1");
+        assert_eq!(read(Shape::Own)["request_id"], "id-1");
+    }
+}

@@ -1,0 +1,174 @@
+//! Points in time and calendar windows. Nothing here reads a clock: "now" is always an argument.
+
+use core::fmt;
+use core::str::FromStr;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with
+/// three digits after the second, `2026-11-23T22:00:00.120Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A length of time in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u32);
+
+impl Millis {
+    /// So many seconds; saturates past 49 days.
+    pub const fn from_secs(secs: u32) -> Self {
+        Self(secs.saturating_mul(1_000))
+    }
+}
+
+impl Timestamp {
+    /// The last instant that RFC 3339 can write, 9999-12-30 (calendar libraries stop there).
+    const MAX_MS: i64 = 253_402_207_200_000;
+
+    /// From milliseconds since 1970; times outside the years 1970–9999 are clamped to them.
+    pub fn from_ms(ms: i64) -> Self {
+        Self(ms.clamp(0, Self::MAX_MS))
+    }
+
+    /// Milliseconds since 1970.
+    pub fn ms(self) -> i64 {
+        self.0
+    }
+
+    /// Later by `length`.
+    #[must_use]
+    pub fn plus(self, length: Millis) -> Self {
+        Self::from_ms(self.0.saturating_add(i64::from(length.0)))
+    }
+
+    /// Milliseconds from `earlier` to `self`; zero where `earlier` is not earlier.
+    pub fn since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
+    fn utc(self) -> jiff::ZonedDateTime {
+        // from_ms keeps the value inside jiff's range, so the fallback is never taken.
+        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
+        instant.to_zoned_datetime(TimeZone::UTC)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.utc().timestamp())
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = ();
+
+    /// RFC 3339 with any offset.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| ())?;
+        Ok(Self::from_ms(instant.as_millisecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(|()| {
+            de::Error::custom(format_args!(
+                "{text:?} is not a time such as \"2026-11-23T22:00:00Z\""
+            ))
+        })
+    }
+}
+
+/// The span over which a limit counts, aligned to the calendar in UTC and half-open: an instant
+/// on the border belongs to the later window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Window {
+    /// From one UTC midnight to the next.
+    Day,
+    /// From the first of a month, 00:00 UTC, to the first of the next.
+    Month,
+    /// Everything since the customer exists; never resets.
+    Lifetime,
+}
+
+/// One window's bounds; `end` is absent where it never resets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// First instant inside.
+    pub start: Timestamp,
+    /// First instant after.
+    pub end: Option<Timestamp>,
+}
+
+impl Window {
+    /// The window that holds `now`.
+    ///
+    /// ```
+    /// use farebox::clock::{Timestamp, Window};
+    /// let now: Timestamp = "2026-11-23T22:00:00Z".parse().unwrap();
+    /// let span = Window::Month.around(now);
+    /// assert_eq!(span.start.to_string(), "2026-11-01T00:00:00.000Z");
+    /// assert_eq!(span.end.unwrap().to_string(), "2026-12-01T00:00:00.000Z");
+    /// ```
+    pub fn around(self, now: Timestamp) -> Span {
+        let today = now.utc().date();
+        // At the end of the year 9999 there is no next day; the window then never resets.
+        let (first, next) = match self {
+            Self::Day => (today, today.tomorrow()),
+            Self::Month => (today.first_of_month(), today.last_of_month().tomorrow()),
+            Self::Lifetime => return Span { start: Timestamp(0), end: None },
+        };
+        Span { start: midnight(first).unwrap_or(now), end: next.ok().and_then(midnight) }
+    }
+}
+
+/// The instant a UTC day begins.
+fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {
+    let start = date.to_zoned_datetime(TimeZone::UTC).ok()?;
+    Some(Timestamp::from_ms(start.timestamp().as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_time_is_written_in_utc_with_milliseconds() {
+        assert_eq!(at("2026-11-23T23:00:00.5+01:00").to_string(), "2026-11-23T22:00:00.500Z");
+        assert!("2026-11-23".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn windows_are_half_open_and_follow_the_calendar() {
+        let span = Window::Month.around(at("2028-02-29T23:59:59.999Z"));
+        assert_eq!(span.end.unwrap(), at("2028-03-01T00:00:00Z"));
+        let next = Window::Month.around(span.end.unwrap());
+        assert_eq!(next.start, span.end.unwrap());
+        let day = Window::Day.around(at("2026-12-31T12:00:00Z"));
+        assert_eq!(day.end.unwrap(), at("2027-01-01T00:00:00Z"));
+        assert_eq!(Window::Lifetime.around(at("2026-12-31T12:00:00Z")).end, None);
+    }
+
+    #[test]
+    fn times_out_of_range_are_clamped_not_a_panic() {
+        for ms in [i64::MIN, -1, i64::MAX] {
+            let time = Timestamp::from_ms(ms);
+            assert_eq!(at(&time.to_string()), time);
+            let _ = Window::Month.around(time);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What the operator configured, read from the environment once per isolate.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+
+use crate::auth::Ring;
+use crate::book::{Book, DEFAULT};
+use crate::clock::Millis;
+
+/// How an upstream wants its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// `x-api-key: …`
+    XApiKey,
+}
+
+/// One upstream, as `FAREBOX_UPSTREAMS` writes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpstreamEntry {
+    base_url: String,
+    auth: Auth,
+    /// Name of the secret that holds its key.
+    secret: String,
+}
+
+/// One upstream, ready to be called.
+pub struct Upstream {
+    /// Scheme and host, without a slash at the end.
+    pub base_url: String,
+    /// Header that carries the key.
+    pub header: &'static str,
+    /// That header's value.
+    pub credential: String,
+    /// The bare key: what must never reach a client.
+    pub key: String,
+}
+
+/// Everything configured.
+pub struct Config {
+    /// Signs API keys.
+    pub keys: Ring,
+    /// Signs records.
+    pub records: Ring,
+    /// Signs dashboard sessions.
+    pub sessions: Ring,
+    /// Opens the operator's API; absent, there is none.
+    pub admin_token: Option<String>,
+    /// Upstreams by provider, as the book names them.
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// The price book.
+    pub book: Book,
+    /// Its customer's projection, as JSON.
+    pub book_projection: String,
+    /// A hold's life between renewals.
+    pub hold_ttl: Millis,
+    /// How long an upstream may take to begin its answer.
+    pub upstream_timeout: Millis,
+    /// How long records wait to be gathered into a batch.
+    pub outbox_delay: Millis,
+    /// Pass the usage chunk on to clients that did not ask for it: faster, and some clients crash.
+    pub pass_usage_chunk: bool,
+    /// Test builds only: a request may ask for a panic.
+    pub allow_crash: bool,
+}
+
+thread_local! {
+    static CONFIG: RefCell<Option<Rc<Config>>> = const { RefCell::new(None) };
+}
+
+/// The configuration, or why it cannot be used. The reason names settings, never their values.
+pub fn config(env: &JsValue) -> Result<Rc<Config>, String> {
+    if let Some(config) = CONFIG.with_borrow(Clone::clone) {
+        return Ok(config);
+    }
+    let config = Rc::new(Config::read(env)?);
+    CONFIG.set(Some(config.clone()));
+    Ok(config)
+}
+
+/// A text setting; absent where it is unset or empty.
+fn text(env: &JsValue, name: &str) -> Option<String> {
+    let value = js_sys::Reflect::get(env, &name.into()).ok()?;
+    value.as_string().filter(|text| !text.trim().is_empty())
+}
+
+fn ring(env: &JsValue, name: &str) -> Result<Ring, String> {
+    Ring::parse(&text(env, name).unwrap_or_default())
+        .map_err(|error| format!("the secret {name} {error}; `farebox secret` prints a good one"))
+}
+
+fn seconds(env: &JsValue, name: &str, default: u32) -> Result<Millis, String> {
+    let Some(text) = text(env, name) else { return Ok(Millis::from_secs(default)) };
+    match text.parse::<crate::money::Exact>().ok().and_then(|s| s.times(1000.into()).ok()) {
+        Some(ms) if ms.to_u64().is_some_and(|ms| (100..=86_400_000).contains(&ms)) => {
+            Ok(Millis(u32::try_from(ms.to_u64().unwrap_or(0)).unwrap_or(u32::MAX)))
+        }
+        _ => Err(format!("{name} must be a number of seconds from 0.1 to 86400")),
+    }
+}
+
+impl Config {
+    fn read(env: &JsValue) -> Result<Self, String> {
+        let dev = text(env, "FAREBOX_ENV").as_deref() == Some("dev");
+        let book = text(env, "FAREBOX_BOOK");
+        let book = Book::parse(book.as_deref().unwrap_or(DEFAULT))
+            .map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
+        let book_projection = serde_json::to_string(&book.projection())
+            .map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
+        let admin_token = text(env, "FAREBOX_ADMIN_TOKEN");
+        if admin_token.as_ref().is_some_and(|token| token.len() < 32) {
+            return Err("the secret FAREBOX_ADMIN_TOKEN must have at least 32 characters".into());
+        }
+        Ok(Self {
+            keys: ring(env, "FAREBOX_KEY_SECRETS")?,
+            records: ring(env, "FAREBOX_RECORD_SECRETS")?,
+            sessions: ring(env, "FAREBOX_SESSION_SECRETS")?,
+            admin_token,
+            upstreams: upstreams(env, dev)?,
+            book,
+            book_projection,
+            hold_ttl: seconds(env, "FAREBOX_HOLD_TTL_SECONDS", 60)?,
+            upstream_timeout: seconds(env, "FAREBOX_UPSTREAM_TIMEOUT_SECONDS", 600)?,
+            outbox_delay: seconds(env, "FAREBOX_OUTBOX_DELAY_SECONDS", 5)?,
+            pass_usage_chunk: text(env, "FAREBOX_PASS_USAGE_CHUNK").as_deref() == Some("true"),
+            allow_crash: dev && text(env, "FAREBOX_ALLOW_CRASH").as_deref() == Some("true"),
+        })
+    }
+}
+
+fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>, String> {
+    let name = "FAREBOX_UPSTREAMS";
+    let text = text(env, name).ok_or_else(|| format!("{name} is not set"))?;
+    let entries: BTreeMap<String, UpstreamEntry> =
+        serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    entries
+        .into_iter()
+        .map(|(provider, entry)| {
+            let upstream = upstream(env, &provider, entry, dev)?;
+            Ok((provider, upstream))
+        })
+        .collect()
+}
+
+/// The host comes from the configuration alone, and outside dev only over TLS.
+fn upstream(
+    env: &JsValue,
+    provider: &str,
+    entry: UpstreamEntry,
+    dev: bool,
+) -> Result<Upstream, String> {
+    let UpstreamEntry { base_url, auth, secret } = entry;
+    let base_url = base_url.trim_end_matches('/').to_owned();
+    let plain =
+        base_url.starts_with("http://127.0.0.1:") || base_url.starts_with("http://localhost:");
+    let host = base_url.strip_prefix("https://").unwrap_or_default();
+    let clean = !host.is_empty() && !host.contains(['@', '?', '#', ' ']);
+    if !(clean || (dev && plain)) {
+        return Err(format!("upstream {provider}: base_url must be https://<host>[/path]"));
+    }
+    let key = text(env, &secret)
+        .ok_or_else(|| format!("upstream {provider}: the secret {secret} is not set"))?;
+    let (header, credential) = match auth {
+        Auth::Bearer => ("authorization", format!("Bearer {key}")),
+        Auth::XApiKey => ("x-api-key", key.clone()),
+    };
+    Ok(Upstream { base_url, header, credential, key })
+}

@@ -1,0 +1,141 @@
+// The Worker's entry: hands requests and object calls to the engine, and survives it. A panic in
+// Wasm leaves its memory unusable, so every call under way is answered, and the next one starts a
+// fresh instance.
+
+import { DurableObject } from 'cloudflare:workers';
+import * as engine from '../../build/engine/farebox.js';
+
+let generation = 0;
+let dead = false;
+/** What rejects each call under way. */
+const underWay = new Set();
+
+const died = (reason) => {
+  if (dead) return;
+  dead = true;
+  console.error('engine stopped:', reason);
+  for (const reject of underWay) reject(new Error('engine stopped'));
+  underWay.clear();
+};
+
+function alive() {
+  if (generation === 0 || dead) {
+    if (dead) engine.__wbg_reset_state();
+    dead = false;
+    generation += 1;
+    engine.start(died);
+  }
+}
+
+/** Runs one call; settles even where the engine dies beneath it. */
+function guarded(call) {
+  alive();
+  return new Promise((resolve, reject) => {
+    underWay.add(reject);
+    const settle = (how) => (value) => { underWay.delete(reject); how(value); };
+    try {
+      call().then(settle(resolve), settle(reject));
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) died(String(error));
+      settle(reject)(error);
+    }
+  });
+}
+
+addEventListener('error', (event) => {
+  if (event.error instanceof WebAssembly.RuntimeError) died(String(event.error));
+});
+
+export default {
+  async fetch(request, env, ctx) {
+    alive();
+    const id = engine.requestId();
+    try {
+      return await guarded(() => engine.fetch(request, env, ctx, id));
+    } catch (error) {
+      console.error(id, String(error));
+      alive();
+      return engine.crashed(request.url, id);
+    }
+  },
+};
+
+const PUSH_MS = 100; // enough to look live, and at most ten pushes a second
+const EXPIRED = 4401; // the socket's close code for a session that is over
+
+/** One customer's ledger. Calls are synchronous: no other call can come between read and write. */
+export class LedgerObject extends DurableObject {
+  #engine;
+  #generation = 0;
+  #push = null;
+
+  get engine() {
+    alive();
+    if (this.#generation !== generation) {
+      this.#engine = new engine.LedgerObject(this.ctx, this.env);
+      this.#generation = generation;
+    }
+    return this.#engine;
+  }
+
+  #call(call) {
+    try {
+      return call(this.engine);
+    } catch (error) {
+      if (error instanceof WebAssembly.RuntimeError) died(String(error));
+      throw error;
+    }
+  }
+
+  apply(command) {
+    const reply = this.#call((ledger) => ledger.apply(command));
+    this.#schedulePush();
+    return reply;
+  }
+
+  look(query) {
+    return this.#call((ledger) => ledger.look(query));
+  }
+
+  async alarm() {
+    await guarded(() => this.engine.alarm());
+    this.#schedulePush();
+  }
+
+  /** A dashboard's socket. The session was checked by the Worker; its end is kept with the socket. */
+  async fetch(request) {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    const expires = Number(request.headers.get('x-farebox-session-expires'));
+    const seq = this.#call((ledger) => ledger.headSeq());
+    server.serializeAttachment({ expires, seq });
+    server.send(this.look('{"snapshot":{}}'));
+    const headers = { 'sec-websocket-protocol': 'farebox.v1' };
+    return new Response(null, { status: 101, webSocket: client, headers });
+  }
+
+  webSocketMessage() {} // the page only listens
+
+  webSocketClose(socket, code) {
+    try { socket.close(code); } catch { /* already closed */ }
+  }
+
+  #schedulePush() {
+    if (this.#push !== null || this.ctx.getWebSockets().length === 0) return;
+    this.#push = setTimeout(() => {
+      this.#push = null;
+      for (const socket of this.ctx.getWebSockets()) this.#pushTo(socket);
+    }, PUSH_MS);
+  }
+
+  #pushTo(socket) {
+    const { expires, seq } = socket.deserializeAttachment();
+    if (Date.now() >= expires) {
+      socket.close(EXPIRED, 'session expired');
+      return;
+    }
+    const head = this.#call((ledger) => ledger.headSeq());
+    socket.send(this.look(JSON.stringify({ update: { after: seq } })));
+    socket.serializeAttachment({ expires, seq: head });
+  }
+}

@@ -1,0 +1,177 @@
+// What the platform does better than Wasm could: native streams, headers, and SQL inside one
+// transaction. Each function is one crossing. No rule about money or access stands here.
+
+/** Copies the headers in `allow` from one set to a new one. */
+export function copyHeaders(from, allow) {
+  const to = new Headers();
+  for (const name of allow) {
+    const value = from.get(name);
+    if (value !== null) to.set(name, value);
+  }
+  return to;
+}
+
+/**
+ * Reads a request's body whole, up to `max` bytes: an ArrayBuffer, or null where it is longer.
+ * With a length stated, one native read does; without, it counts as it reads.
+ */
+export async function readBody(message, max) {
+  const stated = message.headers.get('content-length');
+  if (stated !== null) return Number(stated) <= max ? message.arrayBuffer() : null;
+  if (message.body === null) return new ArrayBuffer(0);
+  const parts = [];
+  let length = 0;
+  for await (const part of message.body) {
+    length += part.byteLength;
+    if (length > max) return null; // leaving the loop cancels the body
+    parts.push(part);
+  }
+  return new Blob(parts).arrayBuffer();
+}
+
+/**
+ * Sends the request on. Rejects with the string 'left' where the client goes first and 'timeout'
+ * where no answer begins in time. Redirects are not followed: they would carry the key along.
+ */
+export function forward(request, url, headers, body, timeoutMs) {
+  const controller = new AbortController();
+  const left = () => controller.abort('left');
+  const timer = setTimeout(() => controller.abort('timeout'), timeoutMs);
+  request.signal.addEventListener('abort', left);
+  if (request.signal.aborted) left();
+  return fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal })
+    .finally(() => {
+      clearTimeout(timer);
+      request.signal.removeEventListener('abort', left);
+    });
+}
+
+/** `promise`, or undefined once `ms` have passed. */
+export function within(promise, ms) {
+  let timer;
+  const late = new Promise((resolve) => { timer = setTimeout(resolve, ms); });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** A promise of `true`, and the method that keeps it. */
+export class Ending {
+  constructor() {
+    this.promise = new Promise((resolve) => { this.resolve = resolve; });
+  }
+
+  end() {
+    this.resolve(true);
+  }
+}
+
+const READ_BYTES = 65536;
+
+/**
+ * The metering branch of a tee. Left unread while the client's branch flows natively, and drained
+ * by a timer: a pending read would slow every chunk down.
+ */
+export class Tap {
+  constructor(branch, signal) {
+    this.reader = branch.getReader({ mode: 'byob' });
+    this.pending = null;
+    this.left = signal.aborted;
+    this.wake = null;
+    signal.addEventListener('abort', () => {
+      this.left = true;
+      this.wake?.();
+    });
+  }
+
+  /** Waits `ms`, or until the client leaves. */
+  async wait(ms) {
+    if (this.left) return;
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.wake = () => { clearTimeout(timer); resolve(); };
+    });
+    this.wake = null;
+  }
+
+  /**
+   * Reads what has arrived: a Uint8Array, null at the end, or undefined where nothing came within
+   * `ms`. A read that found nothing stays pending and is taken up by the next call.
+   */
+  async read(ms) {
+    this.pending ??= this.reader.read(new Uint8Array(READ_BYTES));
+    const result = await within(this.pending, ms);
+    if (result === undefined) return undefined;
+    this.pending = null;
+    return result.done ? null : result.value;
+  }
+
+  /** Gives the branch up; with the client's branch gone too, that ends the upstream's call. */
+  cancel() {
+    return this.reader.cancel().catch(() => {});
+  }
+}
+
+/**
+ * The slower path: every chunk passes `onChunk`, which answers what the client may have of it.
+ * `onEnd(how)` is called exactly once, with 'eof', 'cut' or 'left', and may answer a last piece.
+ * `readOn()` says whether the usage is worth waiting for after the client has left.
+ */
+export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
+  const reader = body.getReader();
+  const step = async (controller) => {
+    const { done, value } = await reader.read();
+    if (done) {
+      const rest = onEnd('eof');
+      if (rest.length) controller.enqueue(rest);
+      controller.close();
+      return true;
+    }
+    const out = onChunk(value);
+    if (out.length) controller.enqueue(out);
+    return out.length > 0;
+  };
+  const finish = async () => {
+    const until = Date.now() + readOnMs;
+    while (readOn() && Date.now() < until) {
+      const result = await within(reader.read(), until - Date.now());
+      if (result === undefined || result.done) break;
+      onChunk(result.value);
+    }
+    onEnd('left');
+    await reader.cancel();
+  };
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        while (!(await step(controller)));
+      } catch (error) {
+        onEnd('cut');
+        controller.error(error);
+      }
+    },
+    cancel() {
+      waitUntil(finish().catch(() => onEnd('cut')));
+    },
+  });
+}
+
+/**
+ * Writes all rows, each `[sql, ...parameters]`, in one transaction. A throw inside rolls all of
+ * them back; without it, two statements with a failure between them would half commit.
+ */
+export function commit(storage, rows) {
+  const write = () => {
+    for (const [sql, ...parameters] of rows) storage.sql.exec(sql, ...parameters);
+  };
+  if (rows.length === 1) write();
+  else storage.transactionSync(write);
+}
+
+/** The rows of a query, each an array of its columns. */
+export function query(storage, sql, parameters) {
+  return storage.sql.exec(sql, ...parameters).raw().toArray();
+}
+
+/** Sets the object's one alarm. Part of the commit under way, so nothing waits for it. */
+export function setAlarm(storage, at) {
+  storage.setAlarm(at);
+}

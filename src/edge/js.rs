@@ -1,0 +1,113 @@
+//! Bindings to `glue.js` and to the few platform calls the `worker` crate does not offer.
+
+use js_sys::{Array, Function, Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(module = "/src/edge/glue.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = copyHeaders)]
+    pub fn copy_headers(from: &web_sys::Headers, allow: &JsValue) -> web_sys::Headers;
+
+    #[wasm_bindgen(js_name = readBody)]
+    pub fn read_body(message: &JsValue, max: f64) -> Promise;
+
+    pub fn forward(
+        request: &web_sys::Request,
+        url: &str,
+        headers: &web_sys::Headers,
+        body: &JsValue,
+        timeout_ms: f64,
+    ) -> Promise;
+
+    pub fn within(promise: &Promise, ms: f64) -> Promise;
+
+    #[derive(Clone)]
+    pub type Ending;
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Ending;
+    #[wasm_bindgen(method, getter)]
+    pub fn promise(this: &Ending) -> Promise;
+    #[wasm_bindgen(method)]
+    pub fn end(this: &Ending);
+
+    pub type Tap;
+    #[wasm_bindgen(constructor)]
+    pub fn new(branch: &JsValue, signal: &web_sys::AbortSignal) -> Tap;
+    #[wasm_bindgen(method, getter)]
+    pub fn left(this: &Tap) -> bool;
+    #[wasm_bindgen(method)]
+    pub fn wait(this: &Tap, ms: f64) -> Promise;
+    #[wasm_bindgen(method)]
+    pub fn read(this: &Tap, ms: f64) -> Promise;
+    #[wasm_bindgen(method)]
+    pub fn cancel(this: &Tap) -> Promise;
+
+    pub fn filtered(
+        body: &web_sys::ReadableStream,
+        on_chunk: &Function,
+        on_end: &Function,
+        read_on: &Function,
+        wait_until: &Function,
+        read_on_ms: f64,
+    ) -> web_sys::ReadableStream;
+
+    #[wasm_bindgen(catch)]
+    pub fn commit(storage: &JsValue, rows: &Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(catch)]
+    pub fn query(storage: &JsValue, sql: &str, parameters: &Array) -> Result<Array, JsValue>;
+    #[wasm_bindgen(js_name = setAlarm)]
+    pub fn set_alarm(storage: &JsValue, at: f64);
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// The namespace of ledger objects, and one object's stub, whose methods are remote calls.
+    pub type Ledgers;
+    #[wasm_bindgen(method, catch, js_name = getByName)]
+    pub fn get_by_name(this: &Ledgers, name: &str) -> Result<LedgerStub, JsValue>;
+
+    pub type LedgerStub;
+    #[wasm_bindgen(method, catch)]
+    pub fn apply(this: &LedgerStub, command: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn look(this: &LedgerStub, query: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn fetch(this: &LedgerStub, request: &web_sys::Request) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &Uint8Array);
+
+    #[wasm_bindgen(js_namespace = Date, js_name = now)]
+    fn date_now() -> f64;
+
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(text: &str);
+}
+
+/// The platform's clock. It stands still while code runs and moves at I/O.
+pub fn now() -> crate::clock::Timestamp {
+    #[allow(clippy::cast_possible_truncation)] // milliseconds: whole and far below 2^53
+    crate::clock::Timestamp::from_ms(date_now() as i64)
+}
+
+/// Fresh random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let array = Uint8Array::new_with_length(u32::try_from(N).unwrap_or(0));
+    get_random_values(&array);
+    array.copy_to(&mut bytes);
+    bytes
+}
+
+/// Writes one line to the operator's log. Callers pass ids and codes, never content.
+pub fn log(text: &str) {
+    console_error(text);
+}
+
+/// The text of a JavaScript error, for the log.
+pub fn reason(error: &JsValue) -> String {
+    error
+        .as_string()
+        .or_else(|| error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message())))
+        .unwrap_or_else(|| "unknown error".to_owned())
+}

@@ -1,0 +1,202 @@
+//! The shell around one customer's ledger: loads it, hands it commands, persists its rows.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use serde::Deserialize;
+use wasm_bindgen::prelude::*;
+
+use super::config::{Config, config};
+use super::outbox;
+use super::sql::Store;
+use super::{js, own};
+use crate::clock::Timestamp;
+use crate::ids::RequestId;
+use crate::ledger::{Command, Context, Ledger, Prior, Reply};
+
+/// Records shown at most in one answer; also what a dashboard lists.
+const SHOWN_MAX: u64 = 50;
+
+/// A read: answered from storage, changes nothing.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Look {
+    /// Where the customer stands, with the newest records.
+    Snapshot {},
+    /// The same, with the records after a position only.
+    Update { after: u64 },
+    /// The records of one request.
+    Request { id: RequestId },
+}
+
+/// One customer's ledger object.
+#[wasm_bindgen]
+pub struct LedgerObject {
+    config: Result<Rc<Config>, String>,
+    store: Result<Rc<Store>, String>,
+    bucket: Option<worker::Bucket>,
+    /// Absent until first needed, and again after a failure: then it is loaded anew.
+    ledger: RefCell<Option<Ledger>>,
+    /// When the alarm is set for; absent where that is not known.
+    alarm_at: Cell<Option<Timestamp>>,
+}
+
+#[wasm_bindgen]
+impl LedgerObject {
+    /// Opens the object's storage. Failures are kept and answered to every call: a constructor that
+    /// throws would only be retried for ever.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: &JsValue, env: worker::Env) -> Self {
+        let storage = js_sys::Reflect::get(state, &"storage".into());
+        let store = storage.map_err(|error| js::reason(&error)).and_then(Store::open).map(Rc::new);
+        let bucket = env.bucket("RECORDS").ok();
+        Self {
+            config: config(&env),
+            store,
+            bucket,
+            ledger: RefCell::new(None),
+            alarm_at: Cell::new(None),
+        }
+    }
+
+    /// Carries out one command: JSON in, JSON out. Nothing is awaited between read and write.
+    pub fn apply(&self, command: &str) -> Result<String, JsValue> {
+        let command: Command = serde_json::from_str(command).map_err(failed)?;
+        let reply = self.run(&command).map_err(failed)?;
+        serde_json::to_string(&reply).map_err(failed)
+    }
+
+    /// Answers a read: JSON in, JSON out.
+    pub fn look(&self, look: &str) -> Result<String, JsValue> {
+        let look: Look = serde_json::from_str(look).map_err(failed)?;
+        self.answer(&look).map_err(failed)
+    }
+
+    /// Position of the last record.
+    #[wasm_bindgen(js_name = headSeq)]
+    pub fn head_seq(&self) -> Result<f64, JsValue> {
+        match self.run(&Command::Status).map_err(failed)? {
+            #[allow(clippy::cast_precision_loss)] // far below 2^53
+            Reply::Status(snapshot) => Ok(snapshot.head.seq as f64),
+            _ => Ok(0.0),
+        }
+    }
+
+    /// The alarm: expires holds and sends records out. Never fails; whatever is left is done later.
+    pub async fn alarm(&self) {
+        self.alarm_at.set(None);
+        if let Err(error) = self.run(&Command::Sweep) {
+            js::log(&format!("sweep: {error}"));
+        }
+        if let Err(error) = self.send_out().await {
+            js::log(&format!("outbox: {error}"));
+        }
+        let _ = self.arm();
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> JsValue {
+    js_sys::Error::new(&error.to_string()).into()
+}
+
+impl LedgerObject {
+    fn store(&self) -> Result<Rc<Store>, String> {
+        self.store.clone()
+    }
+
+    fn run(&self, command: &Command) -> Result<Reply, String> {
+        let config = self.config.clone()?;
+        let store = self.store()?;
+        let now = js::now();
+        let mut slot = self.ledger.borrow_mut();
+        let mut ledger = match slot.take() {
+            Some(ledger) => ledger,
+            None => Ledger::load(store.load()?, now).map_err(|error| error.to_string())?,
+        };
+        let prior = store.prior(command, |attempt| ledger.has_hold(attempt))?;
+        let context = Context {
+            now,
+            random: random_for(command, &prior),
+            record_ring: &config.records,
+            hold_ttl: config.hold_ttl,
+            prior,
+        };
+        // On any failure the ledger stays taken out of its slot: the next call loads it from what
+        // was really written.
+        let outcome = ledger.apply(command, &context).map_err(|broken| format!("{broken:?}"))?;
+        store.commit(&outcome.rows)?;
+        let changed = !outcome.rows.is_empty();
+        *slot = Some(ledger);
+        drop(slot);
+        if changed {
+            self.arm()?;
+        }
+        Ok(outcome.reply)
+    }
+
+    /// Sets the alarm for whatever is due first: a hold's end, or a batch of records. Only ever
+    /// moves it forward in time when it has fired, so most operations write no alarm.
+    fn arm(&self) -> Result<(), String> {
+        let store = self.store()?;
+        let slot = self.ledger.borrow();
+        let Some(ledger) = slot.as_ref() else { return Ok(()) };
+        let config = self.config.clone()?;
+        let records = self.bucket.is_some() && self.unsent(&store, ledger)?;
+        let batch = records.then(|| js::now().plus(config.outbox_delay));
+        let Some(due) = [ledger.next_expiry(), batch].into_iter().flatten().min() else {
+            return Ok(());
+        };
+        if self.alarm_at.get().is_none_or(|set| due < set) {
+            self.alarm_at.set(Some(due));
+            #[allow(clippy::cast_precision_loss)] // milliseconds, below 2^53
+            js::set_alarm(store.raw(), due.ms() as f64);
+        }
+        Ok(())
+    }
+
+    fn unsent(&self, store: &Store, ledger: &Ledger) -> Result<bool, String> {
+        // Asked after every write, so the answer is only looked up where an alarm may be needed.
+        if self.alarm_at.get().is_some() {
+            return Ok(true);
+        }
+        Ok(store.cursor(outbox::R2)?.sent < ledger.head().seq)
+    }
+
+    async fn send_out(&self) -> Result<(), String> {
+        let (Some(bucket), store) = (&self.bucket, self.store()?) else { return Ok(()) };
+        let (customer, head) = {
+            let slot = self.ledger.borrow();
+            let Some(ledger) = slot.as_ref() else { return Ok(()) };
+            let Some(customer) = ledger.customer() else { return Ok(()) };
+            (customer.clone(), ledger.head().seq)
+        };
+        outbox::to_r2(&store, bucket, &customer, head).await
+    }
+
+    fn answer(&self, look: &Look) -> Result<String, String> {
+        let store = self.store()?;
+        match look {
+            Look::Snapshot {} => self.frame("snapshot", store.newest(0, SHOWN_MAX)?),
+            Look::Update { after } => self.frame("update", store.newest(*after, SHOWN_MAX)?),
+            Look::Request { id } => own::request_view(&store.of_request(*id)?),
+        }
+    }
+
+    fn frame(&self, kind: &str, lines: Vec<(String, String)>) -> Result<String, String> {
+        match self.run(&Command::Status)? {
+            Reply::Status(snapshot) => own::frame(kind, &snapshot, &lines),
+            other => Err(format!("status answered {other:?}")),
+        }
+    }
+}
+
+/// Random bytes, for the commands that use them: fetching them is a call into the platform.
+fn random_for(command: &Command, prior: &Prior) -> [u8; 32] {
+    match command {
+        Command::Reserve(reserve) if reserve.end_user.is_none() || prior.subject.is_some() => {
+            [0; 32]
+        }
+        Command::Renew { .. } | Command::Admin(_) | Command::Status => [0; 32],
+        _ => js::random(),
+    }
+}

@@ -1,0 +1,280 @@
+//! Streams: the client gets every chunk at once, and the meter reads a copy.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use js_sys::{Promise, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::http::{Incoming, internal, response};
+use super::js::{self, Ending, Tap};
+use super::proxy::{Attempt, WHOLE_MAX, with_cost};
+use crate::api::Problem;
+use crate::clock::Timestamp;
+use crate::meter::{End, Metering, Reading};
+use crate::wire::strip::Strip;
+
+/// How often the meter's copy is emptied. Rare enough to cost little, often enough to settle soon
+/// after the end.
+const DRAIN_MS: f64 = 250.0;
+/// Reads in one emptying, of 64 KiB each: more than any model writes in that time.
+const READS_MAX: usize = 8;
+/// A read that full says that more is waiting.
+const READ_FULL: u32 = 65_536;
+/// Bytes read of one stream. A tee keeps what a client that stands still has not taken, so this
+/// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
+const TAP_MAX: usize = 48 * 1024 * 1024;
+/// How long the usage is waited for after the client left at the end of the content.
+const READ_ON_MS: f64 = 5_000.0;
+/// What has arrived already is there within this time.
+const BUFFERED_MS: f64 = 30.0;
+/// Longest life of one answer: no API streams longer.
+const ANSWER_MAX_MS: u64 = 3_600_000;
+
+/// An answer under way, and what settles it.
+pub struct Followed {
+    pub attempt: Attempt,
+    pub metering: Metering,
+    pub status: u16,
+    pub began: Timestamp,
+}
+
+impl Followed {
+    /// The fast path: the client's branch of a tee flows natively; the meter's is emptied by a
+    /// timer.
+    pub fn tapped(
+        self,
+        incoming: &Incoming,
+        answer: &web_sys::Response,
+        headers: &web_sys::Headers,
+    ) -> Result<web_sys::Response, Problem> {
+        let Some((client, tap)) = split(incoming, answer)? else {
+            return self.empty(incoming, headers);
+        };
+        let status = self.status;
+        incoming.keep(self.follow(tap));
+        response(&client, status, headers).map_err(|error| internal(&error))
+    }
+
+    /// An answer of unstated length that is not a stream: with its cost if it is short, at once if
+    /// it is not.
+    pub async fn short_or_tapped(
+        mut self,
+        incoming: &Incoming,
+        answer: &web_sys::Response,
+        headers: &web_sys::Headers,
+    ) -> Result<web_sys::Response, Problem> {
+        let Some((client, tap)) = split(incoming, answer)? else {
+            return self.empty(incoming, headers);
+        };
+        let mut length = 0_u32;
+        let status = self.status;
+        while length <= WHOLE_MAX {
+            match self.read(&tap, f64::from(self.attempt.renew_every())).await {
+                Read::Some(bytes) => length = length.saturating_add(bytes),
+                Read::Nothing if tap.left() => break,
+                Read::Nothing => self.attempt.renew(self.attempt.quote.lower).await,
+                Read::End(end) => {
+                    let reading = self.metering.end(end);
+                    let cost = self.attempt.settle(reading, status, self.began).await;
+                    with_cost(headers, cost)?;
+                    return response(&client, status, headers).map_err(|error| internal(&error));
+                }
+            }
+        }
+        incoming.keep(self.follow(tap));
+        response(&client, status, headers).map_err(|error| internal(&error))
+    }
+
+    /// A success without a body.
+    fn empty(
+        self,
+        incoming: &Incoming,
+        headers: &web_sys::Headers,
+    ) -> Result<web_sys::Response, Problem> {
+        let status = self.status;
+        incoming.keep(async move {
+            self.attempt.settle(self.metering.end(End::Eof), self.status, self.began).await;
+        });
+        response(&JsValue::NULL, status, headers).map_err(|error| internal(&error))
+    }
+
+    /// Empties the meter's branch until the answer is over, then settles.
+    async fn follow(mut self, tap: Tap) {
+        let end = self.drain(&tap).await;
+        if end != End::Eof {
+            let _ = JsFuture::from(tap.cancel()).await;
+        }
+        let reading = self.metering.end(end);
+        self.attempt.settle(reading, self.status, self.began).await;
+    }
+
+    async fn drain(&mut self, tap: &Tap) -> End {
+        let mut drained = 0_usize;
+        let mut renewed = js::now();
+        loop {
+            let _ = JsFuture::from(tap.wait(DRAIN_MS)).await;
+            if tap.left() {
+                return self.after_leaving(tap).await;
+            }
+            for _ in 0..READS_MAX {
+                match self.read(tap, DRAIN_MS).await {
+                    Read::End(end) => return end,
+                    Read::Some(bytes) => {
+                        drained = drained.saturating_add(usize::try_from(bytes).unwrap_or(0));
+                        if bytes < READ_FULL {
+                            break;
+                        }
+                    }
+                    Read::Nothing => break,
+                }
+            }
+            let now = js::now();
+            if drained > TAP_MAX || now.since(self.began) > ANSWER_MAX_MS {
+                return End::Bound;
+            }
+            if now.since(renewed) >= u64::from(self.attempt.renew_every()) {
+                renewed = now;
+                self.attempt.renew(self.attempt.quote.lower).await;
+            }
+        }
+    }
+
+    /// The client has gone: takes what has arrived, and waits for the usage where only that is
+    /// missing.
+    async fn after_leaving(&mut self, tap: &Tap) -> End {
+        let left_at = js::now();
+        loop {
+            let waited = js::now().since(left_at);
+            let near_end = self.metering.near_end();
+            let patience = if near_end { READ_ON_MS } else { BUFFERED_MS };
+            #[allow(clippy::cast_precision_loss)] // a few thousand milliseconds
+            let over = waited as f64 > READ_ON_MS;
+            if over {
+                return End::ClientLeft;
+            }
+            match self.read(tap, patience).await {
+                Read::Some(_) => {}
+                Read::Nothing => return End::ClientLeft,
+                Read::End(End::Eof) => return End::Eof,
+                Read::End(_) => return End::ClientLeft,
+            }
+        }
+    }
+
+    async fn read(&mut self, tap: &Tap, ms: f64) -> Read {
+        match JsFuture::from(tap.read(ms)).await {
+            Err(_) => Read::End(End::Cut),
+            Ok(value) if value.is_null() => Read::End(End::Eof),
+            Ok(value) => match value.dyn_into::<Uint8Array>() {
+                Ok(bytes) => {
+                    self.metering.chunk(&bytes.to_vec());
+                    Read::Some(bytes.length())
+                }
+                Err(_) => Read::Nothing,
+            },
+        }
+    }
+
+    /// The slower path: every chunk passes through here, so that the usage chunk can be taken out.
+    pub fn filtered(
+        self,
+        incoming: &Incoming,
+        answer: &web_sys::Response,
+        headers: &web_sys::Headers,
+    ) -> Result<web_sys::Response, Problem> {
+        let Some(body) = answer.body() else { return self.empty(incoming, headers) };
+        let Self { attempt, metering, status, began } = self;
+        let shared = Rc::new(RefCell::new(Some(Filter { metering, strip: Strip::default() })));
+        let done = Ending::new();
+        let on_chunk = {
+            let shared = shared.clone();
+            Closure::<dyn FnMut(Uint8Array) -> Uint8Array>::new(move |chunk: Uint8Array| {
+                let bytes = chunk.to_vec();
+                let out = shared.borrow_mut().as_mut().map(|filter| filter.chunk(&bytes));
+                Uint8Array::from(out.unwrap_or_default().as_slice())
+            })
+        };
+        let read_on = {
+            let shared = shared.clone();
+            Closure::<dyn Fn() -> bool>::new(move || {
+                shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
+            })
+        };
+        incoming.keep(keep_held(attempt.clone(), done.promise()));
+        let keeper = incoming.clone();
+        let on_end = Closure::<dyn FnMut(String) -> Uint8Array>::new(move |how: String| {
+            let Some(filter) = shared.borrow_mut().take() else {
+                return Uint8Array::new(&0.into());
+            };
+            done.end();
+            let (reading, rest) = filter.end(&how);
+            let attempt = attempt.clone();
+            keeper.keep(async move {
+                attempt.settle(reading, status, began).await;
+            });
+            Uint8Array::from(rest.as_slice())
+        });
+        let stream = js::filtered(
+            &body,
+            on_chunk.into_js_value().unchecked_ref(),
+            on_end.into_js_value().unchecked_ref(),
+            read_on.into_js_value().unchecked_ref(),
+            &incoming.keeper(),
+            READ_ON_MS,
+        );
+        response(&stream, status, headers).map_err(|error| internal(&error))
+    }
+}
+
+enum Read {
+    Some(u32),
+    Nothing,
+    End(End),
+}
+
+/// What every chunk of the slower path passes through.
+struct Filter {
+    metering: Metering,
+    strip: Strip,
+}
+
+impl Filter {
+    fn chunk(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.metering.chunk(bytes);
+        self.strip.feed(bytes)
+    }
+
+    fn end(self, how: &str) -> (Reading, Vec<u8>) {
+        let end = match how {
+            "eof" => End::Eof,
+            "left" => End::ClientLeft,
+            _ => End::Cut,
+        };
+        (self.metering.end(end), self.strip.end())
+    }
+}
+
+/// Both branches of the answer's body; `None` where it has none.
+fn split(
+    incoming: &Incoming,
+    answer: &web_sys::Response,
+) -> Result<Option<(JsValue, Tap)>, Problem> {
+    let Some(body) = answer.body() else { return Ok(None) };
+    let branches = body.tee();
+    let tap = Tap::new(&branches.get(1), &incoming.request.signal());
+    Ok(Some((branches.get(0), tap)))
+}
+
+/// Renews a hold until `done`.
+async fn keep_held(attempt: Attempt, done: Promise) {
+    let renewals = ANSWER_MAX_MS.div_ceil(u64::from(attempt.renew_every().max(1)));
+    for _ in 0..renewals {
+        let soon = js::within(&done, f64::from(attempt.renew_every()));
+        match JsFuture::from(soon).await {
+            Ok(value) if value.is_undefined() => attempt.renew(attempt.quote.lower).await,
+            _ => return,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Commands, one after the other. Every command first expires what has expired.
+
+mod admin;
+mod charge;
+mod close;
+mod reserve;
+
+use super::command::{Command, Context, Reply, Row};
+use super::state::Ledger;
+use super::status::{HeadView, Snapshot, SpendView, State};
+use super::{SWEEP_MAX, command::Strictness};
+use crate::clock::{Timestamp, Window};
+use crate::ids::AttemptId;
+use crate::money::{Exact, OutOfRange};
+
+/// What came of a command.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The answer; to be given only after the rows are durable.
+    pub reply: Reply,
+    /// To be written in one transaction.
+    pub rows: Vec<Row>,
+}
+
+/// A command that could not be carried to its end. The ledger in memory is no longer to be
+/// trusted: drop it and load it again. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// A sum needs more than 28 digits.
+    OutOfRange,
+    /// There is no secret to sign records with.
+    NoSecret,
+}
+
+impl From<OutOfRange> for Broken {
+    fn from(_: OutOfRange) -> Self {
+        Self::OutOfRange
+    }
+}
+
+/// One operation under way.
+struct Op<'a> {
+    ledger: &'a mut Ledger,
+    context: &'a Context<'a>,
+    now: Timestamp,
+    rows: Vec<Row>,
+}
+
+impl Ledger {
+    /// Carries out one command. See the module for the caller's duties.
+    pub fn apply(&mut self, command: &Command, context: &Context<'_>) -> Result<Outcome, Broken> {
+        let now = context.now.max(self.last);
+        self.last = now;
+        self.roll_limits(now)?;
+        let mut op = Op { ledger: self, context, now, rows: Vec::new() };
+        op.sweep()?;
+        let reply = match command {
+            Command::Reserve(reserve) => op.reserve(reserve)?,
+            Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
+            Command::Settle(settle) => op.settle(settle)?,
+            Command::Void(void) => op.void(void)?,
+            Command::Sweep => Reply::Done,
+            Command::Admin(admin) => op.admin(admin)?,
+            Command::Status => op.status()?,
+            Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
+        };
+        Ok(Outcome { reply, rows: op.rows })
+    }
+}
+
+impl Op<'_> {
+    /// Expires holds whose time has come, the oldest first.
+    fn sweep(&mut self) -> Result<(), Broken> {
+        for _ in 0..SWEEP_MAX {
+            let due = self.ledger.expiry.first().filter(|(at, _)| *at <= self.now);
+            let Some((_, attempt_id)) = due.copied() else { break };
+            self.expire(attempt_id)?;
+        }
+        Ok(())
+    }
+
+    /// Puts off a hold's end and raises its floor, which never sinks nor passes the hold.
+    fn renew(&mut self, attempt_id: AttemptId, floor: Exact) -> Reply {
+        let Some(hold) = self.ledger.holds.get_mut(&attempt_id) else { return Reply::Expired };
+        if hold.expires_at <= self.now {
+            return Reply::Expired;
+        }
+        self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
+        hold.expires_at = self.now.plus(self.context.hold_ttl);
+        hold.floor = hold.floor.max(floor).min(hold.admitted.held);
+        self.ledger.expiry.insert((hold.expires_at, attempt_id));
+        self.rows.push(Row::PutHold(hold.clone()));
+        Reply::Held { expires_at: hold.expires_at, remaining: None }
+    }
+
+    fn status(&self) -> Result<Reply, Broken> {
+        let ledger = &*self.ledger;
+        let Some(account) = &ledger.account else {
+            return Ok(Reply::Invalid("this customer does not exist".into()));
+        };
+        let midnight = Window::Day.around(self.now).start;
+        let exposure = |hold: &super::state::Hold| hold.amount().minus(hold.floor);
+        let exposures: Vec<Exact> =
+            ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
+        Ok(Reply::Status(Box::new(Snapshot {
+            customer: account.customer.clone(),
+            currency: account.currency.clone(),
+            now: self.now,
+            status: self.state()?,
+            spend: SpendView {
+                settled: ledger.settled,
+                held: ledger.held,
+                today: Exact::sum(ledger.hours.range(midnight..).map(|(_, amount)| *amount))?,
+                open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
+                exposure: Exact::sum(exposures)?,
+            },
+            limits: ledger.limits.iter().map(|limit| limit.view()).collect::<Result<_, _>>()?,
+            head: HeadView { seq: ledger.head.seq, hash: ledger.head.hash },
+        })))
+    }
+
+    fn state(&self) -> Result<State, OutOfRange> {
+        let mut state = State::Ok;
+        for limit in &self.ledger.limits {
+            let this = match limit.rule.kind {
+                Strictness::Hard if limit.is_spent() => State::Stopped,
+                Strictness::Hard if limit.is_near()? => State::Warn,
+                Strictness::Soft if limit.is_spent() => State::Warn,
+                _ => State::Ok,
+            };
+            state = state.max(this);
+        }
+        Ok(state)
+    }
+}

@@ -1,0 +1,38 @@
+//! One customer's ledger: the state machine that decides whether a request may run and what it
+//! cost. No storage, no clock: a command and a time go in; a reply and the rows to write come out.
+//!
+//! Ownership: a hold belongs to one attempt; a record belongs to one attempt; spend belongs to the
+//! hour in which its hold was made. Invariants: (1) no admission makes settled + held exceed a hard
+//! limit; (2) an attempt ends in exactly one of settled, voided, unresolved, and later changes are
+//! records that correct it; (3) the sequence has no gap; (4) the same command again gives the same
+//! answer and changes nothing.
+//!
+//! Whoever runs this must write all rows of one outcome in one transaction, and drop the whole
+//! [`Ledger`] and load it anew where that fails.
+
+mod apply;
+mod command;
+mod limits;
+mod state;
+mod status;
+
+pub use apply::{Broken, Outcome};
+pub use command::{
+    Admin, Command, Context, KeyState, KeyStatus, LimitRule, Pinned, Prior, PriorRecord, RecordRow,
+    Reply, Reserve, Row, Settle, Strictness, Void,
+};
+pub use state::{Account, Head, Hold, Ledger, Loaded};
+pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};
+
+/// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is
+/// expired by the next, and treated as expired meanwhile.
+pub const SWEEP_MAX: usize = 32;
+
+/// Most limits on one customer: each is looked at on every reserve.
+pub const LIMITS_MAX: usize = 32;
+
+/// Most keys of one customer: all are held in memory.
+pub const KEYS_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests;

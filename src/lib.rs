@@ -1,0 +1,53 @@
+//! Farebox: meters, limits and proves spend on AI APIs, in the request path.
+//!
+//! # Map
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`money`] [`clock`] [`ids`] | the words everything else is written in |
+//! | [`auth`] | API keys and sessions, checked without a lookup |
+//! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
+//! | [`tokens`] | bounds on how many tokens a text is |
+//! | [`meter`] | one answer's life: bytes in, usage and outcome out |
+//! | [`book`] | the price book: schema, checks, lookup |
+//! | [`rating`] | usage × rates → lines |
+//! | [`quote`] | request × book → lower, expected, upper |
+//! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
+//! | [`record`] | canonical bytes, chain, signature, verification |
+//! | [`api`] | what customers see: codes, statuses, JSON by API |
+//! | `edge` | wasm32 + feature `edge`: the Worker and its Durable Object |
+//! | `browser` | wasm32 + feature `browser`: the npm package's exports |
+//! | `cli` | native: the `farebox` command |
+//!
+//! # Invariants
+//!
+//! - Everything but `edge`, `browser` and `cli` is the engine: no I/O, no clock, no randomness, no
+//!   floating point for money or quantities, no panics. Time and random bytes are arguments.
+//! - `edge` holds no rule about money. Only `edge/sql.rs` contains SQL. Only `api.rs` knows status
+//!   codes. Every queue, buffer and loop has a named bound, and the bound its reason.
+//! - Money is exact: [`money::Exact`], a decimal string at every boundary.
+//! - Absent, zero and unknown differ, and nothing is silently free.
+
+#[cfg(all(target_arch = "wasm32", feature = "edge", feature = "browser"))]
+compile_error!("the features `edge` and `browser` are two builds; choose one");
+
+pub mod api;
+pub mod auth;
+pub mod book;
+pub mod clock;
+pub mod ids;
+pub mod ledger;
+pub mod meter;
+pub mod money;
+pub mod quote;
+pub mod rating;
+pub mod record;
+pub mod tokens;
+pub mod wire;
+
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
+mod browser;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod cli;
+#[cfg(all(target_arch = "wasm32", feature = "edge"))]
+mod edge;

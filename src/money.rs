@@ -1,0 +1,199 @@
+//! Exact decimal arithmetic: the only place where amounts and quantities are computed.
+//!
+//! `rust_decimal` rounds silently once a result needs more than 28 digits. Farebox never does:
+//! every operation here is done on the 128-bit integers beneath and either is exact or answers
+//! [`OutOfRange`]. There is no rounding in this file; an invoice line is rounded elsewhere, once,
+//! by a named rule.
+
+use core::cmp::Ordering;
+use core::fmt;
+use core::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Digits after the point that a result may have; the most `rust_decimal` holds.
+const SCALE_MAX: u32 = 28;
+
+/// The result does not fit 96 bits and 28 places exactly. Public code: `amount_out_of_range`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutOfRange;
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the number needs more than 28 digits to be exact")
+    }
+}
+
+/// An exact decimal number: an amount of money, a quantity or a rate, as the name of the variable
+/// or field says. Written as a decimal string at every boundary, never as a JSON number.
+///
+/// Kept without trailing zeros, so equal numbers have one spelling.
+///
+/// ```
+/// use farebox::money::Exact;
+/// let rate: Exact = "0.15".parse().unwrap();
+/// let amount = rate.times(Exact::from(345)).unwrap().over(Exact::from(1_000_000)).unwrap();
+/// assert_eq!(amount.to_string(), "0.00005175");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Exact(Decimal);
+
+impl Exact {
+    /// Nothing at all. Not the same as absent, which is `None`.
+    pub const ZERO: Self = Self(Decimal::ZERO);
+
+    /// Builds `mantissa × 10^-scale`, or fails where that is not representable.
+    fn build(mut mantissa: i128, mut scale: u32) -> Result<Self, OutOfRange> {
+        while scale > 0 && mantissa.checked_rem(10) == Some(0) {
+            mantissa = mantissa.checked_div(10).ok_or(OutOfRange)?;
+            scale = scale.saturating_sub(1);
+        }
+        if scale > SCALE_MAX {
+            return Err(OutOfRange);
+        }
+        Decimal::try_from_i128_with_scale(mantissa, scale).map(Self).map_err(|_| OutOfRange)
+    }
+
+    /// Both mantissas at the larger of the two scales.
+    fn aligned(self, other: Self) -> Result<(i128, i128, u32), OutOfRange> {
+        let scale = self.0.scale().max(other.0.scale());
+        let lift = |number: Decimal| {
+            power_of_ten(scale.saturating_sub(number.scale()))
+                .and_then(|factor| number.mantissa().checked_mul(factor))
+                .ok_or(OutOfRange)
+        };
+        Ok((lift(self.0)?, lift(other.0)?, scale))
+    }
+
+    /// `self + other`, exactly.
+    pub fn plus(self, other: Self) -> Result<Self, OutOfRange> {
+        let (a, b, scale) = self.aligned(other)?;
+        Self::build(a.checked_add(b).ok_or(OutOfRange)?, scale)
+    }
+
+    /// `self - other`, exactly; may be negative.
+    pub fn minus(self, other: Self) -> Result<Self, OutOfRange> {
+        let (a, b, scale) = self.aligned(other)?;
+        Self::build(a.checked_sub(b).ok_or(OutOfRange)?, scale)
+    }
+
+    /// `self × other`, exactly.
+    pub fn times(self, other: Self) -> Result<Self, OutOfRange> {
+        let mantissa = self.0.mantissa().checked_mul(other.0.mantissa()).ok_or(OutOfRange)?;
+        Self::build(mantissa, self.0.scale().saturating_add(other.0.scale()))
+    }
+
+    /// `self ÷ divisor`, exactly: fails where the quotient does not terminate within 28 places
+    /// (a price per 3,600 seconds, say) and where the divisor is zero.
+    pub fn over(self, divisor: Self) -> Result<Self, OutOfRange> {
+        let (mut dividend, divisor, _) = self.aligned(divisor)?;
+        for scale in 0..=SCALE_MAX {
+            if dividend.checked_rem(divisor).ok_or(OutOfRange)? == 0 {
+                return Self::build(dividend.checked_div(divisor).ok_or(OutOfRange)?, scale);
+            }
+            dividend = dividend.checked_mul(10).ok_or(OutOfRange)?;
+        }
+        Err(OutOfRange)
+    }
+
+    /// How many whole times `divisor` fits into `self`; zero for a negative `self`.
+    pub fn whole_times(self, divisor: Self) -> Result<Self, OutOfRange> {
+        let (a, b, _) = self.aligned(divisor)?;
+        Self::build(a.max(0).checked_div(b).ok_or(OutOfRange)?, 0)
+    }
+
+    /// The sum of `numbers`, exactly.
+    pub fn sum(numbers: impl IntoIterator<Item = Self>) -> Result<Self, OutOfRange> {
+        numbers.into_iter().try_fold(Self::ZERO, Self::plus)
+    }
+
+    /// Below zero.
+    pub fn is_negative(self) -> bool {
+        self < Self::ZERO
+    }
+
+    /// Exactly zero.
+    pub fn is_zero(self) -> bool {
+        self == Self::ZERO
+    }
+
+    /// The number as a whole count, if it is one and fits.
+    pub fn to_u64(self) -> Option<u64> {
+        (self.0.scale() == 0).then(|| u64::try_from(self.0.mantissa()).ok()).flatten()
+    }
+}
+
+/// `10^exponent`, or `None` past 128 bits.
+fn power_of_ten(exponent: u32) -> Option<i128> {
+    10_i128.checked_pow(exponent)
+}
+
+impl From<u64> for Exact {
+    fn from(count: u64) -> Self {
+        Self(Decimal::from(count))
+    }
+}
+
+impl PartialOrd for Exact {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Exact {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Exact {
+    type Err = OutOfRange;
+
+    /// Plain decimal notation: `12`, `-0.5`. No exponent, no `+`, no `_`, no spaces, no bare point.
+    fn from_str(text: &str) -> Result<Self, OutOfRange> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) {
+            return Err(OutOfRange);
+        }
+        let exact = Decimal::from_str_exact(text).map_err(|_| OutOfRange)?;
+        Self::build(exact.mantissa(), exact.scale())
+    }
+}
+
+impl Serialize for Exact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Exact;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal number in a string, such as \"0.15\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Exact, E> {
+                text.parse().map_err(|_| {
+                    E::custom(format_args!(
+                        "{text:?} is not a plain decimal number of at most 28 digits"
+                    ))
+                })
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+//! Request × book → what it can cost: at least, probably, at most. The edge holds the most before
+//! it forwards; the browser shows all three. Both run this code.
+
+use serde::Serialize;
+
+use crate::api::{self, Code};
+use crate::book::{Book, Model, Rates};
+use crate::money::{Exact, OutOfRange};
+use crate::rating::{self, Line};
+use crate::wire::Family;
+use crate::wire::request::{Ask, inspect};
+use crate::wire::usage::Meter;
+
+/// Why a request has no bound. Each is the operator's to mend, in the book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unpriced {
+    /// The book does not sell this model.
+    Model,
+    /// Sold, but not in the service tier asked for.
+    ServiceTier(String),
+    /// A meter that the request can use has no rate.
+    Meter(Meter),
+    /// The request uses a feature whose cost nothing bounds.
+    Feature(&'static str),
+    /// Neither the request nor the book says how long the answer may get.
+    OutputLength,
+    /// The bound is a number too large to be exact.
+    OutOfRange,
+}
+
+impl From<OutOfRange> for Unpriced {
+    fn from(_: OutOfRange) -> Self {
+        Self::OutOfRange
+    }
+}
+
+/// What one request can cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quote {
+    /// The model as the book names it.
+    pub model: String,
+    /// Its provider.
+    pub provider: String,
+    /// Currency of every amount here.
+    pub currency: String,
+    /// Input tokens.
+    pub input_tokens: Bounds,
+    /// Output tokens, all choices together.
+    pub output_tokens: Bounds,
+    /// The least: the counted input, no output.
+    pub lower: Exact,
+    /// The likely cost, where the book says how long answers usually are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Exact>,
+    /// The most: what is held.
+    pub upper: Exact,
+    /// The arithmetic of `upper`.
+    pub lines: Vec<Line>,
+    /// The book that priced it.
+    pub book_version: String,
+}
+
+/// From … to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bounds {
+    /// Fewest.
+    pub lower: Exact,
+    /// Most.
+    pub upper: Exact,
+}
+
+/// Bytes of text to a token, roughly, in English and code; for the expected cost only.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Bounds the cost of `ask`, or says why it cannot be bounded.
+pub fn quote(ask: &Ask, book: &Book) -> Result<Quote, Unpriced> {
+    let model = book.find(None, &ask.model).ok_or(Unpriced::Model)?;
+    quote_model(ask, book, model)
+}
+
+/// As [`quote`], for a model already found.
+pub fn quote_model(ask: &Ask, book: &Book, model: &Model) -> Result<Quote, Unpriced> {
+    if let Some(feature) = ask.unbounded.first() {
+        return Err(Unpriced::Feature(feature));
+    }
+    let tier = ask.service_tier.as_deref();
+    let plain = model
+        .rates_for(tier)
+        .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
+    let input = Bounds { lower: Exact::from(ask.input_least), upper: input_most(ask, model)? };
+    let output = Bounds { lower: Exact::ZERO, upper: output_most(ask, model)? };
+    let mut lines = Vec::new();
+    let mut upper = Exact::ZERO;
+    for rates in model.reachable(tier) {
+        let worst = worst_case(rates, input.upper, output.upper)?;
+        let amount = Exact::sum(worst.iter().map(|line| line.amount))?;
+        if lines.is_empty() || amount > upper {
+            (lines, upper) = (worst, amount);
+        }
+    }
+    let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
+    let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
+    Ok(Quote {
+        lower: cheapest_input(plain, input.lower)?.plus(fixed)?,
+        expected: expected(ask, model, plain, output.upper)?,
+        model: model.model.clone(),
+        provider: model.provider.clone(),
+        currency: book.currency().to_owned(),
+        input_tokens: Bounds { lower: input.lower.min(input.upper), ..input },
+        output_tokens: output,
+        upper,
+        lines,
+        book_version: book.version().to_owned(),
+    })
+}
+
+impl Quote {
+    /// How many output tokens in all `budget` buys at the dearest rate, after the input is paid;
+    /// `None` where output costs nothing.
+    pub fn affordable_output(&self, budget: Exact) -> Option<Exact> {
+        let output = self.lines.iter().find(|line| is_output(line.meter))?;
+        let rest = budget.minus(self.upper.minus(output.amount).ok()?).ok()?;
+        rest.times(output.per).ok()?.whole_times(output.rate).ok()
+    }
+}
+
+fn is_output(meter: Meter) -> bool {
+    matches!(meter, Meter::OutputTotal | Meter::Reasoning | Meter::TextOut)
+}
+
+/// Text is bounded by its bytes, other parts by what the book says of their kind, and all of it by
+/// the model's window: the upstream refuses what does not fit.
+fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
+    let mut most = Exact::from(ask.input_most);
+    for (kind, count) in &ask.parts {
+        let each = model.part_tokens_max.get(*kind).ok_or(Unpriced::Feature(kind))?;
+        most = most.plus(each.times(Exact::from(*count))?)?;
+    }
+    Ok(model.context_window.map_or(most, |window| most.min(window)))
+}
+
+fn output_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
+    let each = match (ask.max_output, model.max_output_tokens) {
+        (Some(asked), _) => Exact::from(asked),
+        (None, Some(most)) => most,
+        (None, None) => return Err(Unpriced::OutputLength),
+    };
+    Ok(each.times(Exact::from(ask.choices))?)
+}
+
+/// All of the input at its dearest class, all of the output at its dearest, and what a request
+/// costs by itself.
+fn worst_case(rates: &Rates, input: Exact, output: Exact) -> Result<Vec<Line>, Unpriced> {
+    use Meter::{
+        CacheRead, CacheWrite, CacheWrite1h, CacheWrite5m, DocumentIn, ImageIn, InputUncached,
+    };
+    let inputs = [
+        InputUncached,
+        CacheRead,
+        CacheWrite,
+        CacheWrite5m,
+        CacheWrite1h,
+        Meter::TextIn,
+        DocumentIn,
+        ImageIn,
+        Meter::ToolPrompt,
+    ];
+    let outputs = [Meter::OutputTotal, Meter::Reasoning, Meter::TextOut, Meter::RejectedPrediction];
+    let mut lines = vec![
+        dearest(rates, &inputs, InputUncached, input)?,
+        dearest(rates, &outputs, Meter::OutputTotal, output)?,
+    ];
+    if let Some(rate) = rates.get(Meter::Requests) {
+        lines.push(rating::line(Meter::Requests, Exact::from(1), rate)?);
+    }
+    Ok(lines)
+}
+
+fn dearest(rates: &Rates, of: &[Meter], base: Meter, tokens: Exact) -> Result<Line, Unpriced> {
+    rates.get(base).ok_or(Unpriced::Meter(base))?;
+    let mut worst: Option<Line> = None;
+    for meter in of {
+        let Some(rate) = rates.get(*meter) else { continue };
+        let line = rating::line(*meter, tokens, rate)?;
+        if worst.as_ref().is_none_or(|worst| line.amount > worst.amount) {
+            worst = Some(line);
+        }
+    }
+    worst.ok_or(Unpriced::Meter(base))
+}
+
+/// The counted input at the cheapest class it may turn out to be.
+fn cheapest_input(rates: &Rates, tokens: Exact) -> Result<Exact, Unpriced> {
+    let classes = [Meter::InputUncached, Meter::CacheRead, Meter::TextIn];
+    let mut least = None;
+    for rate in classes.into_iter().filter_map(|meter| rates.get(meter)) {
+        let amount = rate.price(tokens)?;
+        least = Some(least.map_or(amount, |least: Exact| least.min(amount)));
+    }
+    Ok(least.unwrap_or(Exact::ZERO))
+}
+
+fn expected(
+    ask: &Ask,
+    model: &Model,
+    rates: &Rates,
+    output_most: Exact,
+) -> Result<Option<Exact>, Unpriced> {
+    let (Some(usual), Some(input), Some(output)) = (
+        model.typical_output_tokens,
+        rates.get(Meter::InputUncached),
+        rates.get(Meter::OutputTotal),
+    ) else {
+        return Ok(None);
+    };
+    let tokens = ask.input_most.div_ceil(BYTES_PER_TOKEN).max(ask.input_least);
+    let answer = usual.times(Exact::from(ask.choices))?.min(output_most);
+    Ok(Some(input.price(Exact::from(tokens))?.plus(output.price(answer)?)?))
+}
+
+/// A quote as text, the same in the browser, the Worker and the command: `request` is
+/// `{"endpoint", "body"}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
+/// `{"error": {"code", "message"}}`.
+pub fn quote_json(book: &str, request: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Request<'a> {
+        endpoint: String,
+        #[serde(borrow)]
+        body: &'a serde_json::value::RawValue,
+    }
+    let failed = |code: Code, message: String| {
+        serde_json::json!({ "error": { "code": code.as_str(), "message": message } }).to_string()
+    };
+    let request: Request<'_> = match serde_json::from_str(request) {
+        Ok(request) => request,
+        Err(error) => return failed(Code::InvalidRequest, format!("The request: {error}.")),
+    };
+    let Some(family) = Family::of_path(&request.endpoint) else {
+        return failed(Code::NotFound, format!("There is no endpoint {:?}.", request.endpoint));
+    };
+    let book = match Book::parse(book) {
+        Ok(book) => book,
+        Err(error) => return failed(Code::Misconfigured, format!("{error}.")),
+    };
+    let ask = match inspect(family, request.body.get().as_bytes()) {
+        Ok(ask) => ask,
+        Err(bad) => return failed(Code::InvalidRequest, bad.message),
+    };
+    match quote(&ask, &book) {
+        Ok(quote) => serde_json::to_string(&quote)
+            .unwrap_or_else(|error| failed(Code::InternalError, error.to_string())),
+        Err(why) => {
+            let problem = api::unpriced(&why, &ask.model);
+            failed(problem.code, problem.message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::book::DEFAULT;
+
+    fn book() -> Book {
+        Book::parse(DEFAULT).unwrap()
+    }
+
+    fn quoted(model: &str, extra: &str) -> Result<Quote, Unpriced> {
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"Say hi"}}]{extra}}}"#
+        );
+        quote(&inspect(Family::OpenAiChat, body.as_bytes()).unwrap(), &book())
+    }
+
+    #[test]
+    fn the_bound_takes_the_dearest_input_class_and_every_choice() {
+        let one = quoted("claude-haiku-4-5", r#","max_tokens":100"#).unwrap();
+        assert_eq!(one.lines.first().unwrap().meter, Meter::CacheWrite1h);
+        let two = quoted("claude-haiku-4-5", r#","max_tokens":100,"n":2"#).unwrap();
+        assert_eq!(two.output_tokens.upper, Exact::from(200));
+        assert!(one.lower <= one.expected.unwrap() && one.expected.unwrap() <= one.upper);
+    }
+
+    #[test]
+    fn without_a_length_the_models_own_maximum_is_held() {
+        assert_eq!(quoted("gpt-4o-mini", "").unwrap().output_tokens.upper, Exact::from(16_384));
+    }
+
+    #[test]
+    fn what_cannot_be_bounded_is_refused_not_guessed() {
+        assert_eq!(quoted("gpt-unknown", ""), Err(Unpriced::Model));
+        assert_eq!(
+            quoted("gpt-4o", r#","service_tier":"priority""#),
+            Err(Unpriced::ServiceTier("priority".into()))
+        );
+        let search = r#","tools":[{"type":"web_search_20250305"}]"#;
+        assert_eq!(quoted("claude-haiku-4-5", search), Err(Unpriced::Feature("server_tools")));
+        let endless = r#","max_tokens":18446744073709551615,"n":18446744073709551615"#;
+        assert_eq!(quoted("gpt-4o", endless), Err(Unpriced::OutOfRange));
+    }
+
+    #[test]
+    fn the_affordable_length_fits_the_budget_and_one_token_more_does_not() {
+        let quote = quoted("gpt-4o-mini", r#","max_tokens":5000"#).unwrap();
+        let budget = "0.001".parse().unwrap();
+        let tokens = quote.affordable_output(budget).unwrap().to_u64().unwrap();
+        let at = |n: u64| quoted("gpt-4o-mini", &format!(r#","max_tokens":{n}"#)).unwrap().upper;
+        assert!(at(tokens) <= budget && at(tokens + 10) > budget);
+    }
+}

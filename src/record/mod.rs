@@ -1,0 +1,199 @@
+//! Usage records: what every admitted attempt leaves behind, as canonical bytes, chained and
+//! signed, so that whoever holds them can check each one.
+//!
+//! The format is written down in `docs/record-format.md`; this room makes it and checks it.
+
+mod seal;
+mod verify;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::ids::{AttemptId, Name, RequestId};
+use crate::meter;
+use crate::money::Exact;
+use crate::rating::Line;
+use crate::wire::usage::{Meter, Provenance, Usage};
+
+pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
+pub use verify::{Expected, Finding, Report, Verdict, verify};
+
+/// Version of the record format written here.
+pub const FORMAT: u32 = 1;
+
+/// How an attempt ended, for the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Charged for what was used.
+    Settled,
+    /// Nothing was used; amount zero.
+    Voided,
+    /// The hold expired before anyone said what was used; charged by the written rule.
+    Unresolved,
+}
+
+/// Why a record deserves a second look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// More was used than was held.
+    Overage,
+    /// The usage came after the hold had expired.
+    Late,
+    /// Some quantity was counted here, not reported.
+    Counted,
+    /// Some meter that was used has no rate.
+    Unpriced,
+    /// The upstream's report contradicts itself.
+    Suspect,
+    /// Corrects an earlier record; its amount is the difference.
+    Correction,
+}
+
+/// One quantity on a record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantity {
+    /// Of what.
+    pub meter: Meter,
+    /// How much.
+    pub quantity: Exact,
+    /// In which unit.
+    pub unit: String,
+    /// Says who.
+    pub provenance: Provenance,
+}
+
+/// What is known of an attempt when it is admitted; kept with the hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// Which of the customer's keys.
+    pub key_id: Name,
+    /// Live or test.
+    pub mode: crate::auth::Mode,
+    /// When the request came in, by the edge's clock.
+    pub received_at: Timestamp,
+    /// The API's path.
+    pub endpoint: String,
+    /// The model asked for.
+    pub model: String,
+    /// The answer is streamed.
+    pub stream: bool,
+    /// Features used.
+    pub features: Vec<String>,
+    /// Service tier asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+    /// The end user as HMAC-SHA256 under a random key of its own, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_user: Option<String>,
+    /// The price book it is priced by.
+    pub book_version: String,
+    /// Currency of every amount on the record.
+    pub currency: String,
+    /// What was held.
+    pub held: Exact,
+}
+
+/// What the upstream did; absent on a record whose attempt was never heard of again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The upstream's HTTP status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
+    /// How the answer ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<meter::Outcome>,
+    /// Which model served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_model: Option<String>,
+    /// Which service tier served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_tier: Option<String>,
+    /// When the answer began: its headers had arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_at: Option<Timestamp>,
+    /// When the answer was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// What kept it from being answered, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+}
+
+/// The public part: chained, signed, shown to the customer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Format version, [`FORMAT`].
+    pub v: u32,
+    /// Whose record.
+    pub customer: Name,
+    /// Position in the customer's chain, from 1, without gaps.
+    pub seq: u64,
+    /// SHA-256 of the previous record's canonical bytes in hex; 64 zeros before the first.
+    pub prev: Digest,
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// The request it belongs to.
+    pub request_id: RequestId,
+    /// The sequence number this one corrects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<u64>,
+    /// Settled, voided or unresolved.
+    pub class: Class,
+    /// What was known at admission.
+    #[serde(flatten)]
+    pub admitted: Admitted,
+    /// What the upstream did.
+    #[serde(flatten)]
+    pub answered: Answered,
+    /// When the ledger wrote this, by its clock.
+    pub recorded_at: Timestamp,
+    /// Everything measured.
+    pub quantities: Vec<Quantity>,
+    /// The arithmetic; the amounts add up to `amount` (plus `previous`, on a correction).
+    pub lines: Vec<Line>,
+    /// Meters used that the book has no rate for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpriced: Vec<Meter>,
+    /// On a correction: what was charged before, now taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Exact>,
+    /// What this record adds to the spend, unrounded. The sum over all records is the spend.
+    pub amount: Exact,
+    /// Reasons for a second look.
+    pub flags: Vec<Flag>,
+    /// SHA-256 of salt ‖ canonical private part, in hex.
+    pub private: Digest,
+}
+
+/// The private part: the operator's alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Private {
+    /// Format version.
+    pub v: u32,
+    /// Who served.
+    pub provider: String,
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    /// What the upstream charges for it, where the book knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Exact>,
+    /// Amount minus cost, where the cost is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<Exact>,
+}
+
+/// A usage as a record lists it.
+pub fn quantities(usage: &Usage) -> Vec<Quantity> {
+    let quantity = |(meter, measured): (Meter, crate::wire::usage::Measured)| Quantity {
+        meter,
+        quantity: measured.quantity,
+        unit: meter.unit().to_owned(),
+        provenance: measured.provenance,
+    };
+    usage.iter().map(quantity).collect()
+}
+
+#[cfg(test)]
+mod tests;
