@@ -2,7 +2,7 @@
 
 use wasm_bindgen::prelude::*;
 
-use crate::quote::quote_json;
+use crate::quote::quote_text;
 
 /// The package's version.
 #[wasm_bindgen]
@@ -14,5 +14,5 @@ pub fn version() -> String {
 /// the API request's body. Answers a quote, or `{"error": {"code", "message"}}`.
 #[wasm_bindgen]
 pub fn quote(book_json: &str, request_json: &str) -> String {
-    quote_json(book_json, request_json)
+    quote_text(book_json, request_json)
 }

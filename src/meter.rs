@@ -81,7 +81,7 @@ pub struct Metering {
 #[derive(Debug)]
 enum Frames {
     Sse(sse::Decoder),
-    Json { bytes: Vec<u8>, too_long: bool },
+    Json { bytes: Vec<u8>, broken: bool },
 }
 
 impl Metering {
@@ -89,7 +89,7 @@ impl Metering {
     pub fn new(framing: Framing, family: Option<Family>, status: u16) -> Self {
         let frames = match framing {
             Framing::Sse => Frames::Sse(sse::Decoder::default()),
-            Framing::Json => Frames::Json { bytes: Vec::new(), too_long: false },
+            Framing::Json => Frames::Json { bytes: Vec::new(), broken: false },
         };
         Self { frames, reader: Reader::new(family), status }
     }
@@ -98,9 +98,9 @@ impl Metering {
     pub fn chunk(&mut self, chunk: &[u8]) {
         match &mut self.frames {
             Frames::Sse(decoder) => decoder.feed(chunk, |event| self.reader.event(event)),
-            Frames::Json { bytes, too_long } => {
-                *too_long |= bytes.len().saturating_add(chunk.len()) > JSON_MAX;
-                if *too_long {
+            Frames::Json { bytes, broken } => {
+                *broken |= bytes.len().saturating_add(chunk.len()) > JSON_MAX;
+                if *broken {
                     *bytes = Vec::new();
                 } else {
                     bytes.extend_from_slice(chunk);
@@ -123,16 +123,15 @@ impl Metering {
     pub fn end(mut self, end: End) -> Reading {
         match &mut self.frames {
             Frames::Sse(decoder) => decoder.end(|event| self.reader.event(event)),
-            Frames::Json { bytes, too_long: false } if end == End::Eof => self.reader.whole(bytes),
-            Frames::Json { .. } => {}
+            Frames::Json { bytes, broken } => {
+                *broken |= end != End::Eof || !self.reader.whole(bytes);
+            }
         }
         let outcome = self.outcome(end);
         let is_final = self.reader.is_final();
         let answer = self.reader.answer;
         let mut usage = answer.usage;
-        if outcome != Outcome::Error {
-            raise_output(&mut usage, is_final, answer.deltas);
-        }
+        raise_output(&mut usage, is_final, answer.deltas);
         usage.complete_input();
         usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
         Reading {
@@ -147,7 +146,7 @@ impl Metering {
     }
 
     fn outcome(&self, end: End) -> Outcome {
-        let whole = matches!(self.frames, Frames::Json { too_long: false, .. });
+        let whole = matches!(self.frames, Frames::Json { broken: false, .. });
         match (end, self.reader.ending()) {
             (_, Some(Ending::Error)) => Outcome::Error,
             _ if self.status >= 400 => Outcome::Error,

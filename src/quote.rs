@@ -221,37 +221,42 @@ fn expected(
 /// A quote as text, the same in the browser, the Worker and the command: `request` is
 /// `{"endpoint", "body"}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
 /// `{"error": {"code", "message"}}`.
-pub fn quote_json(book: &str, request: &str) -> String {
+pub fn quote_text(book: &str, request: &str) -> String {
+    match Book::parse(book) {
+        Ok(book) => quote_json(&book, request),
+        Err(error) => failed(Code::Misconfigured, &format!("{error}.")),
+    }
+}
+
+fn failed(code: Code, message: &str) -> String {
+    serde_json::json!({ "error": { "code": code.as_str(), "message": message } }).to_string()
+}
+
+/// As [`quote_text`], by a book already read.
+pub fn quote_json(book: &Book, request: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         endpoint: String,
         #[serde(borrow)]
         body: &'a serde_json::value::RawValue,
     }
-    let failed = |code: Code, message: String| {
-        serde_json::json!({ "error": { "code": code.as_str(), "message": message } }).to_string()
-    };
     let request: Request<'_> = match serde_json::from_str(request) {
         Ok(request) => request,
-        Err(error) => return failed(Code::InvalidRequest, format!("The request: {error}.")),
+        Err(error) => return failed(Code::InvalidRequest, &format!("The request: {error}.")),
     };
     let Some(family) = Family::of_path(&request.endpoint) else {
-        return failed(Code::NotFound, format!("There is no endpoint {:?}.", request.endpoint));
-    };
-    let book = match Book::parse(book) {
-        Ok(book) => book,
-        Err(error) => return failed(Code::Misconfigured, format!("{error}.")),
+        return failed(Code::NotFound, &format!("There is no endpoint {:?}.", request.endpoint));
     };
     let ask = match inspect(family, request.body.get().as_bytes()) {
         Ok(ask) => ask,
-        Err(bad) => return failed(Code::InvalidRequest, bad.message),
+        Err(bad) => return failed(Code::InvalidRequest, &bad.message),
     };
-    match quote(&ask, &book) {
+    match quote(&ask, book) {
         Ok(quote) => serde_json::to_string(&quote)
-            .unwrap_or_else(|error| failed(Code::InternalError, error.to_string())),
+            .unwrap_or_else(|error| failed(Code::InternalError, &error.to_string())),
         Err(why) => {
             let problem = api::unpriced(&why, &ask.model);
-            failed(problem.code, problem.message)
+            failed(problem.code, &problem.message)
         }
     }
 }

@@ -46,6 +46,11 @@ impl Book {
         &self.document.version
     }
 
+    /// When it starts to apply.
+    pub fn effective_from(&self) -> crate::clock::Timestamp {
+        self.document.effective_from
+    }
+
     /// ISO 4217 code of every amount in it.
     pub fn currency(&self) -> &str {
         &self.document.currency

@@ -13,6 +13,7 @@ use crate::api::{Code, Problem, invalid_key};
 use crate::auth::{ApiKey, Denied, Rights, Session};
 use crate::clock::Millis;
 use crate::ids::Name;
+use crate::quote::quote_json;
 use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::usage::Meter;
@@ -28,6 +29,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("GET", ["spend"]) => look(incoming, r#"{"snapshot":{}}"#).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
         ("GET", ["book"]) => book(incoming),
+        ("POST", ["quote"]) => quote(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
@@ -71,16 +73,7 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
     let id: crate::ids::RequestId =
         id.parse().map_err(|()| Problem::new(Code::InvalidRequest, "A request id is a UUID."))?;
     let query = json!({ "request": { "id": id } }).to_string();
-    let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
-    let config = incoming.config()?;
-    let customer = match ApiKey::verify(&token, &config.keys) {
-        Ok(key) => {
-            let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
-            check_key(&ledger, &key).await?;
-            key.customer
-        }
-        Err(_) => session(incoming, &token)?.customer,
-    };
+    let customer = caller(incoming).await?;
     let found = LedgerClient::new(&incoming.env, customer)?.look(&query).await?;
     if found == "null" {
         let message = "No record of this request yet. It is written when the answer has ended.";
@@ -102,6 +95,17 @@ async fn check_key(ledger: &LedgerClient, key: &ApiKey) -> Result<(), Problem> {
 fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     customer(incoming)?;
     http::json(&incoming.id, 200, incoming.config()?.book_projection.clone())
+}
+
+/// What a request would cost; nothing is held and nothing is forwarded.
+async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+    caller(incoming).await?;
+    let reading = js::read_body(&incoming.request, f64::from(super::proxy::REQUEST_MAX));
+    let body = wasm_bindgen_futures::JsFuture::from(reading).await;
+    let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
+    let text = String::from_utf8_lossy(&bytes);
+    let answer = quote_json(&incoming.config()?.book, &text);
+    http::json(&incoming.id, 200, answer)
 }
 
 /// The dashboard's socket. The token comes in the subprotocol: a URL would end up in logs.

@@ -25,7 +25,7 @@ use crate::wire::request::{Ask, inspect, with_usage_asked};
 
 /// Longest request body. An isolate has 128 MB and holds a body twice while it is read; the APIs
 /// themselves stop at 10 to 32 MB.
-const REQUEST_MAX: u32 = 16 * 1024 * 1024;
+pub const REQUEST_MAX: u32 = 16 * 1024 * 1024;
 
 /// Longest answer that is held back until its cost is known; larger ones pass at once.
 pub const WHOLE_MAX: u32 = 1024 * 1024;

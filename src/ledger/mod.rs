@@ -31,6 +31,10 @@ pub const SWEEP_MAX: usize = 32;
 /// Most limits on one customer: each is looked at on every reserve.
 pub const LIMITS_MAX: usize = 32;
 
+/// Largest limit: a trillion leaves sixteen places after the point, so that what remains of it is
+/// exact whatever is spent.
+pub const LIMIT_MAX: u64 = 1_000_000_000_000;
+
 /// Most keys of one customer: all are held in memory.
 pub const KEYS_MAX: usize = 1_000;
 

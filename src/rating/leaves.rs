@@ -4,9 +4,11 @@
 //! unless it is of a kind that must never pass at its parent's price (audio at the rate of text,
 //! say): then it comes out without a rate, and is reported as unpriced.
 
+use std::borrow::Cow;
+
 use crate::book::{Rate, Rates};
 use crate::money::{Exact, OutOfRange};
-use crate::wire::usage::{Meter, Usage};
+use crate::wire::usage::{Meter, Provenance, Usage};
 
 pub(super) struct Leaf<'a> {
     pub meter: Meter,
@@ -65,6 +67,7 @@ pub(super) fn of<'a>(
     rates: &'a Rates,
     suspect: &mut Vec<Meter>,
 ) -> Result<Vec<Leaf<'a>>, OutOfRange> {
+    let usage = &with_cache_write(usage)?;
     let mut split = Split { usage, rates, leaves: Vec::new(), suspect };
     split.input()?;
     split.cache_write()?;
@@ -79,6 +82,17 @@ pub(super) fn of<'a>(
         }
     }
     Ok(split.leaves)
+}
+
+/// A cache write may be reported by its parts alone; then they make the total.
+fn with_cache_write(usage: &Usage) -> Result<Cow<'_, Usage>, OutOfRange> {
+    let parts = [usage.get(Meter::CacheWrite5m), usage.get(Meter::CacheWrite1h)];
+    if usage.get(Meter::CacheWrite).is_some() || parts == [None, None] {
+        return Ok(Cow::Borrowed(usage));
+    }
+    let mut usage = usage.clone();
+    usage.set(Meter::CacheWrite, Exact::sum(parts.into_iter().flatten())?, Provenance::Reported);
+    Ok(Cow::Owned(usage))
 }
 
 struct Split<'u, 'a> {

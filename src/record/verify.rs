@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::seal::{Digest, SealedLine, canonical};
-use super::{FORMAT, Record};
+use super::{Class, FORMAT, Record};
 use crate::auth::Ring;
 use crate::ids::Name;
 use crate::money::Exact;
@@ -198,8 +198,10 @@ fn check_amount(record: &Record) -> Result<(), Bad> {
         let lines = Exact::sum(record.lines.iter().map(|line| line.amount)).ok()?;
         lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
     };
-    // A flagged charge may rest on the hold instead of on lines.
-    if record.lines.is_empty() || sums() == Some(record.amount) {
+    // What nobody reported is charged at a floor, which rests on the hold and not on lines.
+    let is_floor = record.class == Class::Unresolved && record.lines.is_empty();
+    let within_hold = !record.amount.is_negative() && record.amount <= record.admitted.held;
+    if (is_floor && within_hold) || sums() == Some(record.amount) {
         Ok(())
     } else {
         let position = Some((&record.customer, record.seq));

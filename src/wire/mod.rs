@@ -141,8 +141,11 @@ impl Reader {
         }
     }
 
-    /// A whole, non-streamed answer.
-    pub fn whole(&mut self, json: &[u8]) {
+    /// A whole, non-streamed answer; false where it is not whole JSON.
+    pub fn whole(&mut self, json: &[u8]) -> bool {
+        if serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
+            return false;
+        }
         match self.family.or_else(|| Family::of_json(json)) {
             Some(Family::OpenAiChat) => openai_chat::whole(json, &mut self.answer),
             Some(Family::AnthropicMessages) => anthropic::whole(json, &mut self.answer),
@@ -150,6 +153,7 @@ impl Reader {
         }
         // Whatever a whole answer reports, it reports at its end.
         self.answer.usage_final = self.answer.usage_present;
+        true
     }
 
     /// Whether the upstream said that the content is over; usage may still follow.

@@ -4,7 +4,8 @@ use super::{Broken, Op};
 use crate::ids::Name;
 use crate::ledger::command::{Admin, KeyState, KeyStatus, LimitRule, Reply, Row};
 use crate::ledger::state::Account;
-use crate::ledger::{KEYS_MAX, LIMITS_MAX};
+use crate::ledger::{KEYS_MAX, LIMIT_MAX, LIMITS_MAX};
+use crate::money::Exact;
 
 impl Op<'_> {
     pub(super) fn admin(&mut self, admin: &Admin) -> Result<Reply, Broken> {
@@ -70,6 +71,13 @@ impl Op<'_> {
         for (at, rule) in limits.iter().enumerate() {
             if rule.limit.is_negative() {
                 return Some(format!("limit {}: the amount is below zero", rule.id));
+            }
+            let largest = Exact::from(LIMIT_MAX);
+            if rule.limit > largest || rule.limit.plus(largest).is_err() {
+                return Some(format!(
+                    "limit {}: at most {LIMIT_MAX} with 16 places is possible",
+                    rule.id
+                ));
             }
             if limits.iter().skip(at.saturating_add(1)).any(|other| other.id == rule.id) {
                 return Some(format!("limit {}: the id is given twice", rule.id));

@@ -64,17 +64,19 @@ impl Op<'_> {
     ) -> Result<Reply, Broken> {
         // Due but not swept: from its very instant a hold is expired.
         let due = self.ledger.holds.get(&attempt_id).is_some_and(|h| h.expires_at <= self.now);
-        let just_expired = if due { self.expire(attempt_id)? } else { None };
+        if due {
+            self.expire(attempt_id)?;
+        }
         if let Some(hold) = self.ledger.take_hold(attempt_id)? {
             let charge = charge(&hold, false)?;
             self.rows.push(Row::DeleteHold(attempt_id));
             let command = Some(command);
             return self.close(Closing { hold, class, charge, answered, corrects: None, command });
         }
-        let prior = self.context.prior.clone();
-        let (expired, record) = match just_expired {
+        let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
+        let (expired, record) = match just_expired.cloned() {
             Some((hold, record)) => (Some(hold), Some(record)),
-            None => (prior.expired, prior.record),
+            None => (self.context.prior.expired.clone(), self.context.prior.record.clone()),
         };
         match (expired, record) {
             (_, Some(record)) if record.command == Some(command) => {
@@ -93,11 +95,8 @@ impl Op<'_> {
     }
 
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
-    pub(super) fn expire(
-        &mut self,
-        attempt_id: AttemptId,
-    ) -> Result<Option<(Hold, PriorRecord)>, Broken> {
-        let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(None) };
+    pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
+        let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
         let charged = charge.amount;
@@ -111,7 +110,8 @@ impl Op<'_> {
             command: None,
         })?;
         let seq = self.ledger.head.seq;
-        Ok(Some((hold, PriorRecord { seq, class, charged, command: None })))
+        self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
+        Ok(())
     }
 
     /// Writes the record and moves the sums.

@@ -5,8 +5,8 @@ mod charge;
 mod close;
 mod reserve;
 
-use super::command::{Command, Context, Reply, Row};
-use super::state::Ledger;
+use super::command::{Command, Context, PriorRecord, Reply, Row};
+use super::state::{Hold, Ledger};
 use super::status::{HeadView, Snapshot, SpendView, State};
 use super::{SWEEP_MAX, command::Strictness};
 use crate::clock::{Timestamp, Window};
@@ -44,6 +44,9 @@ struct Op<'a> {
     context: &'a Context<'a>,
     now: Timestamp,
     rows: Vec<Row>,
+    /// Holds that this very operation expired: what was looked up in storage before it does not
+    /// know of them.
+    expired: Vec<(Hold, PriorRecord)>,
 }
 
 impl Ledger {
@@ -52,7 +55,8 @@ impl Ledger {
         let now = context.now.max(self.last);
         self.last = now;
         self.roll_limits(now)?;
-        let mut op = Op { ledger: self, context, now, rows: Vec::new() };
+        let (rows, expired) = (Vec::new(), Vec::new());
+        let mut op = Op { ledger: self, context, now, rows, expired };
         op.sweep()?;
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
@@ -99,7 +103,7 @@ impl Op<'_> {
             return Ok(Reply::Invalid("this customer does not exist".into()));
         };
         let midnight = Window::Day.around(self.now).start;
-        let exposure = |hold: &super::state::Hold| hold.amount().minus(hold.floor);
+        let exposure = |hold: &Hold| hold.amount().minus(hold.floor);
         let exposures: Vec<Exact> =
             ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
         Ok(Reply::Status(Box::new(Snapshot {

@@ -8,7 +8,7 @@ use crate::ledger::command::{KeyStatus, Reply, Reserve, Row};
 use crate::ledger::limits::LimitState;
 use crate::ledger::state::Hold;
 use crate::ledger::status::{Refusal, RefusalCode};
-use crate::money::Exact;
+use crate::money::{Exact, OutOfRange};
 use crate::record::{Admitted, Digest};
 
 impl Op<'_> {
@@ -19,7 +19,8 @@ impl Op<'_> {
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
-            return Ok(if hold.is_for(reserve) {
+            // Due but not swept: from its very instant a hold is expired.
+            return Ok(if hold.is_for(reserve) && self.now < expires_at {
                 Reply::Held { expires_at, remaining: self.least_remaining()? }
             } else {
                 self.refuse(RefusalCode::AttemptConflict, reserve, None)?
@@ -27,7 +28,8 @@ impl Op<'_> {
         }
         // An attempt that is over cannot begin again; a caller that lost the answer makes a new one.
         let prior = &self.context.prior;
-        if prior.record.is_some() || prior.expired.is_some() {
+        let just_expired = self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
+        if just_expired || prior.record.is_some() || prior.expired.is_some() {
             return Ok(self.refuse(RefusalCode::AttemptConflict, reserve, None)?);
         }
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
@@ -37,10 +39,23 @@ impl Op<'_> {
         if needed.is_negative() || reserve.floor.is_negative() || reserve.floor > needed {
             return Ok(self.refuse(RefusalCode::AmountOutOfRange, reserve, None)?);
         }
-        if let Some((code, at)) = self.limit_objection(needed)? {
+        let exact = self.stays_exact(reserve).and_then(|()| self.limit_objection(needed));
+        let Ok(objection) = exact else {
+            return Ok(self.refuse(RefusalCode::AmountOutOfRange, reserve, None)?);
+        };
+        if let Some((code, at)) = objection {
             return Ok(self.refuse(code, reserve, Some(at))?);
         }
         self.admit(reserve)
+    }
+
+    /// Whether hold and floor can be added to all that is settled and held. A hold that could not
+    /// be written when it expires would stop the ledger for good.
+    fn stays_exact(&self, reserve: &Reserve) -> Result<(), OutOfRange> {
+        let sum = self.ledger.settled.plus(self.ledger.held)?;
+        sum.plus(reserve.admitted.held)?;
+        sum.plus(reserve.floor)?;
+        Ok(())
     }
 
     fn admit(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
@@ -80,7 +95,10 @@ impl Op<'_> {
     }
 
     /// The objection of highest precedence among all limits, and whose it is.
-    fn limit_objection(&self, needed: Exact) -> Result<Option<(RefusalCode, usize)>, Broken> {
+    fn limit_objection(
+        &self,
+        needed: Exact,
+    ) -> Result<Option<(RefusalCode, usize)>, OutOfRange> {
         let mut worst = None;
         for (at, limit) in self.ledger.limits.iter().enumerate() {
             if let Some(code) = limit.objection(needed)?

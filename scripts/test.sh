@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Runs every suite, or the one named, and ends with a line "N passed, N failed". Installs what is
+# missing first: Chromium and its driver come from the system's packages.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.tools/bin:$PWD/node_modules/.bin:$PATH"
+output=tests/output
+mkdir -p "$output"
+passed=0 failed=0 skipped=0 broken=()
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+# tally NAME LOG STATUS: adds up what a suite's own runner counted.
+tally() {
+  local p f s
+  p=$(sed -nE 's/^(# pass|ℹ pass) ([0-9]+)$/\2/p; s/^test result: .* ([0-9]+) passed;.*/\1/p' "$2" | paste -sd+ | bc)
+  f=$(sed -nE 's/^(# fail|ℹ fail) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) failed;.*/\1/p' "$2" | paste -sd+ | bc)
+  s=$(sed -nE 's/^(# skipped|ℹ skipped) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) ignored;.*/\1/p' "$2" | paste -sd+ | bc)
+  passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
+  if [ "$3" -ne 0 ]; then
+    broken+=("$1")
+    # A runner that died before it counted anything has failed all the same.
+    [ "${f:-0}" -gt 0 ] || failed=$((failed + 1))
+  fi
+}
+
+# check NAME COMMAND…: one thing that holds or does not.
+check() {
+  local name=$1; shift
+  if "$@" >"$output/$name.log" 2>&1; then passed=$((passed + 1)); echo "ok $name"
+  else failed=$((failed + 1)); broken+=("$name"); cat "$output/$name.log"; fi
+}
+
+# suite NAME COMMAND…: a runner that counts by itself.
+suite() {
+  local name=$1; shift
+  "$@" 2>&1 | tee "$output/$name.log"
+  tally "$name" "$output/$name.log" "${PIPESTATUS[0]}"
+}
+
+need_chromium() {
+  export CHROMIUM_PATH=${CHROMIUM_PATH:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+  export CHROMEDRIVER=${CHROMEDRIVER:-$(command -v chromedriver || true)}
+  if [ -z "$CHROMIUM_PATH" ] || [ -z "$CHROMEDRIVER" ]; then
+    if command -v apt-get >/dev/null; then
+      echo "installing chromium and chromium-driver"
+      local sudo=; [ "$(id -u)" -eq 0 ] || sudo=sudo
+      $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null
+      export CHROMIUM_PATH=/usr/bin/chromium CHROMEDRIVER=/usr/bin/chromedriver
+    else
+      echo "Chromium and chromedriver are needed: install them, or set CHROMIUM_PATH and CHROMEDRIVER." >&2
+      return 1
+    fi
+  fi
+}
+
+lint() {
+  say lint
+  rustup component list --installed 2>/dev/null | grep -q clippy || rustup component add clippy rustfmt
+  check format cargo fmt --check
+  check clippy-native cargo clippy --quiet --all-targets -- -D warnings
+  check clippy-edge cargo clippy --quiet --lib --target wasm32-unknown-unknown --features edge -- -D warnings
+  check clippy-browser cargo clippy --quiet --lib --target wasm32-unknown-unknown --features browser -- -D warnings
+  check docs env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --document-private-items
+  check tidy node --test scripts/tidy.test.mjs
+  check licences licences
+  check deploy-dry-run env WRANGLER_SEND_METRICS=false wrangler deploy --dry-run --outdir "$output/deploy"
+}
+
+# cargo-deny checks licences, bans and sources without a network.
+licences() {
+  [ -x .tools/bin/cargo-deny ] || scripts/cargo-deny.sh || return 1
+  .tools/bin/cargo-deny --offline check licenses bans sources
+}
+
+test-rust() {
+  say rust
+  suite rust cargo test --quiet --no-fail-fast
+}
+
+test-wasm() {
+  say "wasm: the engine in Node and in Chromium"
+  need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
+  local runner=CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
+  suite wasm-node env $runner cargo test --quiet --target wasm32-unknown-unknown --test golden_quotes
+  suite wasm-browser env $runner WASM_BINDGEN_USE_BROWSER=1 cargo test --quiet --target wasm32-unknown-unknown --test golden_quotes
+}
+
+test-edge() {
+  say "edge: the Worker on workerd"
+  suite upstream node --test examples/upstream/upstream.test.mjs
+  suite edge node --test --test-concurrency=1 tests/edge/*.test.mjs
+}
+
+test-sdk() {
+  say "official SDKs"
+  suite sdk node --test --test-concurrency=1 tests/sdk/*.test.mjs
+}
+
+test-browser() {
+  say "browser: the dashboard in Chromium"
+  need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
+  suite browser node --test --test-concurrency=1 tests/browser/*.test.mjs
+}
+
+scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
+if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-edge test-sdk test-browser; fi
+for part in "$@"; do "$part"; done
+echo
+[ ${#broken[@]} -eq 0 ] || echo "not well: ${broken[*]} (logs in $output/)"
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

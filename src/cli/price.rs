@@ -1,0 +1,94 @@
+//! `farebox price`: what do usages cost?
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::lines::{self, LineError};
+use super::Failure;
+use crate::book::{Book, DEFAULT};
+use crate::clock::Timestamp;
+use crate::money::Exact;
+use crate::rating;
+use crate::wire::usage::{Meter, Provenance, Usage};
+
+#[derive(Deserialize)]
+struct Input {
+    id: Value,
+    #[serde(default)]
+    provider: Option<String>,
+    model: String,
+    usage: BTreeMap<Meter, Box<RawValue>>,
+    #[serde(default)]
+    service_tier: Option<String>,
+    #[serde(default)]
+    at: Option<Timestamp>,
+    #[serde(default)]
+    book: Option<String>,
+}
+
+pub(super) fn run(args: &lines::Args) -> Result<(), Failure> {
+    let mut books: BTreeMap<Option<String>, Book> = BTreeMap::new();
+    lines::each(args, |line| {
+        let input: Input = serde_json::from_str(line)
+            .map_err(|error| LineError::new("invalid_input", error.to_string()))?;
+        if !books.contains_key(&input.book) {
+            books.insert(input.book.clone(), read_book(input.book.as_deref())?);
+        }
+        let book = books.get(&input.book);
+        book.ok_or_else(|| LineError::new("invalid_book", "no book")).and_then(|book| price(&input, book))
+    })
+}
+
+fn read_book(path: Option<&str>) -> Result<Book, LineError> {
+    let text = match path {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| LineError::new("invalid_book", format!("{path}: {error}")))?,
+        None => DEFAULT.to_owned(),
+    };
+    Book::parse(&text).map_err(|error| LineError::new("invalid_book", error.to_string()))
+}
+
+fn price(input: &Input, book: &Book) -> Result<Value, LineError> {
+    let model = book.find(input.provider.as_deref(), &input.model).ok_or_else(|| {
+        LineError::new("model_not_priced", format!("the book does not list {:?}", input.model))
+    })?;
+    if input.at.is_some_and(|at| at < book.effective_from()) {
+        let message = format!("book {} is in force from {}", book.version(), book.effective_from());
+        return Err(LineError::new("price_not_in_force", message));
+    }
+    let tier = input.service_tier.as_deref();
+    let rates = model.rates_for(tier).ok_or_else(|| {
+        let message = format!("{:?} has no rates for service tier {tier:?}", input.model);
+        LineError::new("meter_not_priced", message)
+    })?;
+    let rated = rating::rate(&usage(input)?, rates)
+        .map_err(|error| LineError::new("amount_out_of_range", error.to_string()))?;
+    if let Some(meter) = rated.unpriced.first() {
+        let message = format!("{:?} has no rate for {}", input.model, meter.as_str());
+        return Err(LineError::new("meter_not_priced", message));
+    }
+    if let Some(meter) = rated.suspect.first() {
+        let message = format!("the parts of {} add up to more than it", meter.as_str());
+        return Err(LineError::new("usage_inconsistent", message));
+    }
+    Ok(json!({ "id": input.id, "amount": rated.amount, "currency": book.currency(),
+               "lines": rated.lines, "book_version": book.version() }))
+}
+
+/// Quantities are decimal strings; plain JSON numbers are read as well, by their digits.
+fn usage(input: &Input) -> Result<Usage, LineError> {
+    let mut usage = Usage::default();
+    for (meter, raw) in &input.usage {
+        let digits = raw.get().trim_matches('"');
+        let quantity: Option<Exact> = digits.parse().ok();
+        let quantity = quantity.filter(|quantity| !quantity.is_negative()).ok_or_else(|| {
+            let message = format!("{}: {} is not a quantity", meter.as_str(), raw.get());
+            LineError::new("invalid_input", message)
+        })?;
+        usage.set(*meter, quantity, Provenance::Reported);
+    }
+    Ok(usage)
+}
