@@ -27,6 +27,13 @@ export function send(agent, url, { path, headers, body }) {
   });
 }
 
+/** Resolves with the status of a GET over a connection of its own. */
+export const get = (url) => new Promise((resolve, reject) => {
+  http.get(url, { agent: false }, (response) => {
+    response.resume().on('end', () => resolve(response.statusCode));
+  }).on('error', reject);
+});
+
 /**
  * Sends `requests` requests over `connections` connections, each waiting `pauseMs` between its own,
  * and makes sure that every answer is whole. Answers what `send` answered for each.

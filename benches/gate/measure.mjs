@@ -1,6 +1,6 @@
 // Numbers out of /proc, and what to make of many of them.
 
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 
 const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux that node runs on
@@ -34,7 +34,7 @@ export function watchOthers(pids) {
   return () => Math.max(0, (busyMs() - busy - (own() - ours)) / (performance.now() - began));
 }
 
-const alive = (pid) => readdirSync('/proc').includes(String(pid));
+const alive = (pid) => existsSync(`/proc/${pid}`);
 
 /** Waits until others leave the machine alone, `patienceMs` at most. Whether they do. */
 export async function quiet(pids, patienceMs) {

@@ -93,6 +93,7 @@ function write(folder, capnp) {
 /** Starts workerd; resolves once it listens. `log` gets each line it writes. */
 export async function startWorkerd(configPath, { inspect = false, log = () => {} } = {}) {
   const flags = inspect ? ['--inspector-addr=127.0.0.1:0'] : [];
+  const spawnedAt = performance.now();
   const child = spawn(WORKERD, ['serve', configPath, '--control-fd=3', ...flags], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
   for (const stream of [child.stdout, child.stderr]) createInterface(stream).on('line', log);
   const ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve(signal ?? code)));
@@ -110,6 +111,7 @@ export async function startWorkerd(configPath, { inspect = false, log = () => {}
   });
   return {
     pid: child.pid,
+    spawnedAt,
     url: `http://127.0.0.1:${ports.main}`,
     inspector: ports.inspector,
     /** Resolves with the exit code, or the signal's name, once the process is gone. */

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::secrets::{from_file, random, random_hex};
 use super::{Failure, remote, session};
-use crate::auth::{ApiKey, Mode, Ring, Rights, Session};
+use crate::auth::{ApiKey, Mode, Rights, Ring, Session};
 use crate::clock::Millis;
 use crate::ids::Name;
 
@@ -64,15 +64,18 @@ fn stop(child: &mut Child) {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !Path::new("wrangler.toml").exists() || !Path::new("node_modules").exists() {
-        return Err("run this in Farebox's own folder, through `make dev`, which installs what is \
+        return Err(
+            "run this in Farebox's own folder, through `make dev`, which installs what is \
                     missing first"
-            .into());
+                .into(),
+        );
     }
     let stopped = on_stop()?;
     let vars = PathBuf::from(VARS);
     make_vars(&vars)?;
     let setting = |name: &str| {
-        from_file(&vars, name).ok_or_else(|| format!("{VARS} has no {name}; delete it to remake it"))
+        from_file(&vars, name)
+            .ok_or_else(|| format!("{VARS} has no {name}; delete it to remake it"))
     };
     let (port, upstream_port) = (free_port(args.port)?, free_port(0)?);
     let url = format!("http://127.0.0.1:{port}");
@@ -161,9 +164,7 @@ fn upstream(port: u16, key: &str) -> Result<Child, Failure> {
 fn gate(port: u16, upstream_port: u16, log: &Path) -> Result<Child, Failure> {
     fs::create_dir_all(STATE).map_err(|error| format!("{STATE}: {error}"))?;
     let log = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let entry = |auth: &str, secret: &str| {
-        json!({ "base_url": format!("http://127.0.0.1:{upstream_port}"), "auth": auth, "secret": secret })
-    };
+    let entry = |auth: &str, secret: &str| json!({ "base_url": format!("http://127.0.0.1:{upstream_port}"), "auth": auth, "secret": secret });
     let upstreams = json!({ "openai": entry("bearer", "OPENAI_API_KEY"),
                             "anthropic": entry("x-api-key", "ANTHROPIC_API_KEY") });
     node()
@@ -194,7 +195,10 @@ fn wait_for(
         }
         still_running(running, log)?;
         eprint!(".");
-        if !matches!(stopped.recv_timeout(Duration::from_millis(300)), Err(RecvTimeoutError::Timeout)) {
+        if !matches!(
+            stopped.recv_timeout(Duration::from_millis(300)),
+            Err(RecvTimeoutError::Timeout)
+        ) {
             return Err("stopped before the gate was up".into());
         }
     }
@@ -226,17 +230,17 @@ fn demo_customer(
 ) -> Result<String, Failure> {
     let token = setting("FAREBOX_ADMIN_TOKEN")?;
     let ring = Ring::parse(&setting("FAREBOX_KEY_SECRETS")?).map_err(|error| error.to_string())?;
-    let limits = json!([{ "id": "monthly", "window": "month", "kind": "hard", "limit": args.limit }]);
+    let limits =
+        json!([{ "id": "monthly", "window": "month", "kind": "hard", "limit": args.limit }]);
     let terms = json!({ "currency": "USD", "limits": limits });
     remote::call(url, &token, "PUT", &format!("customers/{CUSTOMER}"), &terms)?;
     let kept = PathBuf::from(STATE).join("demo-key");
     let known = fs::read_to_string(&kept).ok().and_then(|t| ApiKey::verify(t.trim(), &ring).ok());
-    let key = match known {
-        Some(key) => key,
-        None => {
-            let id = "demo".parse().map_err(|()| "the demo key's name")?;
-            ApiKey::new(Mode::Test, demo()?, id, random()?)
-        }
+    let key = if let Some(key) = known {
+        key
+    } else {
+        let id = "demo".parse().map_err(|()| "the demo key's name")?;
+        ApiKey::new(Mode::Test, demo()?, id, random()?)
     };
     let text = key.text(&ring).ok_or("FAREBOX_KEY_SECRETS holds no secret")?;
     let body = json!({ "secret_sha256": key.secret_sha256(), "label": "demo" });

@@ -171,7 +171,8 @@ fn put(args: &PutArgs, json: bool) -> Result<(), Failure> {
         json!({ "id": format!("{kind}{window}"), "window": window, "kind": kind, "limit": amount })
     };
     let hard = args.limits.iter().map(|limit| rule("hard", limit));
-    let limits: Vec<Value> = hard.chain(args.soft.iter().map(|limit| rule("soft", limit))).collect();
+    let limits: Vec<Value> =
+        hard.chain(args.soft.iter().map(|limit| rule("soft", limit))).collect();
     let body = json!({ "currency": args.currency, "limits": limits });
     args.gate.call("PUT", &format!("customers/{}", args.customer), &body)?;
     done(&format!("Customer {} is set.", args.customer), json)

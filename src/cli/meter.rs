@@ -6,8 +6,8 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::lines::{self, LineError};
 use super::Failure;
+use super::lines::{self, LineError};
 use crate::meter::{End, Framing, Metering, Reading};
 use crate::wire::Family;
 use crate::wire::usage::{Meter, Provenance};
@@ -54,12 +54,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn read(input: &Input<'_>) -> Result<Reading, LineError> {
-    let framing = match input.transport.as_deref() {
-        Some("sse") => Framing::Sse,
-        Some("json") => Framing::Json,
-        None if input.stream => Framing::Sse,
-        None => Framing::Json,
-        Some(other) => {
+    let by_flag = if input.stream { "sse" } else { "json" };
+    let framing = match input.transport.as_deref().unwrap_or(by_flag) {
+        "sse" => Framing::Sse,
+        "json" => Framing::Json,
+        other => {
             let message = format!("transport {other:?} is not read by this version");
             return Err(LineError::new("transport_not_supported", message));
         }

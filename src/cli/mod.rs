@@ -3,6 +3,8 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 64 wrong
 //! usage; `verify` has its own.
 
+#![allow(clippy::arithmetic_side_effects)] // deadlines of a command, not amounts
+
 mod dev;
 mod key;
 mod lines;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::lines::{self, LineError};
 use super::Failure;
+use super::lines::{self, LineError};
 use crate::book::{Book, DEFAULT};
 use crate::clock::Timestamp;
 use crate::money::Exact;
@@ -38,7 +38,8 @@ pub(super) fn run(args: &lines::Args) -> Result<(), Failure> {
             books.insert(input.book.clone(), read_book(input.book.as_deref())?);
         }
         let book = books.get(&input.book);
-        book.ok_or_else(|| LineError::new("invalid_book", "no book")).and_then(|book| price(&input, book))
+        book.ok_or_else(|| LineError::new("invalid_book", "no book"))
+            .and_then(|book| price(&input, book))
     })
 }
 

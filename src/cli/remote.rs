@@ -28,9 +28,10 @@ impl Gate {
     /// One call below `/v1/farebox/admin/`.
     pub(super) fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
         let url = self.url().ok_or("the gate's address is missing: --url or FAREBOX_URL")?;
-        let token = self.secrets.get("FAREBOX_ADMIN_TOKEN").ok_or(
-            "FAREBOX_ADMIN_TOKEN is not set: the operator's API takes nothing without it",
-        )?;
+        let token = self
+            .secrets
+            .get("FAREBOX_ADMIN_TOKEN")
+            .ok_or("FAREBOX_ADMIN_TOKEN is not set: the operator's API takes nothing without it")?;
         call(url, &token, method, path, body)
     }
 }
@@ -42,7 +43,8 @@ pub(super) fn call(
     path: &str,
     body: &Value,
 ) -> Result<Value, Failure> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
+    let config =
+        ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
     let agent: ureq::Agent = config.build().into();
     let request = ureq::http::Request::builder()
         .method(method)

@@ -89,7 +89,12 @@ fn show(report: &Report, json: bool) {
         return;
     }
     let verdict = serde_json::to_string(&report.verdict).unwrap_or_default();
-    print!("{} · {} records in {} chains", verdict.trim_matches('"'), report.records, report.chains);
+    print!(
+        "{} · {} records in {} chains",
+        verdict.trim_matches('"'),
+        report.records,
+        report.chains
+    );
     for (currency, total) in &report.totals {
         print!(" · {total} {currency}");
     }

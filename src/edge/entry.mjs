@@ -50,8 +50,11 @@ export default {
   async fetch(request, env, ctx) {
     alive();
     const id = engine.requestId();
+    const answer = guarded(() => engine.fetch(request, env, ctx, id));
+    // A client that leaves ends the handler, not the request: it still has to be settled.
+    ctx.waitUntil(answer.catch(() => {}));
     try {
-      return await guarded(() => engine.fetch(request, env, ctx, id));
+      return await answer;
     } catch (error) {
       console.error(id, String(error));
       alive();
@@ -104,12 +107,14 @@ export class LedgerObject extends DurableObject {
 
   /** A dashboard's socket. The session was checked by the Worker; its end is kept with the socket. */
   async fetch(request) {
+    const seq = this.#call((ledger) => ledger.headSeq());
+    const first = this.look('{"snapshot":{}}');
+    if (first === 'null') return new Response(null, { status: 404 });
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
     const expires = Number(request.headers.get('x-farebox-session-expires'));
-    const seq = this.#call((ledger) => ledger.headSeq());
     server.serializeAttachment({ expires, seq });
-    server.send(this.look('{"snapshot":{}}'));
+    server.send(first);
     const headers = { 'sec-websocket-protocol': 'farebox.v1' };
     return new Response(null, { status: 101, webSocket: client, headers });
   }

@@ -13,8 +13,8 @@ use crate::api::{Code, Problem, invalid_key};
 use crate::auth::{ApiKey, Denied, Rights, Session};
 use crate::clock::Millis;
 use crate::ids::Name;
-use crate::quote::quote_json;
 use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
+use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::usage::Meter;
 
@@ -26,7 +26,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
     let method = incoming.request.method();
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["health"]) => health(incoming),
-        ("GET", ["spend"]) => look(incoming, r#"{"snapshot":{}}"#).await,
+        ("GET", ["spend"]) => standing(incoming, customer(incoming)?).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
         ("GET", ["book"]) => book(incoming),
         ("POST", ["quote"]) => quote(incoming).await,
@@ -63,9 +63,14 @@ fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
     Err(Problem::new(Code::InvalidKey, message))
 }
 
-async fn look(incoming: &Incoming, query: &str) -> Result<web_sys::Response, Problem> {
-    let ledger = LedgerClient::new(&incoming.env, customer(incoming)?)?;
-    http::json(&incoming.id, 200, ledger.look(query).await?)
+/// Where a customer stands.
+async fn standing(incoming: &Incoming, customer: Name) -> Result<web_sys::Response, Problem> {
+    let ledger = LedgerClient::new(&incoming.env, customer)?;
+    let found = ledger.look(r#"{"snapshot":{}}"#).await?;
+    if found == "null" {
+        return Err(Problem::new(Code::NotFound, "This customer does not exist."));
+    }
+    http::json(&incoming.id, 200, found)
 }
 
 /// One request's records, for whoever holds one of the customer's keys or a session.
@@ -82,11 +87,17 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
     http::json(&incoming.id, 200, found)
 }
 
-async fn check_key(ledger: &LedgerClient, key: &ApiKey) -> Result<(), Problem> {
-    let check =
-        Command::CheckKey { key_id: key.key_id.clone(), secret_sha256: key.secret_sha256() };
-    match ledger.ask(&check).await? {
-        Reply::Done => Ok(()),
+/// Whose request this is: by an API key in force, or by a session.
+async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
+    let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
+    let config = incoming.config()?;
+    let Ok(key) = ApiKey::verify(&token, &config.keys) else {
+        return Ok(session(incoming, &token)?.customer);
+    };
+    let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
+    let (key_id, secret_sha256) = (key.key_id.clone(), key.secret_sha256());
+    match ledger.ask(&Command::CheckKey { key_id, secret_sha256 }).await? {
+        Reply::Done => Ok(key.customer),
         _ => Err(invalid_key()),
     }
 }
@@ -145,10 +156,7 @@ async fn admin(
     }
     match (method, parts) {
         ("PUT", ["customers", customer]) => put_customer(incoming, customer).await,
-        ("GET", ["customers", customer]) => {
-            let ledger = LedgerClient::new(&incoming.env, name(customer)?)?;
-            http::json(&incoming.id, 200, ledger.look(r#"{"snapshot":{}}"#).await?)
-        }
+        ("GET", ["customers", customer]) => standing(incoming, name(customer)?).await,
         ("PUT", ["customers", customer, "keys", key_id]) => {
             put_key(incoming, customer, key_id).await
         }
@@ -259,7 +267,7 @@ fn row(line: &str, charged: &str) -> Result<Value, String> {
     let quantity = |meter| record.quantities.iter().find(|q| q.meter == meter).map(|q| q.quantity);
     let unpriced = record.flags.contains(&Flag::Unpriced);
     let mut row = json!({
-        "seq": record.seq, "request_id": record.request_id, "attempt_id": record.attempt_id,
+        "seq": record.seq.to_string(), "request_id": record.request_id, "attempt_id": record.attempt_id,
         "at": record.admitted.received_at, "model": record.admitted.model,
         "endpoint": record.admitted.endpoint, "stream": record.admitted.stream,
         "outcome": record.class, "currency": record.admitted.currency, "flags": record.flags,

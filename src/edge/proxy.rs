@@ -324,7 +324,14 @@ async fn refused_upstream(
     incoming.keep(async move { attempt.void(Some(status), "upstream_error").await });
     let reading = JsFuture::from(js::read_body(answer, f64::from(WHOLE_MAX))).await;
     let body: Option<ArrayBuffer> = reading.ok().and_then(|body| body.dyn_into().ok());
-    let bytes = body.map(|body| Uint8Array::new(&body).to_vec()).unwrap_or_default();
+    let Some(body) = body else {
+        // Unreadable, or too long to look through for our key.
+        return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
+    };
+    let bytes = Uint8Array::new(&body).to_vec();
+    if memchr::memmem::find(&bytes, upstream.key.as_bytes()).is_none() {
+        return response(&body, status, headers).map_err(|error| internal(&error));
+    }
     let text = String::from_utf8_lossy(&bytes).replace(&upstream.key, "[redacted]");
     response(&text.as_str().into(), status, headers).map_err(|error| internal(&error))
 }

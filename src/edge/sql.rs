@@ -180,7 +180,8 @@ impl Store {
             return Ok(prior);
         };
         let id: JsValue = attempt.to_string().into();
-        let expired = self.query("SELECT body FROM holds WHERE attempt_id = ?", &[id.clone()])?;
+        let expired =
+            self.query("SELECT body FROM holds WHERE attempt_id = ?", std::slice::from_ref(&id))?;
         prior.expired = expired.first().map(|row| parsed(&row.get(0))).transpose()?;
         let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
         prior.record = self.query(last, &[id])?.first().map(prior_record).transpose()?;

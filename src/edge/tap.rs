@@ -17,7 +17,7 @@ use crate::wire::strip::Strip;
 
 /// How often the meter's copy is emptied. Rare enough to cost little, often enough to settle soon
 /// after the end.
-const DRAIN_MS: f64 = 250.0;
+const DRAIN_MS: u64 = 250;
 /// Reads in one emptying, of 64 KiB each: more than any model writes in that time.
 const READS_MAX: usize = 8;
 /// A read that full says that more is waiting.
@@ -26,9 +26,9 @@ const READ_FULL: u32 = 65_536;
 /// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
 const TAP_MAX: usize = 48 * 1024 * 1024;
 /// How long the usage is waited for after the client left at the end of the content.
-const READ_ON_MS: f64 = 5_000.0;
+const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
-const BUFFERED_MS: f64 = 30.0;
+const BUFFERED_MS: u64 = 30;
 /// Longest life of one answer: no API streams longer.
 const ANSWER_MAX_MS: u64 = 3_600_000;
 
@@ -49,7 +49,7 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some((client, tap)) = split(incoming, answer)? else {
+        let Some((client, tap)) = split(incoming, answer) else {
             return self.empty(incoming, headers);
         };
         let status = self.status;
@@ -65,7 +65,7 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some((client, tap)) = split(incoming, answer)? else {
+        let Some((client, tap)) = split(incoming, answer) else {
             return self.empty(incoming, headers);
         };
         let mut length = 0_u32;
@@ -114,12 +114,12 @@ impl Followed {
         let mut drained = 0_usize;
         let mut renewed = js::now();
         loop {
-            let _ = JsFuture::from(tap.wait(DRAIN_MS)).await;
+            let _ = JsFuture::from(tap.wait(ms(DRAIN_MS))).await;
             if tap.left() {
                 return self.after_leaving(tap).await;
             }
             for _ in 0..READS_MAX {
-                match self.read(tap, DRAIN_MS).await {
+                match self.read(tap, ms(DRAIN_MS)).await {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
                         drained = drained.saturating_add(usize::try_from(bytes).unwrap_or(0));
@@ -145,22 +145,15 @@ impl Followed {
     /// missing.
     async fn after_leaving(&mut self, tap: &Tap) -> End {
         let left_at = js::now();
-        loop {
-            let waited = js::now().since(left_at);
-            let near_end = self.metering.near_end();
-            let patience = if near_end { READ_ON_MS } else { BUFFERED_MS };
-            #[allow(clippy::cast_precision_loss)] // a few thousand milliseconds
-            let over = waited as f64 > READ_ON_MS;
-            if over {
-                return End::ClientLeft;
-            }
-            match self.read(tap, patience).await {
+        while js::now().since(left_at) < READ_ON_MS {
+            let patience = if self.metering.near_end() { READ_ON_MS } else { BUFFERED_MS };
+            match self.read(tap, ms(patience)).await {
                 Read::Some(_) => {}
-                Read::Nothing => return End::ClientLeft,
                 Read::End(End::Eof) => return End::Eof,
-                Read::End(_) => return End::ClientLeft,
+                Read::End(_) | Read::Nothing => break,
             }
         }
+        End::ClientLeft
     }
 
     async fn read(&mut self, tap: &Tap, ms: f64) -> Read {
@@ -222,10 +215,16 @@ impl Followed {
             on_end.into_js_value().unchecked_ref(),
             read_on.into_js_value().unchecked_ref(),
             &incoming.keeper(),
-            READ_ON_MS,
+            ms(READ_ON_MS),
         );
         response(&stream, status, headers).map_err(|error| internal(&error))
     }
+}
+
+/// Milliseconds, as timers take them.
+#[allow(clippy::cast_precision_loss)] // a few thousand
+fn ms(length: u64) -> f64 {
+    length as f64
 }
 
 enum Read {
@@ -257,14 +256,10 @@ impl Filter {
 }
 
 /// Both branches of the answer's body; `None` where it has none.
-fn split(
-    incoming: &Incoming,
-    answer: &web_sys::Response,
-) -> Result<Option<(JsValue, Tap)>, Problem> {
-    let Some(body) = answer.body() else { return Ok(None) };
-    let branches = body.tee();
+fn split(incoming: &Incoming, answer: &web_sys::Response) -> Option<(JsValue, Tap)> {
+    let branches = answer.body()?.tee();
     let tap = Tap::new(&branches.get(1), &incoming.request.signal());
-    Ok(Some((branches.get(0), tap)))
+    Some((branches.get(0), tap))
 }
 
 /// Renews a hold until `done`.

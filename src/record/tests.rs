@@ -265,17 +265,18 @@ fn bytes_that_are_not_canonical_are_refused_whoever_signed_them() {
     let sealed = sealed_by(&ring(), record("acme", 1, Digest::default()));
     let signed = |bytes: String| {
         let (key_id, tag) = ring().sign_bytes(bytes.as_bytes()).unwrap();
-        let signature = format!(r#"{{"alg":"HMAC-SHA256","key_id":{key_id},"tag":"{}"}}"#, Digest(tag));
+        let signature =
+            format!(r#"{{"alg":"HMAC-SHA256","key_id":{key_id},"tag":"{}"}}"#, Digest(tag));
         found(&[format!(r#"{{"record":{bytes},"signature":{signature}}}"#)], None)
     };
     let bytes = &sealed.canonical;
     assert_eq!(signed(bytes.clone()), "OK");
     let form = "INVALID at 1: the bytes are not in canonical form (RFC 8785)";
     for (from, to) in [
-        ("{\"amount\"", "{ \"amount\""),             // white space
-        ("\"seq\":1", "\"seq\":1.0"),                 // another spelling of a number
+        ("{\"amount\"", "{ \"amount\""), // white space
+        ("\"seq\":1", "\"seq\":1.0"),    // another spelling of a number
         ("\"seq\":1", "\"seq\":1e0"),
-        ("tools", "\\u0074ools"),                     // an escape that is not needed
+        ("tools", "\\u0074ools"), // an escape that is not needed
         ("\u{7f}", "\\u007f"),
         ("\"class\":\"settled\"", "\"class\":\"voided\",\"class\":\"settled\""), // twice
     ] {

@@ -32,6 +32,16 @@ export async function shut() {
 export async function withDashboard(options, use) {
   const { stub: changes, path, ...context } = options;
   const stub = await startStub(changes);
+  try {
+    const address = path === undefined ? stub.link : stub.origin + path;
+    await withPage(address, context, ({ page, faults }) => use({ page, stub, faults }));
+  } finally {
+    await stub.stop();
+  }
+}
+
+/** Opens an address in a window of its own, and closes it afterwards. */
+export async function withPage(address, context, use) {
   const window = await browser.newContext({
     locale: "en-GB", timezoneId: "Europe/Berlin", viewport: { width: 1280, height: 900 }, ...context,
   });
@@ -39,11 +49,10 @@ export async function withDashboard(options, use) {
   try {
     const page = await window.newPage();
     const faults = listen(page);
-    await page.goto(path === undefined ? stub.link : stub.origin + path);
-    await use({ page, stub, faults });
+    await page.goto(address);
+    await use({ page, faults });
   } finally {
     await window.close();
-    await stub.stop();
   }
 }
 

@@ -1,8 +1,10 @@
 // Starts a real gate for tests: the built Worker on workerd (through Miniflare, which brings R2,
 // Durable Objects and assets), in front of the demo upstream. Everything on 127.0.0.1, free ports.
 
+import assert from 'node:assert/strict';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +12,8 @@ import { Miniflare, convertV4MiniflareOptions } from 'miniflare';
 import { startUpstream } from '../../examples/upstream/server.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+/** The Worker under test; another build of it where the variable names its folder. */
+const worker = process.env.FAREBOX_TEST_WORKER ?? join(root, 'build/worker');
 const hex = (bytes) => randomBytes(bytes).toString('hex');
 export const COMPATIBILITY = {
   compatibilityDate: '2026-11-01',
@@ -70,15 +74,16 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
   upstream ??= await startUpstream({ port: 0 });
   const folder = persist ?? mkdtempSync(join(tmpdir(), 'farebox-test-'));
   const logs = [];
+  const others = new Set(runtimes());
   const miniflare = new Miniflare(convertV4MiniflareOptions({
     host: '127.0.0.1',
     port: 0,
     rootPath: root,
     modules: [
-      { type: 'ESModule', path: join(root, 'build/worker/index.js') },
-      { type: 'CompiledWasm', path: join(root, 'build/worker/farebox_bg.wasm') },
+      { type: 'ESModule', path: join(worker, 'index.js') },
+      { type: 'CompiledWasm', path: join(worker, 'farebox_bg.wasm') },
     ],
-    modulesRoot: join(root, 'build/worker'),
+    modulesRoot: worker,
     ...COMPATIBILITY,
     bindings: { ...settings(upstream.url, vars), ...secretVars },
     durableObjects: { LEDGER: { className: 'LedgerObject', useSQLite: true } },
@@ -91,7 +96,20 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
     handleStructuredLogs: ({ message }) => logs.push(message),
   }));
   const url = (await miniflare.ready).origin;
-  return new Gate({ miniflare, upstream, ownUpstream, url, folder, keepFolder: persist !== null, secretVars, logs });
+  const [pid] = runtimes().filter((each) => !others.has(each));
+  return new Gate({ miniflare, upstream, ownUpstream, url, pid, folder, keepFolder: persist !== null, secretVars, logs });
+}
+
+/** The process ids of every workerd that this process started; gates start one at a time. */
+function runtimes() {
+  const children = [];
+  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const [, name, rest] = /^\d+ \((.*)\) (.*)$/s.exec(readFileSync(`/proc/${entry}/stat`, 'utf8'));
+      if (name === 'workerd' && Number(rest.split(' ')[1]) === process.pid) children.push(Number(entry));
+    } catch { /* it ended while we looked */ }
+  }
+  return children;
 }
 
 class Gate {
@@ -163,6 +181,37 @@ class Gate {
     });
   }
 
+  /** One exchange with the gate, byte for byte; see [`raw`]. */
+  raw(path, options) {
+    return raw(this.url + path, options);
+  }
+
+  /** What was charged for an answer: `{cost, records}`, waiting until the record is written. */
+  async bill(key, answer, timeoutMs = 10_000) {
+    const id = requestId(answer);
+    const end = Date.now() + timeoutMs;
+    for (;;) {
+      const response = await this.fetch(`/v1/farebox/requests/${id}`, { headers: { authorization: `Bearer ${key}` } });
+      const text = await response.text();
+      if (response.ok) {
+        const { cost, records } = JSON.parse(text);
+        return { cost, records: records.map(({ record }) => record) };
+      }
+      if (response.status !== 404 || Date.now() > end) throw new Error(`no bill for ${id}: ${response.status} ${text}`);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    }
+  }
+
+  /** How many requests have reached the upstream. */
+  hits() {
+    return this.upstream.stats().requests;
+  }
+
+  /** Resident memory of the runtime's process, in bytes. */
+  rss() {
+    return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${this.pid}/status`, 'utf8'))[1]) * 1024;
+  }
+
   /** Every archived line of a customer, in order. */
   async archive(name) {
     const bucket = await this.miniflare.getR2Bucket('RECORDS');
@@ -180,3 +229,108 @@ class Gate {
 
 /** A user message with directives for the demo upstream. */
 export const say = (text) => ({ messages: [{ role: 'user', content: text }] });
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** The gate's request id on an answer of `fetch` or `raw`. */
+export const requestId = ({ headers }) => headers.get?.('x-farebox-request-id') ?? headers['x-farebox-request-id'];
+
+/** One quantity of a record, as a string; undefined where the record does not have it. */
+export const quantity = (record, meter) => record.quantities.find((each) => each.meter === meter)?.quantity;
+
+/**
+ * One exchange over plain node:http: nothing decompressed, no header added but the transport's.
+ * A body that is a list goes out in chunks, without a length. Ends with whatever came, and
+ * `complete` says whether the answer was whole.
+ */
+export function raw(url, { method = 'POST', headers = {}, body = '', timeoutMs = 20_000, lenient = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const chunked = Array.isArray(body);
+    const length = chunked ? {} : { 'content-length': Buffer.byteLength(body) };
+    const request = http.request(url, { method, headers: { ...length, ...headers }, agent: false, insecureHTTPParser: lenient });
+    const timer = setTimeout(() => request.destroy(new Error(`no answer from ${url} in ${timeoutMs} ms`)), timeoutMs);
+    let answered = false;
+    request.on('error', (error) => answered || (clearTimeout(timer), reject(error)));
+    request.on('response', (answer) => {
+      answered = true;
+      const parts = [];
+      answer.on('data', (part) => parts.push(part));
+      answer.on('error', () => {}); // 'close' follows
+      answer.on('close', () => {
+        clearTimeout(timer);
+        request.destroy();
+        const { statusCode: status, headers: received, rawHeaders, complete } = answer;
+        resolve({ status, headers: received, rawHeaders, complete, body: Buffer.concat(parts) });
+      });
+    });
+    if (chunked) for (const part of body) request.write(part);
+    request.end(chunked ? undefined : body);
+  });
+}
+
+/** A pass-through in front of `target` that keeps every exchange: what was sent, what came back. */
+export async function wiretap(target) {
+  const exchanges = [];
+  const server = http.createServer((request, response) => {
+    const exchange = { method: request.method, path: request.url, headers: request.headers, sent: [], status: 0, came: [] };
+    exchanges.push(exchange);
+    request.on('data', (part) => exchange.sent.push(part));
+    const onward = http.request(target + request.url, { method: request.method, headers: request.headers }, (answer) => {
+      exchange.status = answer.statusCode;
+      response.writeHead(answer.statusCode, answer.rawHeaders);
+      answer.on('data', (part) => exchange.came.push(part));
+      answer.on('error', () => response.destroy());
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    response.on('close', () => onward.destroy());
+    request.pipe(onward);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    exchanges,
+    /** The newest exchange, its bytes joined. */
+    last() {
+      const { sent, came, ...rest } = exchanges.at(-1);
+      return { ...rest, sent: Buffer.concat(sent), came: Buffer.concat(came) };
+    },
+    close: () => new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }),
+  };
+}
+
+/** Whose shape an error must have. */
+const ERRORS = {
+  openai(error, id) {
+    assert.deepEqual(Object.keys(error.error).filter((name) => name !== 'details').sort(), ['code', 'message', 'param', 'type']);
+    return { code: error.error.code, kind: error.error.type, details: error.error.details, message: error.error.message, param: error.error.param };
+  },
+  anthropic(error, id) {
+    assert.equal(error.type, 'error');
+    assert.equal(error.request_id, id);
+    const { type: kind, message, details } = error.error;
+    return { code: details.error_code, kind, details, message };
+  },
+  own(error, id, status) {
+    assert.deepEqual([error.request_id, error.status], [id, status]);
+    assert.match(error.type, /^https:/);
+    return { code: error.code, kind: error.type, details: error.details, message: error.detail };
+  },
+};
+
+/** Reads a refusal, of `fetch` or `raw`, and checks that it has that API's own shape and its ids. */
+export async function refusal(answer, family) {
+  const header = (name) => (answer.headers.get ? answer.headers.get(name) : answer.headers[name] ?? null);
+  const text = answer.text ? await answer.text() : answer.body.toString();
+  const id = header('x-farebox-request-id');
+  assert.match(id ?? '', /^[0-9a-f-]{36}$/, `no request id on ${answer.status} ${text}`);
+  const own = { openai: 'x-request-id', anthropic: 'request-id' }[family];
+  if (own) assert.equal(header(own), id);
+  assert.equal(header('content-type'), family === 'own' ? 'application/problem+json' : 'application/json');
+  const read = ERRORS[family](JSON.parse(text), id, answer.status);
+  assert.ok(read.message.length > 10, text);
+  return { status: answer.status, id, text, header, ...read };
+}

@@ -28,7 +28,8 @@ impl Op<'_> {
         }
         // An attempt that is over cannot begin again; a caller that lost the answer makes a new one.
         let prior = &self.context.prior;
-        let just_expired = self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
+        let just_expired =
+            self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
         if just_expired || prior.record.is_some() || prior.expired.is_some() {
             return Ok(self.refuse(RefusalCode::AttemptConflict, reserve, None)?);
         }
@@ -95,10 +96,7 @@ impl Op<'_> {
     }
 
     /// The objection of highest precedence among all limits, and whose it is.
-    fn limit_objection(
-        &self,
-        needed: Exact,
-    ) -> Result<Option<(RefusalCode, usize)>, OutOfRange> {
+    fn limit_objection(&self, needed: Exact) -> Result<Option<(RefusalCode, usize)>, OutOfRange> {
         let mut worst = None;
         for (at, limit) in self.ledger.limits.iter().enumerate() {
             if let Some(code) = limit.objection(needed)?

@@ -416,7 +416,8 @@ fn words_of(reply: &Reply) -> String {
 
 fn record_words(record: &Record) -> String {
     let Record { seq, amount, .. } = record;
-    let mut words = format!("{seq} {} {} {amount}", attempt_name(record.attempt_id), snake(&record.class));
+    let mut words =
+        format!("{seq} {} {} {amount}", attempt_name(record.attempt_id), snake(&record.class));
     if let (Some(corrects), Some(previous)) = (record.corrects, record.previous) {
         words.push_str(&format!(" corrects {corrects} of {previous}"));
     }

@@ -5,9 +5,7 @@ use crate::auth::{Mode, Ring};
 use crate::book::{Rate, Rates};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id};
-use crate::ledger::{
-    Admin, Command, Context, Ledger, Loaded, Pinned, Prior, Reserve, Row, Settle,
-};
+use crate::ledger::{Admin, Command, Context, Ledger, Loaded, Pinned, Prior, Reserve, Row, Settle};
 use crate::meter::Outcome;
 use crate::money::Exact;
 use crate::record::{Admitted, Digest, Sealed, verify};
@@ -52,7 +50,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             currency: "USD".into(),
             held: "0.0126".parse().unwrap(),
         },
-        floor: "0.00015".parse().unwrap(),
+        floor: "0.000165".parse().unwrap(),
         pinned: Pinned {
             provider: "openai".into(),
             upstream: "openai".into(),
@@ -66,7 +64,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
     }))
 }
 
-fn settle(attempt_id: AttemptId, finished_at: Timestamp) -> Command {
+fn settle(attempt_id: AttemptId, first_byte_at: Timestamp, finished_at: Timestamp) -> Command {
     let mut usage = Usage::default();
     usage.report(Meter::InputTotal, Some(1_200.into()));
     usage.report(Meter::CacheRead, Some(1_024.into()));
@@ -80,7 +78,7 @@ fn settle(attempt_id: AttemptId, finished_at: Timestamp) -> Command {
         upstream_status: 200,
         served_model: Some("gpt-4o-mini-2024-07-18".into()),
         served_tier: Some("default".into()),
-        first_byte_at: Some(at("00:00.480")),
+        first_byte_at: Some(first_byte_at),
         finished_at,
     }))
 }
@@ -113,8 +111,8 @@ fn example() -> Vec<Sealed> {
     let (one, two) = (Id::new(at("00:00.120"), [1; 10]), Id::new(at("00:02.000"), [2; 10]));
     tell("00:00.125", &reserve(one, at("00:00.120")));
     tell("00:02.004", &reserve(two, at("00:02.000")));
-    tell("00:03.250", &settle(one, at("00:03.246")));
-    tell("01:30.000", &settle(two, at("01:29.990")));
+    tell("00:03.250", &settle(one, at("00:00.480"), at("00:03.246")));
+    tell("01:30.000", &settle(two, at("00:02.910"), at("01:29.990")));
     sealed
 }
 
@@ -158,7 +156,10 @@ fn the_document_names_every_field_and_every_word() {
     words.extend(["settled", "voided", "unresolved"].map(str::to_owned));
     words.extend(["overage", "late", "counted", "suspect", "correction"].map(str::to_owned));
     words.extend(["reported", "estimated", "live", "test"].map(str::to_owned));
-    words.extend(["complete", "incomplete", "cancelled", "error", "truncated", "no_usage"].map(str::to_owned));
+    words.extend(
+        ["complete", "incomplete", "cancelled", "error", "truncated", "no_usage"]
+            .map(str::to_owned),
+    );
     words.extend(Meter::ALL.iter().map(|meter| meter.as_str().to_owned()));
     words.extend(Meter::ALL.iter().map(|meter| meter.unit().to_owned()));
     for word in words {

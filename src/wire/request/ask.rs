@@ -187,7 +187,7 @@ fn features(json: &Json<'_>, stream: bool) -> Vec<&'static str> {
     let mut used = Vec::new();
     let mut note = |used_it: bool, name| {
         if used_it {
-            used.push(name)
+            used.push(name);
         }
     };
     note(stream, "stream");

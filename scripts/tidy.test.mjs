@@ -1,0 +1,66 @@
+// Rules of the house that no compiler checks.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+  .split('\n').filter((file) => file && existsSync(file));
+const read = (file) => readFileSync(file, 'utf8');
+const rust = files.filter((file) => file.startsWith('src/') && file.endsWith('.rs'));
+const code = rust.filter((file) => !/tests?(\/|\.rs)/.test(file));
+const engine = code.filter((file) => !/^src\/(edge|cli)\/|^src\/(browser|main)\.rs/.test(file));
+/** A file without its comments and its unit tests. */
+const bare = (file) => read(file).split('#[cfg(test)]')[0].replace(/^\s*\/\/.*$/gm, '');
+
+test('a source file fits into a head: at most 500 lines', () => {
+  const scripts = files.filter((file) => /\.m?js$/.test(file) && !file.endsWith('.test.mjs'));
+  const long = [...code, ...scripts].map((file) => [file, read(file).split('\n').length]);
+  assert.deepEqual(long.filter(([, lines]) => lines > 500), []);
+});
+
+test('no line of code is longer than 120 characters', () => {
+  const long = code.filter((file) => !file.endsWith('sql.rs')).flatMap((file) => read(file).split('\n')
+    .map((line, at) => [`${file}:${at + 1}`, line.length]).filter(([, length]) => length > 120));
+  assert.deepEqual(long, []);
+});
+
+test('the engine knows no platform: no I/O, no clock, no randomness, no threads', () => {
+  const banned = /\b(worker|js_sys|web_sys|wasm_bindgen|getrandom|ureq|clap)::|std::(fs|net|io|env|process|thread|time)\b|SystemTime|Instant::now/;
+  assert.deepEqual(engine.filter((file) => banned.test(bare(file))), []);
+});
+
+test('the engine computes no floating point', () => {
+  const found = engine.filter((file) => /\bf(32|64)\b/.test(bare(file).replace(/fn visit_f64<E>\(self, _: f64\)/, '')));
+  assert.deepEqual(found, []);
+});
+
+test('SQL stands in one file', () => {
+  const sql = /\b(INSERT INTO|SELECT .+ FROM|UPDATE .+ SET|DELETE FROM|CREATE TABLE)\b/;
+  assert.deepEqual(code.filter((file) => sql.test(bare(file))), ['src/edge/sql.rs']);
+});
+
+test('no file names this or any machine, or a package registry host', () => {
+  const machine = /\/(work|root|home\/\w+)\/(?!\.\.)[\w.]+\/|crates\.io\/api|registry\.npmjs|pypi\.org|deb\.debian/;
+  const texts = files.filter((file) => !/\.(lock|svg|png)$|package-lock\.json$|tests\/vectors\//.test(file));
+  assert.deepEqual(texts.filter((file) => file !== 'scripts/tidy.test.mjs' && machine.test(read(file))), []);
+});
+
+test('every make target the documents name exists', () => {
+  const targets = new Set(read('Makefile').match(/^[a-z][a-z -]*(?=:)/gm).flatMap((line) => line.split(' ')));
+  const named = files.filter((file) => file.endsWith('.md')).flatMap((file) => [...read(file).matchAll(/`make ([a-z-]+)`/g)].map(([, name]) => name));
+  assert.deepEqual(named.filter((name) => !targets.has(name)), []);
+});
+
+test('every file the documents link to exists', () => {
+  const broken = files.filter((file) => file.endsWith('.md')).flatMap((file) =>
+    [...read(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#]+)/g)].map(([, link]) => new URL(link, `file:///${file}`).pathname.slice(1))
+      .filter((link) => !existsSync(link)).map((link) => `${file}: ${link}`));
+  assert.deepEqual(broken, []);
+});
+
+test('no one left a mark of unfinished work', () => {
+  const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X\\b', 'todo' + '!', 'unimplemented' + '!'].join('|'));
+  assert.deepEqual([...rust, ...files.filter((file) => /\.m?js$/.test(file))].filter((file) => marks.test(read(file))), []);
+});

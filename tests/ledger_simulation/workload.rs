@@ -1,0 +1,262 @@
+//! What clients and the operator do: many attempts at once, each of which may go wrong in every way
+//! that attempts go wrong.
+
+use farebox::auth::Mode;
+use farebox::book::{Rate, Rates};
+use farebox::clock::{Millis, Timestamp, Window};
+use farebox::ids::Id;
+use farebox::ledger::{Admin, Command, LimitRule, Pinned, Reserve, Settle, Strictness, Void};
+use farebox::meter::Outcome;
+use farebox::money::Exact;
+use farebox::record::{Admitted, Digest};
+use farebox::wire::usage::{Meter, Provenance, Usage};
+
+use super::auditor::exact;
+use super::random::Random;
+
+pub const TTL: Millis = Millis::from_secs(60);
+/// Price of a token in units of 1e-8 dollars: 0.15 and 0.6 dollars a million.
+pub const INPUT_UNITS: u64 = 15;
+pub const OUTPUT_UNITS: u64 = 60;
+pub const USERS: [&str; 3] = ["ann@example.com", "bob@example.com", "cyd@example.com"];
+const KEYS: [&str; 2] = ["one", "two"];
+/// What a request may ask for at most; limits are small multiples of it.
+const OUTPUT_MAX: u64 = 4_000;
+
+/// What a client knows of its own attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Asked, and the answer was lost.
+    Asked,
+    /// The answer was yes.
+    Running,
+    /// Told the end, and the answer was lost; or gone away without a word.
+    Silent,
+    /// Known to be over.
+    Over,
+}
+
+pub struct Attempt {
+    pub reserve: Reserve,
+    pub phase: Phase,
+    /// What was told at its end: a repetition must be the same.
+    pub end: Option<Command>,
+}
+
+/// What to do next, and to which attempt it belongs.
+pub struct Step {
+    pub command: Command,
+    pub attempt: Option<usize>,
+}
+
+#[derive(Default)]
+pub struct Workload {
+    pub attempts: Vec<Attempt>,
+}
+
+fn rates(input: &str, output: &str) -> Rates {
+    let rate = |amount: &str| Rate { amount: amount.parse().unwrap(), per: 1_000_000.into() };
+    Rates([(Meter::InputUncached, rate(input)), (Meter::OutputTotal, rate(output))].into())
+}
+
+pub fn secret(of: &str) -> Digest {
+    Digest::of(&[of.as_bytes()])
+}
+
+pub fn put_key(key: &str) -> Command {
+    let (key_id, secret_sha256) = (key.parse().unwrap(), secret(key));
+    Command::Admin(Admin::PutKey { key_id, secret_sha256, label: String::new() })
+}
+
+impl Workload {
+    /// What has to be there before anything else.
+    pub fn opening(random: &mut Random) -> Vec<Command> {
+        let mut commands = vec![Self::limits(random)];
+        commands.extend(KEYS.map(put_key));
+        commands
+    }
+
+    pub fn step(&mut self, random: &mut Random, now: Timestamp) -> Step {
+        match random.below(100) {
+            0..30 => self.new_attempt(random, now),
+            30..40 => self.repeat_reserve(random),
+            40..52 => self.renew(random),
+            52..76 => self.finish(random, now, true),
+            76..86 => self.finish(random, now, false),
+            86..91 => Step { command: Command::Sweep, attempt: None },
+            91..95 => Step { command: Command::Status, attempt: None },
+            95..98 => Step { command: Self::limits(random), attempt: None },
+            _ => Step { command: Self::key(random), attempt: None },
+        }
+    }
+
+    fn limits(random: &mut Random) -> Command {
+        let generosity = (1 + random.below(12)) * if random.chance(30) { 10 } else { 1 };
+        let mut limits = Vec::new();
+        for (id, window) in
+            [("day", Window::Day), ("month", Window::Month), ("all", Window::Lifetime)]
+        {
+            if random.chance(25) {
+                continue;
+            }
+            let kind = if random.chance(80) { Strictness::Hard } else { Strictness::Soft };
+            // Now and then less than a single request may need.
+            let large = if random.chance(90) { generosity } else { 0 };
+            let size = large * OUTPUT_MAX * OUTPUT_UNITS;
+            // Longer windows hold more; a lifetime's limit may be below what was spent long since.
+            let longer = match window {
+                Window::Day => 1,
+                Window::Month => 4,
+                Window::Lifetime => 1 + random.below(40),
+            };
+            let limit = exact(i128::from(longer * size + random.below(OUTPUT_MAX * OUTPUT_UNITS)));
+            limits.push(LimitRule { id: id.parse().unwrap(), window, kind, limit });
+        }
+        let customer = "acme".parse().unwrap();
+        Command::Admin(Admin::PutCustomer { customer, currency: "USD".into(), limits })
+    }
+
+    fn key(random: &mut Random) -> Command {
+        let key = KEYS[random.index(KEYS.len())];
+        if random.chance(20) {
+            return Command::Admin(Admin::RevokeKey { key_id: key.parse().unwrap() });
+        }
+        put_key(key)
+    }
+
+    pub fn new_attempt(&mut self, random: &mut Random, now: Timestamp) -> Step {
+        let input_least = random.below(500);
+        let output = random.below(OUTPUT_MAX);
+        let held = INPUT_UNITS * input_least + OUTPUT_UNITS * output;
+        let floor = if random.chance(90) { INPUT_UNITS * input_least } else { held };
+        let key = KEYS[random.index(KEYS.len())];
+        let reserve = Reserve {
+            attempt_id: Id::new(now, random.bytes()),
+            request_id: Id::new(now, random.bytes()),
+            secret_sha256: secret(if random.chance(97) { key } else { "wrong" }),
+            admitted: Admitted {
+                key_id: key.parse().unwrap(),
+                mode: Mode::Live,
+                received_at: now,
+                endpoint: "/v1/chat/completions".into(),
+                model: "gpt-4o-mini".into(),
+                stream: random.chance(50),
+                features: Vec::new(),
+                service_tier: None,
+                end_user: None,
+                book_version: "2026-11-01".into(),
+                currency: if random.chance(98) { "USD" } else { "EUR" }.into(),
+                held: exact(i128::from(held)),
+            },
+            floor: exact(i128::from(floor)),
+            pinned: Pinned {
+                provider: "openai".into(),
+                upstream: "openai".into(),
+                rates: rates("0.15", "0.6"),
+                tiers: std::collections::BTreeMap::new(),
+                cost: random.chance(50).then(|| rates("0.1", "0.4")),
+                input_least,
+            },
+            end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
+            again: false,
+        };
+        let command = Command::Reserve(Box::new(reserve.clone()));
+        self.attempts.push(Attempt { reserve, phase: Phase::Asked, end: None });
+        Step { command, attempt: Some(self.attempts.len() - 1) }
+    }
+
+    /// One of the attempts in this phase, the younger the likelier.
+    fn pick(&self, random: &mut Random, phases: &[Phase]) -> Option<usize> {
+        let fitting = |at: &usize| phases.contains(&self.attempts[*at].phase);
+        let youngest = (0..self.attempts.len()).rev().filter(fitting);
+        let some: Vec<usize> = youngest.take(1 + random.index(60)).collect();
+        some.get(random.index(some.len())).copied()
+    }
+
+    /// The same reserve once more: mostly because its answer was lost, sometimes long after, and
+    /// sometimes not quite the same.
+    fn repeat_reserve(&mut self, random: &mut Random) -> Step {
+        let all = [Phase::Asked, Phase::Running, Phase::Silent, Phase::Over];
+        let phases = if random.chance(70) { &all[..1] } else { &all[..] };
+        let Some(at) = self.pick(random, phases).or_else(|| self.pick(random, &all)) else {
+            return Step { command: Command::Sweep, attempt: None };
+        };
+        let mut reserve = Reserve { again: true, ..self.attempts[at].reserve.clone() };
+        let mut attempt = Some(at);
+        if random.chance(10) && self.attempts[at].phase != Phase::Asked {
+            reserve.admitted.model = "gpt-4o".into();
+            attempt = None;
+        }
+        Step { command: Command::Reserve(Box::new(reserve)), attempt }
+    }
+
+    fn renew(&mut self, random: &mut Random) -> Step {
+        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent]) else {
+            return Step { command: Command::Status, attempt: None };
+        };
+        let attempt_id = self.attempts[at].reserve.attempt_id;
+        let floor = exact(i128::from(OUTPUT_UNITS * random.below(2 * OUTPUT_MAX)));
+        Step { command: Command::Renew { attempt_id, floor }, attempt: None }
+    }
+
+    /// Tells an attempt's end. `fitting`: of one that runs or whose answer was lost, and the same
+    /// end as before; else of any, and perhaps another end, or of an attempt nobody knows.
+    fn finish(&mut self, random: &mut Random, now: Timestamp, fitting: bool) -> Step {
+        let all = [Phase::Running, Phase::Silent, Phase::Asked, Phase::Over];
+        let Some(at) = self.pick(random, if fitting { &all[..2] } else { &all }) else {
+            return Step { command: Command::Sweep, attempt: None };
+        };
+        if fitting && self.attempts[at].phase == Phase::Running && random.chance(20) {
+            // The client goes away without a word.
+            self.attempts[at].phase = Phase::Silent;
+            return Step { command: Command::Sweep, attempt: None };
+        }
+        let known = self.attempts[at].end.clone();
+        if let Some(command) = known.filter(|_| fitting || random.chance(50)) {
+            return Step { command, attempt: Some(at) };
+        }
+        let mut id = self.attempts[at].reserve.attempt_id;
+        if !fitting && random.chance(20) {
+            id = Id::new(now, random.bytes());
+        }
+        let command = if random.chance(75) {
+            Command::Settle(Box::new(Self::settle(random, id, now)))
+        } else {
+            Command::Void(Void {
+                attempt_id: id,
+                upstream_status: random.chance(50).then_some(500),
+                error_class: "upstream_error".into(),
+                finished_at: now,
+            })
+        };
+        let mine = id == self.attempts[at].reserve.attempt_id && self.attempts[at].end.is_none();
+        if mine {
+            self.attempts[at].end = Some(command.clone());
+        }
+        Step { command, attempt: mine.then_some(at) }
+    }
+
+    fn settle(random: &mut Random, attempt_id: Id, now: Timestamp) -> Settle {
+        let mut usage = Usage::default();
+        if random.chance(80) {
+            usage.report(Meter::InputTotal, Some(Exact::from(random.below(500))));
+        }
+        if random.chance(90) {
+            // Now and then more than anyone held.
+            let most = if random.chance(10) { 3 * OUTPUT_MAX } else { OUTPUT_MAX / 2 };
+            usage.report(Meter::OutputTotal, Some(Exact::from(random.below(most))));
+        }
+        usage.complete_input();
+        usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
+        Settle {
+            attempt_id,
+            usage,
+            outcome: Outcome::Complete,
+            upstream_status: 200,
+            served_model: None,
+            served_tier: None,
+            first_byte_at: None,
+            finished_at: now,
+        }
+    }
+}
