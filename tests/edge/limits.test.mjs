@@ -46,12 +46,10 @@ for (const [family, extra, wanted, sent] of [['openai', {}, 50, 200], ['openai',
   const shown = `${family}${extra.stream ? ', streamed' : ''}`;
   rule(`of ${sent} at once exactly ${wanted} are let through where ${wanted} fit, and the rest told to come back (${shown})`, async () => {
     const name = `burst${family}${extra.stream ? 's' : ''}`;
-    const held = await holdOf(family, asking(family, `hi [[chunks=9]]${' '.repeat(name.length)}`, extra));
-    const body = asking(family, `hi [[hold=${name}]]    `, extra);
+    const body = asking(family, `hi [[hold=${name}]]`, extra);
     const exact = await holdOfLength(family, body, name);
     const key = await gate.customer(name, times(exact, wanted));
     const hits = gate.hits();
-    assert.ok(units(held) > 0n);
 
     let refused = 0;
     const all = Array.from({ length: sent }, () => send(family, key, body).then((answer) => {
@@ -176,7 +174,7 @@ rule('of several limits the refusal names the one that stands in the way, the mo
   const { code, details, message } = await refusal(await send('openai', key, body), 'openai');
   assert.deepEqual([code, details.limit_id, details.window, details.resets_at ?? null], ['request_exceeds_limit', 'ever', 'lifetime', null]);
   assert.ok('resets_at' in details);
-  assert.match(message, /hundred|never|not|higher/i);
+  assert.match(message, /never fit/);
 });
 
 rule('a soft limit lets through, and shows', async () => {
@@ -222,7 +220,7 @@ rule('hidden reasoning is counted, and stays within the hold', async () => {
 
 rule('a failed attempt gives its hold back at once', async () => {
   const body = asking('openai', 'hi [[status=500]]');
-  const key = await gate.customer('failing', await holdOf('openai', asking('openai', 'hi [[chunks=1 ]]')));
+  const key = await gate.customer('failing', await holdOf('openai', asking('openai', 'hi [[chunks=10 ]]')));
   for (let n = 0; n < 5; n += 1) {
     assert.equal((await send('openai', key, body)).status, 500);
     await gate.idle('failing');
@@ -272,7 +270,7 @@ rule('every key that is not good gets the same 401, whatever is wrong with it', 
     built({ ending: `-1${ending.slice(1)}` }), built({ ending: ending.toUpperCase() }), `${key}_x`, ` ${key}x`, key.replace('fb_', 'FB_'), key.replaceAll('_', '-'), key.repeat(2), key.slice(3),
     ...[...'abcdefghijklmnopqrstuvwxyz234567'].filter((letter) => letter !== ending.at(-1)).map((letter) => built({ ending: ending.slice(0, -1) + letter })),
     mintKey(ring, 'nobody', 'k1').key, mintKey(ring, 'keyed', 'k9').key, mintKey(ring, 'keyed', 'k1').key, mintKey(secrets().FAREBOX_KEY_SECRETS, 'keyed', 'k1').key,
-    "' OR 1=1 --", 'x'.repeat(8_000), 'é'.repeat(10), '{"a":1}', '%00', '🚌'.normalize().replace(/[^\x00-\xff]/g, '?'),
+    "' OR 1=1 --", 'x'.repeat(8_000), 'é'.repeat(10), '{"a":1}', '%00',
   ];
   const hits = gate.hits();
   for (const family of ['openai', 'anthropic']) {
