@@ -189,6 +189,13 @@ impl Simulation {
             self.learn(&step, reply);
         }
         self.clock = self.clock.plus(TTL).plus(Millis(1));
+        // The youngest that runs is due, and not among the first that are swept.
+        let running = |attempt: &workload::Attempt| attempt.phase == Phase::Running;
+        if let Some(at) = self.workload.attempts.iter().rposition(running) {
+            let command = Command::Reserve(Box::new(self.workload.again(at)));
+            let reply = self.tell(&command);
+            self.learn(&Step { command, attempt: Some(at) }, reply);
+        }
     }
 
     /// Time goes on; now and then it leaps, and sometimes back.
@@ -260,6 +267,9 @@ impl Simulation {
 
     /// What the client makes of the answer.
     fn learn(&mut self, step: &Step, reply: Option<Reply>) {
+        if let Some(Reply::Held { remaining, .. }) = &reply {
+            self.workload.left = remaining.map(units);
+        }
         let Some(at) = step.attempt else { return };
         let attempt = &mut self.workload.attempts[at];
         attempt.phase = match (reply, &step.command) {
@@ -279,7 +289,8 @@ impl Simulation {
             let record = self.store.record(at);
             assert_eq!(record_words(&record), *auditor.records[at], "I3: another record");
             assert_eq!(record.recorded_at, self.now);
-            for (flag, event) in [(Flag::Late, "a late correction"), (Flag::Overage, "an overage")] {
+            for (flag, event) in [(Flag::Late, "a late correction"), (Flag::Overage, "an overage")]
+            {
                 if record.flags.contains(&flag) {
                     *self.met.entry(event.to_owned()).or_default() += 1;
                 }
@@ -330,8 +341,7 @@ impl Simulation {
     fn final_read(&mut self) {
         for at in 0..self.workload.attempts.len() {
             let attempt = &self.workload.attempts[at];
-            let reserve = farebox::ledger::Reserve { again: true, ..attempt.reserve.clone() };
-            let reserve = Command::Reserve(Box::new(reserve));
+            let reserve = Command::Reserve(Box::new(self.workload.again(at)));
             let asked = attempt.phase == Phase::Asked && attempt.end.is_none();
             let Some(command) = attempt.end.clone().or_else(|| asked.then_some(reserve)) else {
                 continue;
@@ -433,8 +443,7 @@ fn words(reply: &Reply) -> String {
 
 fn record_words(record: &Record) -> String {
     let class = serde_json::to_value(record.class).unwrap();
-    let mut words =
-        format!("{} {} {}", record.attempt_id, class.as_str().unwrap(), record.amount);
+    let mut words = format!("{} {} {}", record.attempt_id, class.as_str().unwrap(), record.amount);
     if let (Some(corrects), Some(previous)) = (record.corrects, record.previous) {
         words.push_str(&format!(" corrects {corrects} of {previous}"));
     }

@@ -52,6 +52,8 @@ pub struct Step {
 #[derive(Default)]
 pub struct Workload {
     pub attempts: Vec<Attempt>,
+    /// What the ledger last said was left: some ask for exactly that, or for one unit more.
+    pub left: Option<i128>,
 }
 
 fn rates(input: &str, output: &str) -> Rates {
@@ -128,7 +130,12 @@ impl Workload {
         let input_least = random.below(500);
         let output = random.below(OUTPUT_MAX);
         let held = INPUT_UNITS * input_least + OUTPUT_UNITS * output;
-        let floor = if random.chance(90) { INPUT_UNITS * input_least } else { held };
+        let held = match self.left {
+            Some(left) if left > 0 && random.chance(15) => left + i128::from(random.below(2)),
+            _ => i128::from(held),
+        };
+        let input = i128::from(INPUT_UNITS * input_least);
+        let floor = if random.chance(90) { input.min(held) } else { held };
         let key = KEYS[random.index(KEYS.len())];
         let reserve = Reserve {
             attempt_id: Id::new(now, random.bytes()),
@@ -146,9 +153,9 @@ impl Workload {
                 end_user: None,
                 book_version: "2026-11-01".into(),
                 currency: if random.chance(98) { "USD" } else { "EUR" }.into(),
-                held: exact(i128::from(held)),
+                held: exact(held),
             },
-            floor: exact(i128::from(floor)),
+            floor: exact(floor),
             pinned: Pinned {
                 provider: "openai".into(),
                 upstream: "openai".into(),
@@ -181,13 +188,17 @@ impl Workload {
         let Some(at) = self.pick(random, phases).or_else(|| self.pick(random, &all)) else {
             return Step { command: Command::Sweep, attempt: None };
         };
-        let mut reserve = Reserve { again: true, ..self.attempts[at].reserve.clone() };
+        let mut reserve = self.again(at);
         let mut attempt = Some(at);
         if random.chance(10) && self.attempts[at].phase != Phase::Asked {
             reserve.admitted.model = "gpt-4o".into();
             attempt = None;
         }
         Step { command: Command::Reserve(Box::new(reserve)), attempt }
+    }
+
+    pub fn again(&self, at: usize) -> Reserve {
+        Reserve { again: true, ..self.attempts[at].reserve.clone() }
     }
 
     fn renew(&mut self, random: &mut Random) -> Step {
