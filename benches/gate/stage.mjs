@@ -31,15 +31,21 @@ async function program(file, args) {
 }
 
 export class Stage {
-  /** @param {Record<string, string>} [variants] further gates: name to the folder of a built Worker */
+  /**
+   * @param {Record<string, string>} [variants] gates by name, each the folder of a built Worker;
+   *   `gate` is the project's own build unless it is named here
+   */
   static async open(variants = {}) {
     const folder = mkdtempSync(join(tmpdir(), 'farebox-bench-'));
-    // A copy: whoever rebuilds meanwhile does not change what is measured.
-    const worker = join(folder, 'worker');
-    mkdirSync(worker);
-    for (const file of WORKER_FILES) copyFileSync(join(WORKER, file), join(worker, file));
+    // Copies: whoever rebuilds meanwhile does not change what is measured.
+    const workers = {};
+    for (const [name, built] of Object.entries({ gate: WORKER, ...variants })) {
+      workers[name] = join(folder, `worker-${name}`);
+      mkdirSync(workers[name]);
+      for (const file of WORKER_FILES) copyFileSync(join(built, file), join(workers[name], file));
+    }
     const upstream = await program(join(here, '../../examples/upstream/server.mjs'), ['--port', '0']);
-    return new Stage({ folder, upstream, workers: { gate: worker, ...variants } });
+    return new Stage({ folder, upstream, workers });
   }
 
   constructor(parts) {

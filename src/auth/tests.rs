@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 use super::*;
 use crate::clock::{Millis, Timestamp};
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::type_complexity)]
 use super::*;
 
 fn with(change: impl Fn(&mut serde_json::Value)) -> Result<Book, BookError> {

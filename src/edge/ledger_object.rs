@@ -12,7 +12,7 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{Command, Context, Ledger, Prior, Reply};
+use crate::ledger::{Command, Context, Ledger, Prior, RefusalCode, Reply, State};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
@@ -39,6 +39,9 @@ pub struct LedgerObject {
     ledger: RefCell<Option<Ledger>>,
     /// When the alarm is set for; absent where that is not known.
     alarm_at: Cell<Option<Timestamp>>,
+    /// The last request was turned away at a spent limit. A limit is hardly ever spent to the last
+    /// digit, so this is what "stopped" looks like to a customer. Shown, never stored.
+    turned_away: Cell<bool>,
 }
 
 #[wasm_bindgen]
@@ -56,6 +59,7 @@ impl LedgerObject {
             bucket,
             ledger: RefCell::new(None),
             alarm_at: Cell::new(None),
+            turned_away: Cell::new(false),
         }
     }
 
@@ -131,6 +135,13 @@ impl LedgerObject {
         if changed {
             self.arm()?;
         }
+        match (command, &outcome.reply) {
+            (Command::Reserve(_), Reply::Refused(refusal)) => {
+                self.turned_away.set(refusal.code == RefusalCode::SpendLimitExceeded);
+            }
+            (Command::Reserve(_) | Command::Admin(_), _) => self.turned_away.set(false),
+            _ => {}
+        }
         Ok(outcome.reply)
     }
 
@@ -184,7 +195,12 @@ impl LedgerObject {
 
     fn frame(&self, kind: &str, lines: &[(String, String)]) -> Result<String, String> {
         match self.run(&Command::Status)? {
-            Reply::Status(snapshot) => own::frame(kind, &snapshot, lines),
+            Reply::Status(mut snapshot) => {
+                if self.turned_away.get() {
+                    snapshot.status = State::Stopped;
+                }
+                own::frame(kind, &snapshot, lines)
+            }
             _ => Ok("null".to_owned()), // no such customer
         }
     }

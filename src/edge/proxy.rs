@@ -231,18 +231,32 @@ async fn call_upstream(
             attempt.renew(attempt.quote.lower).await;
         }
     };
+    let attempt = attempt.clone();
     let problem = match called.await {
         Ok(response) if (300..400).contains(&response.status()) => Problem::new(
             Code::UpstreamRedirect,
             "The provider answered with a redirect, which is never followed.",
         ),
         Ok(response) => return Ok(response),
-        Err(error) if error.as_string().as_deref() == Some("timeout") => {
-            Problem::new(Code::UpstreamTimeout, "The provider did not begin to answer in time.")
+        Err(error) => {
+            let why = error.as_string().unwrap_or_default();
+            let (class, message) = match why.as_str() {
+                "timeout" => {
+                    (Code::UpstreamTimeout, "The provider did not begin to answer in time.")
+                }
+                "left" => (Code::UpstreamUnreachable, "The client left."),
+                _ => (Code::UpstreamUnreachable, "The provider could not be reached."),
+            };
+            if matches!(why.as_str(), "timeout" | "left") {
+                // It was sent, and may have been billed: charged what was counted of it.
+                incoming.keep(async move {
+                    attempt.settle(Ended::unheard(&why)).await;
+                });
+                return Err(Problem::new(class, message));
+            }
+            Problem::new(class, message)
         }
-        Err(_) => Problem::new(Code::UpstreamUnreachable, "The provider could not be reached."),
     };
-    let attempt = attempt.clone();
     let class = problem.code.as_str();
     incoming.keep(async move { attempt.void(None, class).await });
     Err(problem)
@@ -296,12 +310,12 @@ async fn whole(
     let reading = answer.array_buffer().map_err(|error| internal(&error))?;
     let tap::Followed { attempt, mut metering, status, began } = followed;
     let Ok(body) = JsFuture::from(reading).await else {
-        attempt.settle(metering.end(End::Cut), status, began).await;
+        attempt.settle(Ended::heard(metering.end(End::Cut), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };
     metering.chunk(&Uint8Array::new(&body).to_vec());
-    let cost = attempt.settle(metering.end(End::Eof), status, began).await;
+    let cost = attempt.settle(Ended::heard(metering.end(End::Eof), status, began)).await;
     with_cost(headers, cost)?;
     response(&body, status, headers).map_err(|error| internal(&error))
 }
@@ -336,6 +350,28 @@ async fn refused_upstream(
     response(&text.as_str().into(), status, headers).map_err(|error| internal(&error))
 }
 
+/// An attempt that is over, as far as the upstream told.
+pub struct Ended {
+    reading: Reading,
+    status: Option<u16>,
+    began: Option<Timestamp>,
+    error_class: Option<String>,
+}
+
+impl Ended {
+    /// The upstream answered.
+    pub fn heard(reading: Reading, status: u16, began: Timestamp) -> Self {
+        Self { reading, status: Some(status), began: Some(began), error_class: None }
+    }
+
+    /// It was sent, and nothing was heard.
+    fn unheard(class: &str) -> Self {
+        let end = if class == "left" { End::ClientLeft } else { End::Cut };
+        let reading = Metering::new(Framing::Sse, None, 200).end(end);
+        Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
+    }
+}
+
 impl Attempt {
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
@@ -348,15 +384,17 @@ impl Attempt {
     }
 
     /// Settles; answers what the attempt was charged.
-    pub async fn settle(&self, reading: Reading, status: u16, began: Timestamp) -> Option<Exact> {
+    pub async fn settle(&self, ended: Ended) -> Option<Exact> {
+        let Ended { reading, status, began, error_class } = ended;
         let settle = Settle {
             attempt_id: self.id,
             usage: reading.usage,
             outcome: reading.outcome,
             upstream_status: status,
+            error_class,
             served_model: reading.model.filter(|model| model.len() <= 256),
             served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
-            first_byte_at: Some(began),
+            first_byte_at: began,
             finished_at: js::now(),
         };
         match self.ledger.tell(&Command::Settle(Box::new(settle))).await {

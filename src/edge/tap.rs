@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::http::{Incoming, internal, response};
 use super::js::{self, Ending, Tap};
-use super::proxy::{Attempt, WHOLE_MAX, with_cost};
+use super::proxy::{Attempt, Ended, WHOLE_MAX, with_cost};
 use crate::api::Problem;
 use crate::clock::Timestamp;
 use crate::meter::{End, Metering, Reading};
@@ -76,8 +76,8 @@ impl Followed {
                 Read::Nothing if tap.left() => break,
                 Read::Nothing => self.attempt.renew(self.attempt.quote.lower).await,
                 Read::End(end) => {
-                    let reading = self.metering.end(end);
-                    let cost = self.attempt.settle(reading, status, self.began).await;
+                    let ended = Ended::heard(self.metering.end(end), status, self.began);
+                    let cost = self.attempt.settle(ended).await;
                     with_cost(headers, cost)?;
                     return response(&client, status, headers).map_err(|error| internal(&error));
                 }
@@ -95,7 +95,8 @@ impl Followed {
     ) -> Result<web_sys::Response, Problem> {
         let status = self.status;
         incoming.keep(async move {
-            self.attempt.settle(self.metering.end(End::Eof), self.status, self.began).await;
+            let reading = self.metering.end(End::Eof);
+            self.attempt.settle(Ended::heard(reading, self.status, self.began)).await;
         });
         response(&JsValue::NULL, status, headers).map_err(|error| internal(&error))
     }
@@ -107,7 +108,7 @@ impl Followed {
             let _ = JsFuture::from(tap.cancel()).await;
         }
         let reading = self.metering.end(end);
-        self.attempt.settle(reading, self.status, self.began).await;
+        self.attempt.settle(Ended::heard(reading, self.status, self.began)).await;
     }
 
     async fn drain(&mut self, tap: &Tap) -> End {
@@ -205,7 +206,7 @@ impl Followed {
             let (reading, rest) = filter.end(&how);
             let attempt = attempt.clone();
             keeper.keep(async move {
-                attempt.settle(reading, status, began).await;
+                attempt.settle(Ended::heard(reading, status, began)).await;
             });
             Uint8Array::from(rest.as_slice())
         });

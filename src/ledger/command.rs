@@ -97,8 +97,12 @@ pub struct Settle {
     pub usage: Usage,
     /// How the answer ended.
     pub outcome: meter::Outcome,
-    /// The upstream's status.
-    pub upstream_status: u16,
+    /// The upstream's status; absent where it was not heard before the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_status: Option<u16>,
+    /// What kept it from being answered whole, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
     /// Which model served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_model: Option<String>,
@@ -287,7 +291,7 @@ pub enum Reply {
 #[derive(Debug, Clone)]
 pub enum Row {
     /// Insert or replace an open hold.
-    PutHold(Hold),
+    PutHold(Box<Hold>),
     /// Mark it expired; kept for a late settle.
     ExpireHold(AttemptId),
     /// Remove it: its attempt is closed.

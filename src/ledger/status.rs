@@ -78,7 +78,7 @@ pub enum State {
     Ok,
     /// A soft limit is reached, or a hard one to four fifths.
     Warn,
-    /// A hard limit is spent.
+    /// A hard limit is spent, or what is left of it was too little for the last request.
     Stopped,
 }
 

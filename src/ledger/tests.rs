@@ -1,6 +1,7 @@
 //! The ledger's rules, one script each; the language is explained in `harness`.
 #![allow(
     clippy::unwrap_used,
+    clippy::format_push_string, // scripts and answers are put together for reading
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects

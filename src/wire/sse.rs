@@ -182,7 +182,7 @@ mod tests {
         let mut seen = 0;
         decoder.feed(b"data: ", |_| seen += 1);
         for _ in 0..40 {
-            decoder.feed(&[b'x'; 65_536], |_| seen += 1);
+            decoder.feed(&"x".repeat(65_536).into_bytes(), |_| seen += 1);
         }
         assert!(decoder.line.capacity() <= 2 * EVENT_MAX);
         decoder.feed(b"\n\ndata: y\n\n", |event| {

@@ -75,8 +75,13 @@ test('the quote in the page is the quote of the gate, byte for byte', { timeout:
 
 test('a spent limit says so in words', { timeout: DEADLINE }, async () => {
   const poor = await gate.customer('poor', '0.0001');
-  await (await gate.chat(poor, say('[[reasoning=400]]'))).text();
-  await gate.idle('poor');
+  let status = 200;
+  for (let tries = 0; status === 200 && tries < 5; tries += 1) {
+    const response = await gate.chat(poor, say('[[reasoning=80]]'));
+    await response.text();
+    status = response.status;
+  }
+  assert.equal(status, 402);
   await withPage(await session('poor'), {}, async ({ page }) => {
     await page.locator('.state.stopped').waitFor();
     assert.match(await textOf(page, '.state h2'), /Stopped/i);

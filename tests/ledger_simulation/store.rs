@@ -63,7 +63,7 @@ impl Store {
         match row {
             // As the shell's upsert does: an expired row stays expired.
             Row::PutHold(hold) => {
-                let hold = stored(&hold);
+                let hold = stored(&*hold);
                 let expired = self.holds.get(&hold.attempt_id).is_some_and(|(_, expired)| *expired);
                 self.holds.insert(hold.attempt_id, (hold, expired));
             }

@@ -26,13 +26,13 @@ struct Closing {
 impl Op<'_> {
     pub(super) fn settle(&mut self, settle: &Settle) -> Result<Reply, Broken> {
         let answered = Answered {
-            upstream_status: Some(settle.upstream_status),
+            upstream_status: settle.upstream_status,
             outcome: Some(settle.outcome),
             served_model: settle.served_model.clone(),
             served_tier: settle.served_tier.clone(),
             first_byte_at: settle.first_byte_at,
             finished_at: Some(settle.finished_at),
-            error_class: None,
+            error_class: settle.error_class.clone(),
         };
         let tier = settle.served_tier.as_deref();
         self.end(settle.attempt_id, digest(settle), answered, Class::Settled, |hold, late| {

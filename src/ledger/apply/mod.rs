@@ -6,6 +6,7 @@ mod close;
 mod reserve;
 
 use super::command::{Command, Context, PriorRecord, Reply, Row};
+use super::limits::LimitState;
 use super::state::{Hold, Ledger};
 use super::status::{HeadView, Snapshot, SpendView, State};
 use super::{SWEEP_MAX, command::Strictness};
@@ -93,7 +94,7 @@ impl Op<'_> {
         hold.expires_at = self.now.plus(self.context.hold_ttl);
         hold.floor = hold.floor.max(floor).min(hold.admitted.held);
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
-        self.rows.push(Row::PutHold(hold.clone()));
+        self.rows.push(Row::PutHold(Box::new(hold.clone())));
         Reply::Held { expires_at: hold.expires_at, remaining: None }
     }
 
@@ -118,7 +119,7 @@ impl Op<'_> {
                 open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
                 exposure: Exact::sum(exposures)?,
             },
-            limits: ledger.limits.iter().map(|limit| limit.view()).collect::<Result<_, _>>()?,
+            limits: ledger.limits.iter().map(LimitState::view).collect::<Result<_, _>>()?,
             head: HeadView { seq: ledger.head.seq, hash: ledger.head.hash },
         })))
     }

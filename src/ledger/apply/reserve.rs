@@ -15,7 +15,7 @@ impl Op<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
         let key = (&reserve.admitted.key_id, &reserve.secret_sha256);
         if let Some(code) = self.key_objection(key.0, key.1) {
-            return Ok(self.refuse(code, reserve, None)?);
+            return self.refuse(code, reserve, None);
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
@@ -31,21 +31,21 @@ impl Op<'_> {
         let just_expired =
             self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
         if just_expired || prior.record.is_some() || prior.expired.is_some() {
-            return Ok(self.refuse(RefusalCode::AttemptConflict, reserve, None)?);
+            return self.refuse(RefusalCode::AttemptConflict, reserve, None);
         }
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
-            return Ok(self.refuse(RefusalCode::CurrencyMismatch, reserve, None)?);
+            return self.refuse(RefusalCode::CurrencyMismatch, reserve, None);
         }
         let needed = reserve.admitted.held;
         if needed.is_negative() || reserve.floor.is_negative() || reserve.floor > needed {
-            return Ok(self.refuse(RefusalCode::AmountOutOfRange, reserve, None)?);
+            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
         }
         let exact = self.stays_exact(reserve).and_then(|()| self.limit_objection(needed));
         let Ok(objection) = exact else {
-            return Ok(self.refuse(RefusalCode::AmountOutOfRange, reserve, None)?);
+            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
         };
         if let Some((code, at)) = objection {
-            return Ok(self.refuse(code, reserve, Some(at))?);
+            return self.refuse(code, reserve, Some(at));
         }
         self.admit(reserve)
     }
@@ -71,7 +71,7 @@ impl Op<'_> {
             pinned: reserve.pinned.clone(),
         };
         let expires_at = hold.expires_at;
-        self.rows.push(Row::PutHold(hold.clone()));
+        self.rows.push(Row::PutHold(Box::new(hold.clone())));
         self.ledger.add_hold(hold)?;
         Ok(Reply::Held { expires_at, remaining: self.least_remaining()? })
     }

@@ -1,7 +1,6 @@
 //! What is charged, and what the record says of it.
 
 use super::harness::{World, attempt, check};
-use crate::ledger::*;
 
 #[test]
 fn input_that_nobody_reported_is_charged_as_counted_at_admission() {

@@ -56,7 +56,7 @@ impl Store {
             // As the shell's upsert does: an expired row stays expired.
             Row::PutHold(hold) => {
                 let expired = self.holds.get(&hold.attempt_id).is_some_and(|(_, expired)| *expired);
-                self.holds.insert(hold.attempt_id, (hold, expired));
+                self.holds.insert(hold.attempt_id, (*hold, expired));
             }
             Row::ExpireHold(id) => self.holds.get_mut(&id).unwrap().1 = true,
             Row::DeleteHold(id) => assert!(self.holds.remove(&id).is_some(), "no hold to delete"),
@@ -373,7 +373,8 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         attempt_id: attempt(arguments[0]),
         usage,
         outcome: crate::meter::Outcome::Complete,
-        upstream_status: 200,
+        upstream_status: Some(200),
+        error_class: None,
         served_model: None,
         served_tier: options.get("tier").map(|tier| (*tier).to_owned()),
         first_byte_at: None,

@@ -1,6 +1,6 @@
 //! May it run? Limits, their windows, and the order of refusals.
 
-use super::harness::{World, check};
+use super::harness::{World, check, check_one_life};
 use crate::ledger::*;
 
 #[test]
@@ -220,4 +220,25 @@ fn a_refusal_says_all_that_is_needed_to_act_on_it() {
 
 fn harness_reserve(name: &str, amount: &str) -> Command {
     super::harness::parse("reserve", &[name, amount])
+}
+
+#[test]
+fn a_customer_turned_away_is_shown_as_stopped_until_something_fits_again() {
+    check_one_life(
+        "
+        limits day=day/hard/10
+        reserve a 9
+        settle a 9
+        reserve b 2   -> refused spend_limit_exceeded by day
+        status        -> stopped settled 9 held 0 open 0 exposure 0
+        reserve b 1   -> held, 0 left
+        status        -> warn settled 9 held 1 open 1 exposure 1
+        reserve c 2   -> refused spend_limit_exceeded by day
+        limits day=day/hard/11
+        status        -> warn settled 9 held 1 open 1 exposure 1
+        reserve c 3   -> refused spend_limit_exceeded by day
+        clock 2026-11-24T00:00:00Z
+        status        -> ok settled 9 held 0 open 0 exposure 0
+        ",
+    );
 }
