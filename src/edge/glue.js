@@ -67,22 +67,29 @@ export class Ending {
 const READ_BYTES = 65536;
 
 /**
- * The metering branch of a tee. Left unread while the client's branch flows natively, and drained
- * by a timer: a pending read would slow every chunk down.
+ * An answer's body in two: `client` flows natively, and the meter's branch is left unread meanwhile
+ * and emptied by a timer. A pending read would slow every chunk down.
+ *
+ * The client's branch runs through a native pipe, because the pipe's end is the only sign that is
+ * always given when a client has gone: it resolves, as it does at the end of the answer.
  */
 export class Tap {
-  constructor(branch, signal) {
-    this.reader = branch.getReader({ mode: 'byob' });
+  constructor(body) {
+    const [client, meter] = body.tee();
+    const { readable, writable } = new IdentityTransformStream();
+    this.client = readable;
+    this.reader = meter.getReader({ mode: 'byob' });
     this.pending = null;
-    this.left = signal.aborted;
+    this.left = false;
     this.wake = null;
-    signal.addEventListener('abort', () => {
+    const gone = () => {
       this.left = true;
       this.wake?.();
-    });
+    };
+    client.pipeTo(writable).then(gone, gone);
   }
 
-  /** Waits `ms`, or until the client leaves. */
+  /** Waits `ms`, or until the client has all of the answer or has left. */
   async wait(ms) {
     if (this.left) return;
     await new Promise((resolve) => {

@@ -32,7 +32,9 @@ extern "C" {
 
     pub type Tap;
     #[wasm_bindgen(constructor)]
-    pub fn new(branch: &JsValue, signal: &web_sys::AbortSignal) -> Tap;
+    pub fn new(body: &web_sys::ReadableStream) -> Tap;
+    #[wasm_bindgen(method, getter)]
+    pub fn client(this: &Tap) -> JsValue;
     #[wasm_bindgen(method, getter)]
     pub fn left(this: &Tap) -> bool;
     #[wasm_bindgen(method)]

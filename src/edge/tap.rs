@@ -49,10 +49,10 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some((client, tap)) = split(incoming, answer) else {
+        let Some(tap) = answer.body().map(|body| Tap::new(&body)) else {
             return self.empty(incoming, headers);
         };
-        let status = self.status;
+        let (status, client) = (self.status, tap.client());
         incoming.keep(self.follow(tap));
         response(&client, status, headers).map_err(|error| internal(&error))
     }
@@ -65,11 +65,11 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some((client, tap)) = split(incoming, answer) else {
+        let Some(tap) = answer.body().map(|body| Tap::new(&body)) else {
             return self.empty(incoming, headers);
         };
         let mut length = 0_u32;
-        let status = self.status;
+        let (status, client) = (self.status, tap.client());
         while length <= WHOLE_MAX {
             match self.read(&tap, f64::from(self.attempt.renew_every())).await {
                 Read::Some(bytes) => length = length.saturating_add(bytes),
@@ -254,13 +254,6 @@ impl Filter {
         };
         (self.metering.end(end), self.strip.end())
     }
-}
-
-/// Both branches of the answer's body; `None` where it has none.
-fn split(incoming: &Incoming, answer: &web_sys::Response) -> Option<(JsValue, Tap)> {
-    let branches = answer.body()?.tee();
-    let tap = Tap::new(&branches.get(1), &incoming.request.signal());
-    Some((branches.get(0), tap))
 }
 
 /// Renews a hold until `done`.

@@ -179,7 +179,7 @@ pub struct Private {
     /// What the upstream charges for it, where the book knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Exact>,
-    /// Amount minus cost, where the cost is known.
+    /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
 }

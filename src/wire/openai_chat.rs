@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::number::Count;
-use super::scan::has_key;
+use super::scan::{has_key, has_text};
 use super::usage::Meter;
 use super::{Answer, Ending};
 
@@ -80,7 +80,7 @@ pub(super) fn event(data: &[u8], answer: &mut Answer) {
         return;
     }
     let text = |byte| byte == b'"';
-    if has_key(data, b"\"content\"", text) || has_key(data, b"\"arguments\"", text) {
+    if has_text(data, b"\"content\"") || has_text(data, b"\"arguments\"") {
         answer.deltas = answer.deltas.saturating_add(1);
     }
     let telling = answer.model.is_none()

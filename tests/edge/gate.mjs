@@ -268,6 +268,64 @@ export function raw(url, { method = 'POST', headers = {}, body = '', timeoutMs =
   });
 }
 
+/** The three ways a stream takes through the gate; `delta` finds its pieces of content. */
+const CHAT = { path: '/v1/chat/completions', model: 'gpt-4o-mini', delta: /"delta":\{"content":"[^"]/g };
+const MESSAGES = { path: '/v1/messages', model: 'claude-haiku-4-5', delta: /"type":"content_block_delta"/g };
+export const WAYS = {
+  'openai, usage asked for': { ...CHAT, extra: { stream: true, stream_options: { include_usage: true } } },
+  'openai, usage taken out': { ...CHAT, extra: { stream: true } },
+  anthropic: { ...MESSAGES, extra: { stream: true } },
+};
+export const WHOLE = { openai: { ...CHAT, extra: {} }, anthropic: { ...MESSAGES, extra: {} } };
+
+/** Sends a request whose answer the caller reads, or leaves. */
+export function openRequest(gate, key, text, { path, model, extra, max_tokens = 10_000 }) {
+  const body = JSON.stringify({ model, max_tokens, ...say(text), ...extra });
+  const headers = { authorization: `Bearer ${key}`, 'anthropic-version': '2023-06-01', 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  const request = http.request(gate.url + path, { method: 'POST', headers, agent: false });
+  request.on('error', () => {}); // leaving is no fault
+  const answered = new Promise((resolve, reject) => {
+    request.on('response', resolve);
+    request.on('close', () => reject(new Error('closed without an answer')));
+    setTimeout(() => reject(new Error('no answer in 20 s')), 20_000).unref();
+  });
+  answered.catch(() => {}); // a caller that leaves does not wait for it
+  request.end(body);
+  return {
+    answered,
+    hangUp: () => request.destroy(),
+    /** A reset. A mere FIN says only that nothing more will be sent, and shows at the next write. */
+    leave: () => request.socket.resetAndDestroy(),
+  };
+}
+
+/** A stream, read as it comes. */
+export async function openStream(gate, key, text, way) {
+  const { answered, ...ways } = openRequest(gate, key, text, way);
+  const answer = await answered;
+  let received = '';
+  let wake = () => {};
+  answer.setEncoding('latin1');
+  answer.on('data', (piece) => { received += piece; wake(); });
+  answer.on('error', () => {});
+  const over = new Promise((resolve) => answer.on('close', () => { wake(); resolve(answer.complete); }));
+  const deltas = () => (received.match(way.delta) ?? []).length;
+  return {
+    ...ways, headers: answer.headers, status: answer.statusCode, deltas,
+    /** Whether it came to its end. */
+    over,
+    get text() { return received; },
+    /** Waits until `n` pieces of content have come. */
+    async until(n, ms = 10_000) {
+      const end = Date.now() + ms;
+      while (deltas() < n) {
+        assert.ok(Date.now() < end && !answer.closed, `${deltas()} of ${n} pieces came`);
+        await Promise.race([new Promise((resolve) => { wake = resolve; }), sleep(100)]);
+      }
+    },
+  };
+}
+
 /** A pass-through in front of `target` that keeps every exchange: what was sent, what came back. */
 export async function wiretap(target) {
   const exchanges = [];

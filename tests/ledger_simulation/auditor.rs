@@ -142,7 +142,9 @@ impl Auditor {
         let mut due: Vec<_> = self.attempts.iter().filter_map(due).collect();
         due.sort_unstable();
         due.truncate(SWEEP_MAX);
-        due.into_iter().for_each(|(_, id)| self.expire(id));
+        for (_, id) in due {
+            self.expire(id);
+        }
     }
 
     fn expire(&mut self, id: AttemptId) {
@@ -187,10 +189,10 @@ impl Auditor {
         let body = format!("{:?}", (&reserve.request_id, &reserve.admitted, &reserve.pinned));
         if let Some(attempt) = self.attempts.get(&reserve.attempt_id) {
             let stands = attempt.stage == Stage::Open && self.now() < attempt.expires_at;
-            return match stands && *attempt.body == *body {
-                true => self.held(attempt.expires_at),
-                false => "refused AttemptConflict".into(),
-            };
+            if stands && *attempt.body == *body {
+                return self.held(attempt.expires_at);
+            }
+            return "refused AttemptConflict".into();
         }
         if reserve.admitted.currency != "USD" {
             return "refused CurrencyMismatch".into();

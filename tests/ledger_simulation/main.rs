@@ -189,8 +189,9 @@ impl Simulation {
             let step = self.workload.new_attempt(&mut self.random, self.clock);
             let reply = self.tell(&step.command);
             self.learn(&step, reply);
+            self.clock = self.clock.plus(Millis(1));
         }
-        self.clock = self.clock.plus(TTL).plus(Millis(1));
+        self.clock = self.clock.plus(TTL);
         // The youngest that runs is due, and not among the first that are swept.
         let running = |attempt: &workload::Attempt| attempt.phase == Phase::Running;
         if let Some(at) = self.workload.attempts.iter().rposition(running) {
@@ -274,12 +275,11 @@ impl Simulation {
         let Some(at) = step.attempt else { return };
         let attempt = &mut self.workload.attempts[at];
         attempt.phase = match (reply, &step.command) {
-            (None, Command::Reserve(_)) => return,
-            (None, _) => Phase::Silent,
             (Some(Reply::Held { .. }), _) if attempt.phase == Phase::Asked => Phase::Running,
-            (Some(Reply::Held { .. } | Reply::UnknownAttempt), _) => return,
             // A denial burns nothing: the same attempt may be asked for again.
-            (Some(Reply::Refused(_)), _) => return,
+            (None, Command::Reserve(_))
+            | (Some(Reply::Held { .. } | Reply::UnknownAttempt | Reply::Refused(_)), _) => return,
+            (None, _) => Phase::Silent,
             _ => Phase::Over,
         };
     }
@@ -409,11 +409,9 @@ impl Simulation {
     }
 }
 
-/// All that shows of a ledger after a command, but for the one word of a snapshot's status, which
-/// also depends on what was refused since the ledger was loaded.
+/// All that shows of a ledger after a command.
 fn seen(outcome: &Outcome, ledger: &Ledger) -> String {
-    let (rows, head, next) = (&outcome.rows, ledger.head(), ledger.next_expiry());
-    format!("{} {rows:?} {head:?} {next:?}", words(&outcome.reply))
+    format!("{outcome:?} {:?} {:?}", ledger.head(), ledger.next_expiry())
 }
 
 fn words(reply: &Reply) -> String {

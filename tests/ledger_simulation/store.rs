@@ -56,7 +56,9 @@ fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
 
 impl Store {
     pub fn commit(&mut self, rows: Vec<Row>) {
-        rows.into_iter().for_each(|row| self.write(row));
+        for row in rows {
+            self.write(row);
+        }
     }
 
     fn write(&mut self, row: Row) {

@@ -443,7 +443,9 @@ fn kind(row: &Row) -> &'static str {
 
 fn counted(kinds: &[&'static str]) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    kinds.iter().for_each(|kind| *counts.entry(kind).or_default() += 1);
+    for kind in kinds {
+        *counts.entry(kind).or_default() += 1;
+    }
     let words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if words.is_empty() { "none".into() } else { words.join(", ") }
 }

@@ -1,6 +1,6 @@
 //! May it run? Limits, their windows, and the order of refusals.
 
-use super::harness::{World, check, check_one_life};
+use super::harness::{World, check};
 use crate::ledger::*;
 
 #[test]
@@ -207,7 +207,7 @@ fn a_refusal_says_all_that_is_needed_to_act_on_it() {
     for line in ["limits day=day/hard/10", "reserve a 3", "settle a 2.5", "reserve b 4"] {
         world.line(line);
     }
-    let reserve = harness_reserve("c", "5");
+    let reserve = reserve_command("c", "5");
     let Reply::Refused(refusal) = world.apply(&reserve).unwrap() else { panic!() };
     assert_eq!(refusal.code, RefusalCode::InFlightBudgetExhausted);
     assert_eq!((refusal.needed.to_string(), refusal.currency.as_str()), ("5".into(), "USD"));
@@ -218,27 +218,6 @@ fn a_refusal_says_all_that_is_needed_to_act_on_it() {
     assert_eq!(limit.resets_at.unwrap().to_string(), "2026-11-24T00:00:00.000Z");
 }
 
-fn harness_reserve(name: &str, amount: &str) -> Command {
+fn reserve_command(name: &str, amount: &str) -> Command {
     super::harness::parse("reserve", &[name, amount])
-}
-
-#[test]
-fn a_customer_turned_away_is_shown_as_stopped_until_something_fits_again() {
-    check_one_life(
-        "
-        limits day=day/hard/10
-        reserve a 9
-        settle a 9
-        reserve b 2   -> refused spend_limit_exceeded by day
-        status        -> stopped settled 9 held 0 open 0 exposure 0
-        reserve b 1   -> held, 0 left
-        status        -> warn settled 9 held 1 open 1 exposure 1
-        reserve c 2   -> refused spend_limit_exceeded by day
-        limits day=day/hard/11
-        status        -> warn settled 9 held 1 open 1 exposure 1
-        reserve c 3   -> refused spend_limit_exceeded by day
-        clock 2026-11-24T00:00:00Z
-        status        -> ok settled 9 held 0 open 0 exposure 0
-        ",
-    );
 }

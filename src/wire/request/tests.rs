@@ -83,6 +83,8 @@ fn asking_for_usage_changes_nothing_else() {
     let plain = with_usage_asked(b" {\"a\": 1.50, \"b\":[ ]}").unwrap();
     assert!(plain.ends_with(b"\"a\": 1.50, \"b\":[ ]}"));
     assert_eq!(parse(plain)["stream_options"]["include_usage"], true);
+    let null = with_usage_asked(br#"{"stream_options":null,"a":1}"#).unwrap();
+    assert_eq!(null, br#"{"stream_options":{"include_usage":true},"a":1}"#);
     let sent = br#"{"x":1,"stream_options": {"include_usage":false,"other":2} ,"y":"z"}"#;
     let value = parse(with_usage_asked(sent).unwrap());
     assert_eq!(value["stream_options"], serde_json::json!({"include_usage": true, "other": 2}));

@@ -3,6 +3,12 @@
 use super::BadRequest;
 use super::bad;
 
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de serde_json::value::RawValue>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
 /// The body with `stream_options.include_usage` set to true; every other byte stays as it was.
 ///
 /// The caller has parsed the body already, so it is one JSON object without duplicate keys. Where
@@ -16,7 +22,8 @@ pub fn with_usage_asked(body: &[u8]) -> Result<Vec<u8>, BadRequest> {
     };
     #[derive(serde::Deserialize)]
     struct Options<'a> {
-        #[serde(borrow, default)]
+        // Not an Option<&RawValue>: that reads `null` as absent, and the key would stand twice.
+        #[serde(borrow, default, deserialize_with = "present")]
         stream_options: Option<&'a serde_json::value::RawValue>,
     }
     let options: Options<'_> = match serde_json::from_str(text) {
