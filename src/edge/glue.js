@@ -29,21 +29,48 @@ export async function readBody(message, max) {
   return new Blob(parts).arrayBuffer();
 }
 
+/** What ends the upstream's call behind a response. */
+const calls = new WeakMap();
+
 /**
  * Sends the request on. Rejects with the string 'left' where the client goes first and 'timeout'
  * where no answer begins in time. Redirects are not followed: they would carry the key along.
  */
-export function forward(request, url, headers, body, timeoutMs) {
+export async function forward(request, url, headers, body, timeoutMs) {
   const controller = new AbortController();
-  const left = () => controller.abort('left');
-  const timer = setTimeout(() => controller.abort('timeout'), timeoutMs);
-  request.signal.addEventListener('abort', left);
-  if (request.signal.aborted) left();
-  return fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal })
-    .finally(() => {
-      clearTimeout(timer);
-      request.signal.removeEventListener('abort', left);
-    });
+  let why = null;
+  const stop = (reason) => {
+    why = reason;
+    controller.abort(reason);
+  };
+  const left = () => stop('left');
+  const timer = setTimeout(() => stop('timeout'), timeoutMs);
+  const { signal } = request;
+  signal.addEventListener('abort', left);
+  if (signal.aborted) left();
+  try {
+    const init = { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal };
+    const response = await fetch(url, init);
+    calls.set(response, controller);
+    return response;
+  } catch (error) {
+    throw why ?? error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', left);
+  }
+}
+
+/** The whole body; a client that leaves ends the upstream's call, and so the read. */
+export async function readWhole(response, signal) {
+  const left = () => calls.get(response)?.abort('left');
+  signal.addEventListener('abort', left);
+  if (signal.aborted) left();
+  try {
+    return await response.arrayBuffer();
+  } finally {
+    signal.removeEventListener('abort', left);
+  }
 }
 
 /** `promise`, or undefined once `ms` have passed. */
@@ -70,11 +97,12 @@ const READ_BYTES = 65536;
  * An answer's body in two: `client` flows natively, and the meter's branch is left unread meanwhile
  * and emptied by a timer. A pending read would slow every chunk down.
  *
- * The client's branch runs through a native pipe, because the pipe's end is the only sign that is
- * always given when a client has gone: it resolves, as it does at the end of the answer.
+ * The client's branch runs through a native pipe. Without it the runtime sends the answer apart
+ * from the request, and the request's signal stays silent when the client goes while the upstream
+ * is silent too. The pipe's own end says that the client has all of it, or that it has gone.
  */
 export class Tap {
-  constructor(body) {
+  constructor(body, signal) {
     const [client, meter] = body.tee();
     const { readable, writable } = new IdentityTransformStream();
     this.client = readable;
@@ -82,11 +110,13 @@ export class Tap {
     this.pending = null;
     this.left = false;
     this.wake = null;
+    this.signal = signal; // or it is collected, and never tells
     const gone = () => {
       this.left = true;
       this.wake?.();
     };
     client.pipeTo(writable).then(gone, gone);
+    signal.addEventListener('abort', gone);
   }
 
   /** Waits `ms`, or until the client has all of the answer or has left. */
@@ -124,24 +154,20 @@ export class Tap {
  */
 export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
   const reader = body.getReader();
-  const step = async (controller) => {
-    const { done, value } = await reader.read();
-    if (done) {
-      const rest = onEnd('eof');
-      if (rest.length) controller.enqueue(rest);
-      controller.close();
-      return true;
-    }
-    const out = onChunk(value);
-    if (out.length) controller.enqueue(out);
-    return out.length > 0;
+  let left = false;
+  let taking = null;
+  // One read at a time, metered once, whoever waits for it: null at the end.
+  const take = () => {
+    taking ??= reader.read()
+      .then(({ done, value }) => (done ? null : onChunk(value)))
+      .finally(() => { taking = null; });
+    return taking;
   };
   const finish = async () => {
     const until = Date.now() + readOnMs;
     while (readOn() && Date.now() < until) {
-      const result = await within(reader.read(), until - Date.now());
-      if (result === undefined || result.done) break;
-      onChunk(result.value);
+      const out = await within(take(), until - Date.now());
+      if (out === undefined || out === null) break;
     }
     onEnd('left');
     await reader.cancel();
@@ -149,13 +175,20 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
   return new ReadableStream({
     async pull(controller) {
       try {
-        while (!(await step(controller)));
+        let out;
+        do out = await take(); while (out !== null && out.length === 0);
+        if (left) return;
+        const rest = out ?? onEnd('eof');
+        if (rest.length) controller.enqueue(rest);
+        if (out === null) controller.close();
       } catch (error) {
+        if (left) return;
         onEnd('cut');
         controller.error(error);
       }
     },
     cancel() {
+      left = true;
       waitUntil(finish().catch(() => onEnd('cut')));
     },
   });

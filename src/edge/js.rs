@@ -19,6 +19,9 @@ extern "C" {
         timeout_ms: f64,
     ) -> Promise;
 
+    #[wasm_bindgen(js_name = readWhole)]
+    pub fn read_whole(response: &web_sys::Response, signal: &web_sys::AbortSignal) -> Promise;
+
     pub fn within(promise: &Promise, ms: f64) -> Promise;
 
     #[derive(Clone)]
@@ -32,7 +35,7 @@ extern "C" {
 
     pub type Tap;
     #[wasm_bindgen(constructor)]
-    pub fn new(body: &web_sys::ReadableStream) -> Tap;
+    pub fn new(body: &web_sys::ReadableStream, signal: &web_sys::AbortSignal) -> Tap;
     #[wasm_bindgen(method, getter)]
     pub fn client(this: &Tap) -> JsValue;
     #[wasm_bindgen(method, getter)]

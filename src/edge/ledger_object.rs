@@ -12,7 +12,7 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{Command, Context, Ledger, Prior, RefusalCode, Reply, State};
+use crate::ledger::{Command, Context, Ledger, RefusalCode, Reply, State};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
@@ -120,7 +120,8 @@ impl LedgerObject {
         let prior = store.prior(command, |attempt| ledger.has_hold(attempt))?;
         let context = Context {
             now,
-            random: random_for(command, &prior),
+            // Any command may expire a hold, and its record needs a salt.
+            random: js::random(),
             record_ring: &config.records,
             hold_ttl: config.hold_ttl,
             prior,
@@ -203,16 +204,5 @@ impl LedgerObject {
             }
             _ => Ok("null".to_owned()), // no such customer
         }
-    }
-}
-
-/// Random bytes, for the commands that use them: fetching them is a call into the platform.
-fn random_for(command: &Command, prior: &Prior) -> [u8; 32] {
-    match command {
-        Command::Reserve(reserve) if reserve.end_user.is_none() || prior.subject.is_some() => {
-            [0; 32]
-        }
-        Command::Renew { .. } | Command::Admin(_) | Command::Status => [0; 32],
-        _ => js::random(),
     }
 }

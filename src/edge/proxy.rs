@@ -294,7 +294,7 @@ async fn deliver(
     match (framing, stated) {
         (Framing::Sse, _) if strip => followed.filtered(incoming, &answer, &headers),
         (Framing::Json, Some(length)) if length <= WHOLE_MAX => {
-            whole(followed, &answer, &headers).await
+            whole(incoming, followed, &answer, &headers).await
         }
         (Framing::Json, None) => followed.short_or_tapped(incoming, &answer, &headers).await,
         _ => followed.tapped(incoming, &answer, &headers),
@@ -303,14 +303,16 @@ async fn deliver(
 
 /// A short answer: read whole, settled, and sent with its cost.
 async fn whole(
+    incoming: &Incoming,
     followed: tap::Followed,
     answer: &web_sys::Response,
     headers: &web_sys::Headers,
 ) -> Result<web_sys::Response, Problem> {
-    let reading = answer.array_buffer().map_err(|error| internal(&error))?;
     let tap::Followed { attempt, mut metering, status, began } = followed;
-    let Ok(body) = JsFuture::from(reading).await else {
-        attempt.settle(Ended::heard(metering.end(End::Cut), status, began)).await;
+    let signal = incoming.request.signal();
+    let Ok(body) = JsFuture::from(js::read_whole(answer, &signal)).await else {
+        let end = if signal.aborted() { End::ClientLeft } else { End::Cut };
+        attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };

@@ -49,7 +49,8 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some(tap) = answer.body().map(|body| Tap::new(&body)) else {
+        let signal = incoming.request.signal();
+        let Some(tap) = answer.body().map(|body| Tap::new(&body, &signal)) else {
             return self.empty(incoming, headers);
         };
         let (status, client) = (self.status, tap.client());
@@ -65,7 +66,8 @@ impl Followed {
         answer: &web_sys::Response,
         headers: &web_sys::Headers,
     ) -> Result<web_sys::Response, Problem> {
-        let Some(tap) = answer.body().map(|body| Tap::new(&body)) else {
+        let signal = incoming.request.signal();
+        let Some(tap) = answer.body().map(|body| Tap::new(&body, &signal)) else {
             return self.empty(incoming, headers);
         };
         let mut length = 0_u32;
@@ -150,8 +152,8 @@ impl Followed {
             let patience = if self.metering.near_end() { READ_ON_MS } else { BUFFERED_MS };
             match self.read(tap, ms(patience)).await {
                 Read::Some(_) => {}
-                Read::End(End::Eof) => return End::Eof,
-                Read::End(_) | Read::Nothing => break,
+                Read::End(end) => return end,
+                Read::Nothing => break,
             }
         }
         End::ClientLeft

@@ -78,7 +78,7 @@ pub enum State {
     Ok,
     /// A soft limit is reached, or a hard one to four fifths.
     Warn,
-    /// A hard limit is spent, or what is left of it was too little for the last request.
+    /// A hard limit is spent; also shown where what is left was too little for the last request.
     Stopped,
 }
 
