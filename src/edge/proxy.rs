@@ -222,17 +222,11 @@ async fn call_upstream(
         let url = format!("{}{}", upstream.base_url, family.path());
         let timeout = f64::from(attempt.config.upstream_timeout.0);
         let promise = js::forward(&incoming.request, &url, &headers, body, timeout);
-        loop {
-            let soon = js::within(&promise, f64::from(attempt.renew_every()));
-            let response = JsFuture::from(soon).await?;
-            if !response.is_undefined() {
-                return response.dyn_into::<web_sys::Response>();
-            }
-            attempt.renew(attempt.quote.lower).await;
-        }
+        attempt.meanwhile(&promise).await?.dyn_into::<web_sys::Response>()
     };
+    let called = called.await;
     let attempt = attempt.clone();
-    let problem = match called.await {
+    let problem = match called {
         Ok(response) if (300..400).contains(&response.status()) => Problem::new(
             Code::UpstreamRedirect,
             "The provider answered with a redirect, which is never followed.",
@@ -310,7 +304,8 @@ async fn whole(
 ) -> Result<web_sys::Response, Problem> {
     let tap::Followed { attempt, mut metering, status, began } = followed;
     let signal = incoming.request.signal();
-    let Ok(body) = JsFuture::from(js::read_whole(answer, &signal)).await else {
+    let reading = js::read_whole(answer, &signal);
+    let Ok(body) = attempt.meanwhile(&reading).await else {
         let end = if signal.aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
@@ -378,6 +373,18 @@ impl Attempt {
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
         self.config.hold_ttl.0.div_ceil(3)
+    }
+
+    /// What `promise` answers; the hold is renewed as long as that takes.
+    pub async fn meanwhile(&self, promise: &js_sys::Promise) -> Result<JsValue, JsValue> {
+        loop {
+            let soon = js::within(promise, f64::from(self.renew_every()));
+            let value = JsFuture::from(soon).await?;
+            if !value.is_undefined() {
+                return Ok(value);
+            }
+            self.renew(self.quote.lower).await;
+        }
     }
 
     /// Puts the hold's end off.

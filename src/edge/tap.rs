@@ -29,6 +29,9 @@ const TAP_MAX: usize = 48 * 1024 * 1024;
 const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
 const BUFFERED_MS: u64 = 30;
+/// How long what has arrived is read after the client has all of it or has left: the largest
+/// backlog takes less, and an upstream that goes on talking is not listened to for longer.
+const BACKLOG_MS: u64 = 500;
 /// Longest life of one answer: no API streams longer.
 const ANSWER_MAX_MS: u64 = 3_600_000;
 
@@ -148,8 +151,13 @@ impl Followed {
     /// missing.
     async fn after_leaving(&mut self, tap: &Tap) -> End {
         let left_at = js::now();
-        while js::now().since(left_at) < READ_ON_MS {
-            let patience = if self.metering.near_end() { READ_ON_MS } else { BUFFERED_MS };
+        loop {
+            let near_end = self.metering.near_end();
+            let (in_all, patience) =
+                if near_end { (READ_ON_MS, READ_ON_MS) } else { (BACKLOG_MS, BUFFERED_MS) };
+            if js::now().since(left_at) >= in_all {
+                break;
+            }
             match self.read(tap, ms(patience)).await {
                 Read::Some(_) => {}
                 Read::End(end) => return end,

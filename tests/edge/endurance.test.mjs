@@ -62,45 +62,48 @@ rule('the hold of a short whole answer is renewed while its body is under way', 
 
 /** Sends a request and reads nothing of its answer. */
 function standStill(text, way) {
-  const { answered, leave } = openRequest(gate, key, text, way);
+  const { answered, leave } = openRequest(gate, key, text, { ...way, max_tokens: 1_000_000 });
   return answered.then((answer) => {
     answer.on('error', () => {});
     return { answer, headers: answer.headers, leave };
   });
 }
 
-async function peakRss(ms, until = () => false) {
+async function peakRss(ms) {
   let peak = 0;
-  for (const end = Date.now() + ms; Date.now() < end && !await until(); await sleep(50)) peak = Math.max(peak, gate.rss());
+  for (const end = Date.now() + ms; Date.now() < end; await sleep(25)) peak = Math.max(peak, gate.rss());
   return peak;
 }
 
 /**
- * Growth allowed while one client stands still before an answer without end: the meter reads 48 MiB
- * of it at most (TAP_MAX in src/edge/tap.rs), all of which the tee keeps for the client; the rest is
- * the runtime's own, and its allocator's slack.
+ * Growth allowed while clients stand still before answers without end. Measured: 3 MiB for three,
+ * because the tee waits for its slower reader; an isolate has 128 MB for everything.
  */
-const GROWTH_MAX = 160 * MIB;
+const GROWTH_MAX = 48 * MIB;
 
-for (const [name, way] of Object.entries(WAYS)) {
-  rule(`a client that stands still before an endless answer does not make memory grow without bound (${name})`, async () => {
-    const [base, { aborted }] = [gate.rss(), gate.upstream.stats()];
-    const flow = await standStill(`hi [[bytes=${4096 * MIB}]]`, way);
-    const peak = await peakRss(12_000);
-    const grown = (peak - base) / MIB;
-    console.log(`# ${name}: ${grown.toFixed(0)} MiB more than before`);
-    assert.ok(peak - base < GROWTH_MAX, `${grown.toFixed(0)} MiB more than before`);
-    flow.leave();
+rule('clients that stand still before endless answers do not make memory grow, and are settled when they leave', async () => {
+  for (const way of Object.values(WAYS)) await (await openStream(gate, key, 'hi', way)).over; // warm: this is not growth
+  const base = gate.rss();
+  const flows = await Promise.all(Object.values(WAYS).flatMap((way) => [1, 2, 3].map(() => standStill(`hi [[bytes=${4096 * MIB}]]`, way))));
+  const grown = (await peakRss(8_000)) - base;
+  assert.ok(grown < GROWTH_MAX, `${(grown / MIB).toFixed(0)} MiB more than before`);
+  assert.equal(gate.upstream.stats().open, flows.length, 'all of them are under way');
+  flows.forEach((flow) => flow.leave());
+  for (const flow of flows) {
     const { records, cost } = await gate.bill(key, flow, 10_000);
-    assert.deepEqual(records.map((record) => record.class), ['settled']);
+    assert.deepEqual(records.map((record) => [record.class, record.outcome]), [['settled', 'cancelled']]);
     assert.ok(Number(cost) > 0 && Number(quantity(records[0], 'output_total')) > 0);
-    for (const end = Date.now() + 5_000; gate.upstream.stats().aborted === aborted && Date.now() < end;) await sleep(50);
-    assert.ok(gate.upstream.stats().aborted > aborted, 'the upstream is told');
-  });
+  }
+  for (const end = Date.now() + 5_000; gate.upstream.stats().open > 0 && Date.now() < end;) await sleep(50);
+  assert.equal(gate.upstream.stats().open, 0, 'the upstream is told');
+});
 
-  rule(`a client that stands still for a while gets 50 MB whole in the end (${name})`, async () => {
-    const flow = await standStill(`hi [[bytes=${50_000_000}]]`, way);
-    await sleep(3_000);
+rule('a client that stands still for a while gets 50 MB whole in the end, and memory stays bounded', async () => {
+  const base = gate.rss();
+  const flows = await Promise.all(Object.values(WAYS).map((way) => standStill(`hi [[bytes=${50_000_000}]]`, way)));
+  await sleep(3_000);
+  const peak = peakRss(3_000);
+  for (const flow of flows) {
     let length = 0;
     let tail = '';
     flow.answer.on('data', (part) => { length += part.length; tail = (tail + part.toString('latin1')).slice(-200); });
@@ -110,19 +113,10 @@ for (const [name, way] of Object.entries(WAYS)) {
     assert.match(tail, /\[DONE\]|message_stop/);
     const { records } = await gate.bill(key, flow);
     assert.deepEqual(records.map((record) => record.class), ['settled']);
-  });
-}
-
-rule('eight clients that stand still at once stay within what an isolate may use', async () => {
-  const base = gate.rss();
-  const way = WAYS['openai, usage asked for'];
-  const flows = await Promise.all(Array.from({ length: 8 }, () => standStill(`hi [[bytes=${512 * MIB}]]`, way)));
-  const peak = await peakRss(10_000);
-  flows.forEach((flow) => flow.leave());
-  const grown = (peak - base) / MIB;
-  console.log(`# eight: ${grown.toFixed(0)} MiB more than before`);
-  assert.ok(grown < 128, `${grown.toFixed(0)} MiB more than before, and an isolate has 128`);
-  await Promise.all(flows.map((flow) => gate.bill(key, flow, 10_000)));
+    assert.ok(Number(quantity(records[0], 'output_total')) > 0);
+  }
+  const grown = (await peak) - base;
+  assert.ok(grown < 128 * MIB, `${(grown / MIB).toFixed(0)} MiB more than before`);
 });
 
 rule('the runtime still answers after all of this', async () => {
