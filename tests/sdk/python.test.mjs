@@ -1,6 +1,5 @@
 // Runs the Python SDKs' tests in a virtual environment of the project's own.
 
-import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -8,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startGate } from '../edge/gate.mjs';
+import { say, startGate } from '../edge/gate.mjs';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('python', import.meta.url));
@@ -60,12 +59,11 @@ test('the official Python SDKs meet the gate as they meet the provider', { skip,
   const door = await countingDoor(gate.url);
   try {
     const key = await gate.customer('python', '1');
-    const spentKey = await gate.customer('spent', '0.0004');
-    for (let status = 200; status !== 402;) {
-      status = (await gate.chat(spentKey, { model: 'gpt-4o-mini', max_tokens: 12 })).status;
-      assert.ok([200, 402].includes(status));
-    }
-    await gate.idle('spent');
+    const spentKey = await gate.customer('spent', '1');
+    await (await gate.messages(spentKey, { max_tokens: 450, ...say('Hi [[reasoning=400]]') })).text();
+    const { spend } = await gate.idle('spent');
+    const limits = [{ id: 'main', window: 'month', kind: 'hard', limit: spend.settled }];
+    await gate.admin('PUT', 'customers/spent', { currency: 'USD', limits });
     const env = { ...process.env, FAREBOX_URL: gate.url, FAREBOX_COUNTED_URL: door.url, FAREBOX_KEY: key, FAREBOX_SPENT_KEY: spentKey };
     await run(await python(), [join(here, 'test_sdks.py')], { env, timeout: 120_000 });
   } finally {
