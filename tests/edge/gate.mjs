@@ -232,6 +232,11 @@ export const say = (text) => ({ messages: [{ role: 'user', content: text }] });
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** `promise`, or an error that says what did not come in time. */
+export const within = (ms, promise, what) => Promise.race([
+  promise, new Promise((_, reject) => { setTimeout(reject, ms, new Error(`${what} within ${ms} ms`)).unref(); }),
+]);
+
 /** The gate's request id on an answer of `fetch` or `raw`. */
 export const requestId = ({ headers }) => headers.get?.('x-farebox-request-id') ?? headers['x-farebox-request-id'];
 
