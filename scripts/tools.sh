@@ -26,7 +26,8 @@ fi
 
 if ! cmp -s package-lock.json node_modules/.farebox-lock; then
   say "installing npm packages"
-  npm ci --no-audit --no-fund --loglevel=error
+  # Not `npm ci`: it insists on every platform's optional packages, which not every mirror carries.
+  npm install --no-save --no-audit --no-fund --loglevel=error
   cp package-lock.json node_modules/.farebox-lock
 fi
 
