@@ -3,6 +3,7 @@
 //! Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 64 wrong
 //! usage; `verify` has its own.
 
+#![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags)] // many comments here are help texts
 #![allow(clippy::arithmetic_side_effects)] // deadlines of a command, not amounts
 
 mod dev;
