@@ -115,6 +115,8 @@ export class LedgerObject extends DurableObject {
     const expires = Number(request.headers.get('x-farebox-session-expires'));
     server.serializeAttachment({ expires, seq });
     server.send(first);
+    // An idle socket has to go too when its session is over; a busy one is seen to by each push.
+    setTimeout(() => this.#pushTo(server), Math.max(0, expires - Date.now()) + 10);
     const headers = { 'sec-websocket-protocol': 'farebox.v1' };
     return new Response(null, { status: 101, webSocket: client, headers });
   }
@@ -122,7 +124,9 @@ export class LedgerObject extends DurableObject {
   webSocketMessage() {} // the page only listens
 
   webSocketClose(socket, code) {
-    try { socket.close(code); } catch { /* already closed */ }
+    // 1005 and 1006 stand for "no code came" and may not be sent back.
+    const sendable = code === 1000 || (code >= 3000 && code < 5000);
+    try { socket.close(sendable ? code : 1000); } catch { /* already closed */ }
   }
 
   #schedulePush() {
@@ -134,6 +138,7 @@ export class LedgerObject extends DurableObject {
   }
 
   #pushTo(socket) {
+    if (socket.readyState !== WebSocket.OPEN) return;
     const { expires, seq } = socket.deserializeAttachment();
     if (Date.now() >= expires) {
       socket.close(EXPIRED, 'session expired');
