@@ -164,8 +164,10 @@ fn upstream(port: u16, key: &str) -> Result<Child, Failure> {
 fn gate(port: u16, upstream_port: u16, log: &Path) -> Result<Child, Failure> {
     fs::create_dir_all(STATE).map_err(|error| format!("{STATE}: {error}"))?;
     let log = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let entry = |auth: &str, secret: &str| let base_url = format!("http://127.0.0.1:{upstream_port}");
-        json!({ "base_url": base_url, "auth": auth, "secret": secret });
+    let entry = |auth: &str, secret: &str| {
+        let base_url = format!("http://127.0.0.1:{upstream_port}");
+        json!({ "base_url": base_url, "auth": auth, "secret": secret })
+    };
     let upstreams = json!({ "openai": entry("bearer", "OPENAI_API_KEY"),
                             "anthropic": entry("x-api-key", "ANTHROPIC_API_KEY") });
     node()
