@@ -10,12 +10,12 @@ const MIB = 1024 * 1024;
 
 let gate, key;
 before(async () => {
-  gate = await startGate({ vars: { FAREBOX_HOLD_TTL_SECONDS: '1' } });
+  gate = await startGate({ vars: { FAREBOX_HOLD_TTL_SECONDS: '2' } });
   key = await gate.customer('acme', '1000');
 });
 after(() => gate?.stop());
 
-rule('a hold of one second stands for as long as its answer is under way', async () => {
+rule('a hold of two seconds stands for as long as its answer is under way', async () => {
   const slow = Object.entries(WAYS).map(([name, way]) => [name, '[[chunks=40 gap_ms=100]]', way, '40']);
   const silent = Object.entries(WAYS).map(([name, way]) => [`${name}, late`, '[[first_byte_ms=3500 chunks=5]]', way, '5']);
   const whole = Object.entries(WHOLE).map(([name, way]) => [`${name}, whole`, '[[first_byte_ms=3500 chunks=6]]', way, '6']);
@@ -28,7 +28,7 @@ rule('a hold of one second stands for as long as its answer is under way', async
     const flow = await running;
     assert.equal(await flow.over, true);
     await gate.bill(as, flow);
-    await sleep(1_500); // longer than a hold lives: were one left, it would expire now
+    await sleep(2_500); // longer than a hold lives: were one left, it would expire now
     const { requests, head, spend } = await gate.status(own);
     assert.deepEqual([head.seq, requests[0].outcome, requests[0].output_total, requests[0].flags], [1, 'settled', output, []], name);
     assert.equal(spend.held, '0');
@@ -47,7 +47,7 @@ rule('the hold of a short whole answer is renewed while its body is under way', 
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const upstream = { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
-  const own = await startGate({ upstream, vars: { FAREBOX_HOLD_TTL_SECONDS: '1' } });
+  const own = await startGate({ upstream, vars: { FAREBOX_HOLD_TTL_SECONDS: '2' } });
   try {
     const as = await own.customer('acme', '1');
     const answer = await own.chat(as, {});
