@@ -20,9 +20,6 @@ test: ## everything; ends with one line "N passed, N failed"
 lint test-rust test-wasm test-edge test-sdk test-browser: ## one part of `make test`
 	@scripts/test.sh $@
 
-test-endurance: build ## long streams and clients that stand still; a minute
-	@node --test tests/edge/endurance.slow.mjs
-
 test-crash: build ## twenty SIGKILLs under load instead of one
 	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs
 

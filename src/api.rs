@@ -47,6 +47,8 @@ pub enum Code {
     UpstreamRedirect,
     /// The ledger cannot be reached: nothing runs unmetered.
     MeteringUnavailable,
+    /// More is under way than there is room for.
+    Overloaded,
     /// The operator's configuration is unusable.
     Misconfigured,
     /// A fault of ours.
@@ -93,6 +95,7 @@ impl Code {
             Self::MeteringUnavailable => {
                 of(503, "metering_unavailable", server, "overloaded_error")
             }
+            Self::Overloaded => of(503, "overloaded", server, "overloaded_error"),
             Self::Misconfigured => of(503, "misconfigured", server, "api_error"),
             Self::InternalError => of(500, "internal_error", server, "api_error"),
         }
@@ -112,7 +115,7 @@ impl Code {
     fn retry_after(self) -> Option<u32> {
         match self {
             Self::InFlightBudgetExhausted => Some(2),
-            Self::MeteringUnavailable => Some(1),
+            Self::MeteringUnavailable | Self::Overloaded => Some(1),
             _ => None,
         }
     }

@@ -17,16 +17,93 @@ export function copyHeaders(from, allow) {
  */
 export async function readBody(message, max) {
   const stated = message.headers.get('content-length');
-  if (stated !== null) return Number(stated) <= max ? message.arrayBuffer() : null;
-  if (message.body === null) return new ArrayBuffer(0);
+  if (stated !== null && Number(stated) > max) {
+    await discard(message.body);
+    return null;
+  }
+  if (stated !== null) return message.arrayBuffer();
+  const { bytes, whole } = await readPrefix(message.body, max);
+  return whole ? bytes.buffer : null;
+}
+
+/** The first `max` bytes of a body, and whether that is all of it. The rest is given up. */
+export async function readPrefix(body, max) {
   const parts = [];
   let length = 0;
-  for await (const part of message.body) {
-    length += part.byteLength;
-    if (length > max) return null; // leaving the loop cancels the body
-    parts.push(part);
+  if (body !== null) {
+    for await (const part of body) {
+      parts.push(part);
+      length += part.byteLength;
+      if (length > max) break; // leaving the loop cancels the body
+    }
   }
-  return new Blob(parts).arrayBuffer();
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return { bytes: bytes.subarray(0, max), whole: length <= max };
+}
+
+/** A client that is still sending does not read: what it sends is taken before it is refused. */
+const DISCARD_BYTES = 64 * 1024 * 1024; // no API takes more, and a client may be cut off beyond
+const DISCARD_MS = 10_000;
+
+async function discard(body) {
+  if (body === null) return;
+  const until = Date.now() + DISCARD_MS;
+  let length = 0;
+  try {
+    for await (const part of body) {
+      length += part.byteLength;
+      if (length > DISCARD_BYTES || Date.now() > until) return;
+    }
+  } catch { /* it has gone */ }
+}
+
+/**
+ * Room for request bodies. They are kept until the upstream begins to answer, and an isolate has
+ * 128 MB for everything: two of the longest fit, and one of them twice while it is read.
+ */
+const ROOM_BYTES = 48 * 1024 * 1024;
+const ROOM_WAITERS = 256; // each is a few hundred bytes and an unread connection
+const ROOM_WAIT_MS = 10_000; // SDKs wait longer; the bodies before it have gone by then, or hang
+
+let roomTaken = 0;
+const roomQueue = [];
+
+/** Takes room for `bytes`, waiting in line for it: true, or false where none came free in time. */
+export async function takeRoom(bytes) {
+  if (roomQueue.length === 0 && roomTaken + bytes <= ROOM_BYTES) {
+    roomTaken += bytes;
+    return true;
+  }
+  if (roomQueue.length >= ROOM_WAITERS) return false;
+  const waiter = { bytes };
+  const served = new Promise((resolve) => { waiter.serve = () => resolve(true); });
+  roomQueue.push(waiter);
+  if (await within(served, ROOM_WAIT_MS)) return true;
+  const at = roomQueue.indexOf(waiter);
+  if (at < 0) return true; // served while the time ran out
+  roomQueue.splice(at, 1);
+  serveRoom(); // a smaller one behind it may fit
+  return false;
+}
+
+/** Gives `bytes` of room back. */
+export function giveRoom(bytes) {
+  roomTaken -= bytes;
+  serveRoom();
+}
+
+/** All of it is free: the engine was started afresh, and with the old one went its requests. */
+export function clearRoom() {
+  roomTaken = 0;
+  serveRoom();
+}
+
+function serveRoom() {
+  while (roomQueue.length > 0 && roomTaken + roomQueue[0].bytes <= ROOM_BYTES) {
+    const waiter = roomQueue.shift();
+    roomTaken += waiter.bytes;
+    waiter.serve();
+  }
 }
 
 /** What ends the upstream's call behind a response. */

@@ -11,6 +11,16 @@ extern "C" {
     #[wasm_bindgen(js_name = readBody)]
     pub fn read_body(message: &JsValue, max: f64) -> Promise;
 
+    #[wasm_bindgen(js_name = readPrefix)]
+    pub fn read_prefix(body: &JsValue, max: f64) -> Promise;
+
+    #[wasm_bindgen(js_name = takeRoom)]
+    pub fn take_room(bytes: f64) -> Promise;
+    #[wasm_bindgen(js_name = giveRoom)]
+    pub fn give_room(bytes: f64);
+    #[wasm_bindgen(js_name = clearRoom)]
+    pub fn clear_room();
+
     pub fn forward(
         request: &web_sys::Request,
         url: &str,

@@ -1,6 +1,7 @@
 //! The Worker: owns all I/O and decides nothing about money. `entry.mjs` calls in here once per
 //! request and once per call of a ledger object.
 
+mod body;
 mod config;
 mod http;
 mod js;
@@ -22,6 +23,7 @@ use http::{Incoming, respond};
 /// Prepares a fresh instance: a panic tells `entry.mjs` before the instance is lost.
 #[wasm_bindgen]
 pub fn start(died: js_sys::Function) {
+    js::clear_room();
     std::panic::set_hook(Box::new(move |info| {
         let at = info.location().map(ToString::to_string).unwrap_or_default();
         // The place only: a panic's message could quote what it was working on.

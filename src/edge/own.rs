@@ -111,9 +111,8 @@ fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
 /// What a request would cost; nothing is held and nothing is forwarded.
 async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     caller(incoming).await?;
-    let reading = js::read_body(&incoming.request, f64::from(super::proxy::REQUEST_MAX));
-    let body = wasm_bindgen_futures::JsFuture::from(reading).await;
-    let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
+    let body = super::body::read(incoming).await?;
+    let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
     let text = String::from_utf8_lossy(&bytes);
     let answer = quote_json(&incoming.config()?.book, &text);
     http::json(&incoming.id, 200, answer)

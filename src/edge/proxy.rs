@@ -6,6 +6,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::body::{self, Body};
 use super::config::{Config, Upstream};
 use super::http::{Incoming, bearer, internal, names, response};
 use super::js;
@@ -22,10 +23,6 @@ use crate::quote::{self, Quote, Unpriced};
 use crate::record::Admitted;
 use crate::wire::Family;
 use crate::wire::request::{Ask, inspect, with_usage_asked};
-
-/// Longest request body. An isolate has 128 MB and holds a body twice while it is read; the APIs
-/// themselves stop at 10 to 32 MB.
-pub const REQUEST_MAX: u32 = 16 * 1024 * 1024;
 
 /// Longest answer that is held back until its cost is known; larger ones pass at once.
 pub const WHOLE_MAX: u32 = 1024 * 1024;
@@ -72,7 +69,7 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
     let config = incoming.config()?;
     let received_at = js::now();
     let key = authenticate(incoming, &config)?;
-    let body = read_body(incoming).await?;
+    let Body { bytes: body, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&body).to_vec();
     let ask = inspect(family, &bytes).map_err(|bad| Problem {
@@ -87,6 +84,8 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
     let attempt = Attempt { id, ledger, config: config.clone(), quote: Rc::new(quote) };
     admit(incoming, &attempt, &ask, &key, pinned, received_at).await?;
     let answer = call_upstream(incoming, &attempt, family, upstream, &body).await?;
+    // The upstream has it: others may come in.
+    drop((body, room));
     deliver(incoming, attempt, &ask, upstream, answer, strip).await
 }
 
@@ -99,23 +98,6 @@ fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem>
     }
     let text = bearer.or(header).ok_or_else(api::invalid_key)?;
     ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
-}
-
-async fn read_body(incoming: &Incoming) -> Result<ArrayBuffer, Problem> {
-    let encoding = incoming.header("content-encoding");
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
-        let message = "Compressed request bodies are not read. Send the body without \
-                       Content-Encoding.";
-        return Err(Problem::new(Code::UnsupportedEncoding, message));
-    }
-    let reading = js::read_body(&incoming.request, f64::from(REQUEST_MAX));
-    let body = JsFuture::from(reading).await.map_err(|_| {
-        Problem::new(Code::InvalidRequest, "The request body could not be read to its end.")
-    })?;
-    body.dyn_into().map_err(|_| {
-        let message = format!("The request body is longer than {REQUEST_MAX} bytes.");
-        Problem::new(Code::RequestTooLarge, message)
-    })
 }
 
 /// In a test setup only: stops the engine where a bug would.
@@ -281,8 +263,7 @@ async fn deliver(
     } else {
         Framing::Json
     };
-    let stated: Option<u32> =
-        from.get("content-length").ok().flatten().and_then(|length| length.parse().ok());
+    let stated = plain_length(&from);
     let metering = Metering::new(framing, Some(ask.family), status);
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
@@ -293,6 +274,16 @@ async fn deliver(
         (Framing::Json, None) => followed.short_or_tapped(incoming, &answer, &headers).await,
         _ => followed.tapped(incoming, &answer, &headers),
     }
+}
+
+/// The length of the body as it will be read; absent where it is not stated, or is that of a
+/// compressed one: the runtime unpacks what an upstream packs unasked.
+fn plain_length(headers: &web_sys::Headers) -> Option<u32> {
+    let get = |name| headers.get(name).ok().flatten();
+    if get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return None;
+    }
+    get("content-length")?.parse().ok()
 }
 
 /// A short answer: read whole, settled, and sent with its cost.
@@ -333,18 +324,30 @@ async fn refused_upstream(
 ) -> Result<web_sys::Response, Problem> {
     let status = answer.status();
     incoming.keep(async move { attempt.void(Some(status), "upstream_error").await });
-    let reading = JsFuture::from(js::read_body(answer, f64::from(WHOLE_MAX))).await;
-    let body: Option<ArrayBuffer> = reading.ok().and_then(|body| body.dyn_into().ok());
-    let Some(body) = body else {
-        // Unreadable, or too long to look through for our key.
+    let body = answer.body().map_or(JsValue::NULL, Into::into);
+    let read = JsFuture::from(js::read_prefix(&body, f64::from(WHOLE_MAX))).await;
+    let read = read.unwrap_or(JsValue::UNDEFINED);
+    let get = |name: &str| js_sys::Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    let Ok(bytes) = get("bytes").dyn_into::<Uint8Array>() else {
+        // It broke off in the middle.
         return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
     };
-    let bytes = Uint8Array::new(&body).to_vec();
-    if memchr::memmem::find(&bytes, upstream.key.as_bytes()).is_none() {
-        return response(&body, status, headers).map_err(|error| internal(&error));
+    let whole = get("whole").is_truthy();
+    let body = redacted(bytes.to_vec(), &upstream.key, whole);
+    let body = Uint8Array::from(body.as_slice());
+    response(&body, status, headers).map_err(|error| internal(&error))
+}
+
+/// An upstream's words without our key in them. A prefix ends early enough that no part of the key
+/// can stand at its end.
+fn redacted(mut bytes: Vec<u8>, key: &str, whole: bool) -> Vec<u8> {
+    if !whole {
+        bytes.truncate(bytes.len().saturating_sub(key.len()));
     }
-    let text = String::from_utf8_lossy(&bytes).replace(&upstream.key, "[redacted]");
-    response(&text.as_str().into(), status, headers).map_err(|error| internal(&error))
+    if memchr::memmem::find(&bytes, key.as_bytes()).is_none() {
+        return bytes;
+    }
+    String::from_utf8_lossy(&bytes).replace(key, "[redacted]").into_bytes()
 }
 
 /// An attempt that is over, as far as the upstream told.

@@ -15,16 +15,19 @@ use crate::clock::Timestamp;
 use crate::meter::{End, Metering, Reading};
 use crate::wire::strip::Strip;
 
-/// How often the meter's copy is emptied. Rare enough to cost little, often enough to settle soon
-/// after the end.
-const DRAIN_MS: u64 = 250;
-/// Reads in one emptying, of 64 KiB each: more than any model writes in that time.
-const READS_MAX: usize = 8;
-/// A read that full says that more is waiting.
+/// How long the meter's copy is left alone: first, and at most. It is woken at the answer's end, so
+/// a long pause delays nothing; a short first one keeps a burst from piling up. A client that
+/// stands still has nothing buffered here, so each emptying pulls one piece of up to 16 KiB for it,
+/// ahead of it: the longer the pause, the less.
+const PAUSE_FIRST_MS: u64 = 100;
+const PAUSE_MAX_MS: u64 = 2_000;
+/// The pause after a read came back full: the client is taking more than one read a pause.
+const PAUSE_BUSY_MS: u64 = 20;
+/// A read that full says that more is waiting, taken by the client already.
 const READ_FULL: u32 = 65_536;
 /// Bytes read of one stream. A tee keeps what a client that stands still has not taken, so this
 /// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
-const TAP_MAX: usize = 48 * 1024 * 1024;
+const TAP_MAX: u64 = 48 * 1024 * 1024;
 /// How long the usage is waited for after the client left at the end of the content.
 const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
@@ -117,21 +120,26 @@ impl Followed {
     }
 
     async fn drain(&mut self, tap: &Tap) -> End {
-        let mut drained = 0_usize;
+        let mut drained = 0_u64;
         let mut renewed = js::now();
+        let renew_every = u64::from(self.attempt.renew_every());
+        let mut pause = PAUSE_FIRST_MS;
         loop {
-            let _ = JsFuture::from(tap.wait(ms(DRAIN_MS))).await;
+            let _ = JsFuture::from(tap.wait(ms(pause))).await;
             if tap.left() {
                 return self.after_leaving(tap).await;
             }
-            for _ in 0..READS_MAX {
-                match self.read(tap, ms(DRAIN_MS)).await {
+            pause = pause.saturating_mul(2).min(PAUSE_MAX_MS).min(renew_every);
+            // Bounded by TAP_MAX: a full read is counted, anything else ends the loop.
+            while drained <= TAP_MAX {
+                match self.read(tap, ms(BUFFERED_MS)).await {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
-                        drained = drained.saturating_add(usize::try_from(bytes).unwrap_or(0));
+                        drained = drained.saturating_add(u64::from(bytes));
                         if bytes < READ_FULL {
                             break;
                         }
+                        pause = PAUSE_BUSY_MS;
                     }
                     Read::Nothing => break,
                 }
@@ -140,7 +148,7 @@ impl Followed {
             if drained > TAP_MAX || now.since(self.began) > ANSWER_MAX_MS {
                 return End::Bound;
             }
-            if now.since(renewed) >= u64::from(self.attempt.renew_every()) {
+            if now.since(renewed) >= renew_every {
                 renewed = now;
                 self.attempt.renew(self.attempt.quote.lower).await;
             }

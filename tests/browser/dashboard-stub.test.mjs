@@ -342,6 +342,8 @@ timed("a quiet connection is checked by HTTP, and given up when that fails too",
     await page.clock.runFor(75_000);
     await page.locator(".tile").getByText("US$0.77").waitFor();
     assert.equal(await page.getByTestId("phase").innerText(), "Live");
+    // No new socket either: it would be live again before anyone could look.
+    stub.state.refuseSockets = true;
     stub.state.problem = { status: 503, code: "metering_unavailable", detail: "Out of reach." };
     await page.clock.runFor(75_000);
     await page.getByTestId("phase").getByText("Reconnecting…").waitFor();

@@ -64,7 +64,9 @@ test('the official Python SDKs meet the gate as they meet the provider', { skip,
     const { spend } = await gate.idle('spent');
     const limits = [{ id: 'main', window: 'month', kind: 'hard', limit: spend.settled }];
     await gate.admin('PUT', 'customers/spent', { currency: 'USD', limits });
-    const env = { ...process.env, FAREBOX_URL: gate.url, FAREBOX_COUNTED_URL: door.url, FAREBOX_KEY: key, FAREBOX_SPENT_KEY: spentKey };
+    // Room for one hold of the tests' slow requests (some 0.0012 USD each), not for two.
+    const narrowKey = await gate.customer('narrow', '0.002');
+    const env = { ...process.env, FAREBOX_URL: gate.url, FAREBOX_COUNTED_URL: door.url, FAREBOX_KEY: key, FAREBOX_SPENT_KEY: spentKey, FAREBOX_NARROW_KEY: narrowKey };
     await run(await python(), [join(here, 'test_sdks.py')], { env, timeout: 120_000 });
   } finally {
     door.close();

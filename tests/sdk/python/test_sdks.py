@@ -1,6 +1,8 @@
 """The official Python packages, unmodified but for their base URL and key."""
 
 import os
+import threading
+import time
 import unittest
 import urllib.request
 
@@ -16,6 +18,27 @@ def count():
     """How many requests the counting door in front of the gate has let through."""
     with urllib.request.urlopen(COUNTED + "/count", timeout=DEADLINE) as answer:
         return int(answer.read())
+
+
+def while_running(first, second):
+    """Starts `first` on a thread, and `second` when it holds the whole limit."""
+    failures = []
+
+    def run():
+        try:
+            first()
+        except Exception as error:  # shown below, in the test's own thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(1)  # its answer begins after three seconds
+    try:
+        return second()
+    finally:
+        thread.join(DEADLINE)
+        if failures:
+            raise failures[0]
 
 
 def openai_client(key, url=None):
@@ -53,6 +76,19 @@ class OpenAI(unittest.TestCase):
         self.assertEqual((caught.exception.status_code, caught.exception.code), (402, "spend_limit_exceeded"))
         self.assertEqual(count() - before, 1)
 
+    def test_tools_work(self):
+        tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"text": {"type": "string"}}}}}]
+        client = openai_client(os.environ["FAREBOX_KEY"])
+        answer = client.chat.completions.create(**chat("Hi [[tool_call chunks=4]]", tools=tools))
+        self.assertEqual(answer.choices[0].message.tool_calls[0].function.name, "weather")
+
+    def test_a_full_limit_is_tried_again_when_running_requests_have_settled(self):
+        client, before = openai_client(os.environ["FAREBOX_NARROW_KEY"], COUNTED), count()
+        slow = lambda: client.chat.completions.create(**chat("Hi [[first_byte_ms=3000]]", max_tokens=2000))
+        answer = while_running(slow, lambda: client.chat.completions.create(**chat("Hi", max_tokens=2000)))
+        self.assertEqual(answer.usage.completion_tokens, 12)
+        self.assertGreater(count() - before, 2)
+
     def test_a_bad_key_is_an_authentication_error(self):
         client, before = openai_client("fb_test_nobody_k1_x_1y", COUNTED), count()
         with self.assertRaises(openai.AuthenticationError):
@@ -78,6 +114,19 @@ class Anthropic(unittest.TestCase):
         self.assertEqual(caught.exception.status_code, 402)
         self.assertEqual(caught.exception.body["error"]["details"]["error_code"], "spend_limit_exceeded")
         self.assertEqual(count() - before, 1)
+
+    def test_tools_work(self):
+        tools = [{"name": "weather", "input_schema": {"type": "object", "properties": {"text": {"type": "string"}}}}]
+        client = anthropic_client(os.environ["FAREBOX_KEY"])
+        answer = client.messages.create(**message("Hi [[tool_call chunks=4]]", tools=tools))
+        self.assertEqual((answer.stop_reason, answer.content[0].name), ("tool_use", "weather"))
+
+    def test_a_full_limit_is_tried_again_when_running_requests_have_settled(self):
+        client, before = anthropic_client(os.environ["FAREBOX_NARROW_KEY"], COUNTED), count()
+        slow = lambda: client.messages.create(**message("Hi [[first_byte_ms=3000]]", max_tokens=240))
+        answer = while_running(slow, lambda: client.messages.create(**message("Hi", max_tokens=240)))
+        self.assertEqual(answer.usage.output_tokens, 12)
+        self.assertGreater(count() - before, 2)
 
 
 if __name__ == "__main__":

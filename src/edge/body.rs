@@ -1,0 +1,88 @@
+//! Request bodies: each read whole within a bound, and all of them together within another.
+
+use js_sys::ArrayBuffer;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use super::http::Incoming;
+use super::js;
+use crate::api::{Code, Problem};
+
+/// Longest request body. An isolate has 128 MB and holds a body twice while it is read; the APIs
+/// themselves stop at 10 to 32 MB.
+pub const REQUEST_MAX: u32 = 16 * 1024 * 1024;
+
+/// A request's body, and its room in the isolate, which is given back when this is dropped.
+pub struct Body {
+    pub bytes: ArrayBuffer,
+    /// Kept for its end.
+    pub room: Room,
+}
+
+/// Bytes taken of the isolate's room for bodies.
+pub struct Room(u32);
+
+impl Room {
+    async fn take(bytes: u32) -> Result<Self, Problem> {
+        let taken = JsFuture::from(js::take_room(f64::from(bytes))).await;
+        if taken.is_ok_and(|taken| taken.is_truthy()) {
+            return Ok(Self(bytes));
+        }
+        let message = "The gateway is reading as many large requests as it has room for. Retry \
+                       shortly.";
+        Err(Problem::new(Code::Overloaded, message))
+    }
+
+    /// Gives back what was taken above `bytes`.
+    fn shrink(&mut self, bytes: u32) {
+        let rest = self.0.saturating_sub(bytes);
+        self.0 = self.0.saturating_sub(rest);
+        js::give_room(f64::from(rest));
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        js::give_room(f64::from(self.0));
+    }
+}
+
+/// Reads the body of `incoming`.
+pub async fn read(incoming: &Incoming) -> Result<Body, Problem> {
+    let encoding = incoming.header("content-encoding");
+    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        let message = "Compressed request bodies are not read. Send the body without \
+                       Content-Encoding.";
+        return Err(Problem::new(Code::UnsupportedEncoding, message));
+    }
+    let stated = incoming.header("content-length");
+    let length = stated.map_or(u64::from(REQUEST_MAX), |length| length.parse().unwrap_or(u64::MAX));
+    let Ok(length @ ..=REQUEST_MAX) = u32::try_from(length) else {
+        discard(incoming).await;
+        return Err(too_large());
+    };
+    let mut room = match Room::take(length).await {
+        Ok(room) => room,
+        Err(problem) => {
+            discard(incoming).await;
+            return Err(problem);
+        }
+    };
+    let body = JsFuture::from(js::read_body(&incoming.request, f64::from(REQUEST_MAX))).await;
+    let body = body.map_err(|_| {
+        Problem::new(Code::InvalidRequest, "The request body could not be read to its end.")
+    })?;
+    let bytes: ArrayBuffer = body.dyn_into().map_err(|_: JsValue| too_large())?;
+    room.shrink(bytes.byte_length());
+    Ok(Body { bytes, room })
+}
+
+/// Takes what the client is still sending, so that it reads the answer.
+async fn discard(incoming: &Incoming) {
+    let _ = JsFuture::from(js::read_body(&incoming.request, 0.0)).await;
+}
+
+fn too_large() -> Problem {
+    let message = format!("The request body is longer than {REQUEST_MAX} bytes.");
+    Problem::new(Code::RequestTooLarge, message)
+}
