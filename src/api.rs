@@ -343,6 +343,16 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
             ),
             Some("max_tokens"),
         ),
+        Unpriced::NotInForce => (
+            Code::ModelNotPriced,
+            format!("The model {model:?} is not sold at this time: its price is not in force."),
+            Some("model"),
+        ),
+        Unpriced::Margin => (
+            Code::ModelNotPriced,
+            format!("The model {model:?} is not sold at present: the operator must mend its price."),
+            Some("model"),
+        ),
         Unpriced::OutOfRange => (
             Code::InvalidRequest,
             "The request's worst-case cost is too large to be computed exactly. Lower max_tokens \

@@ -47,6 +47,15 @@ impl Timestamp {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
     }
 
+    /// Minutes since midnight UTC, and the day of the week: 1 is Monday, 7 Sunday.
+    pub fn minute_and_weekday(self) -> (u32, u8) {
+        let utc = self.utc();
+        let minute = u32::from(utc.hour().unsigned_abs())
+            .saturating_mul(60)
+            .saturating_add(u32::from(utc.minute().unsigned_abs()));
+        (minute, utc.weekday().to_monday_one_offset().unsigned_abs())
+    }
+
     fn utc(self) -> jiff::ZonedDateTime {
         // from_ms keeps the value inside jiff's range, so the fallback is never taken.
         let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();

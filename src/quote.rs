@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::api::{self, Code};
-use crate::book::{Book, Model, Rates};
+use crate::book::{Book, GuardAction, Model, Rates, Situation};
+use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::{self, Line};
 use crate::wire::Family;
@@ -24,6 +25,10 @@ pub enum Unpriced {
     Feature(&'static str),
     /// Neither the request nor the book says how long the answer may get.
     OutputLength,
+    /// Listed, but not priced at that time.
+    NotInForce,
+    /// It would be sold below the margin the operator guards.
+    Margin,
     /// The bound is a number too large to be exact.
     OutOfRange,
 }
@@ -58,6 +63,18 @@ pub struct Quote {
     pub lines: Vec<Line>,
     /// The book that priced it.
     pub book_version: String,
+    /// For the operator alone, where the book knows the cost.
+    #[serde(skip)]
+    pub margin: Option<Margin>,
+}
+
+/// What a request costs the operator at most, and whether it is sold below the guarded margin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Margin {
+    /// What the upstream charges for the same worst case.
+    pub cost: Exact,
+    /// The guard says this is too little.
+    pub alert: bool,
 }
 
 /// From … to.
@@ -72,26 +89,35 @@ pub struct Bounds {
 /// Bytes of text to a token, roughly, in English and code; for the expected cost only.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Bounds the cost of `ask`, or says why it cannot be bounded.
-pub fn quote(ask: &Ask, book: &Book) -> Result<Quote, Unpriced> {
+/// Bounds the cost of `ask` at a time, or says why it cannot be bounded. Without a time: under
+/// the rates that are current in the book.
+pub fn quote(ask: &Ask, book: &Book, at: Option<Timestamp>) -> Result<Quote, Unpriced> {
     let model = book.find(None, &ask.model).ok_or(Unpriced::Model)?;
-    quote_model(ask, book, model)
+    quote_model(ask, book, model, at)
 }
 
 /// As [`quote`], for a model already found.
-pub fn quote_model(ask: &Ask, book: &Book, model: &Model) -> Result<Quote, Unpriced> {
+pub fn quote_model(
+    ask: &Ask,
+    book: &Book,
+    model: &Model,
+    at: Option<Timestamp>,
+) -> Result<Quote, Unpriced> {
     if let Some(feature) = ask.unbounded.first() {
         return Err(Unpriced::Feature(feature));
     }
     let tier = ask.service_tier.as_deref();
-    let plain = model
-        .rates_for(tier)
-        .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
+    let situation = Situation { at, ..Situation::default() };
     let input = Bounds { lower: Exact::from(ask.input_least), upper: input_most(ask, model)? };
     let output = Bounds { lower: Exact::ZERO, upper: output_most(ask, model)? };
+    let card = model.card(&situation).ok_or(Unpriced::NotInForce)?;
+    let plain = card
+        .rates_for(tier, input.lower)
+        .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
     let mut lines = Vec::new();
     let mut upper = Exact::ZERO;
-    for rates in model.reachable(tier) {
+    let cards = model.possible(&situation);
+    for rates in cards.iter().flat_map(|card| card.reachable(tier, input.upper)) {
         let worst = worst_case(rates, input.upper, output.upper)?;
         let amount = Exact::sum(worst.iter().map(|line| line.amount))?;
         if lines.is_empty() || amount > upper {
@@ -101,6 +127,7 @@ pub fn quote_model(ask: &Ask, book: &Book, model: &Model) -> Result<Quote, Unpri
     let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
     let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
     Ok(Quote {
+        margin: margin(book, model, tier, input.upper, output.upper, upper)?,
         lower: cheapest_input(plain, input.lower)?.plus(fixed)?,
         expected: expected(ask, model, plain, output.upper)?,
         model: model.model.clone(),
@@ -112,6 +139,34 @@ pub fn quote_model(ask: &Ask, book: &Book, model: &Model) -> Result<Quote, Unpri
         lines,
         book_version: book.version().to_owned(),
     })
+}
+
+/// The cost of the worst case and what the book's guard says to it. Unknown where the book has no
+/// cost, or none for some meter: a guard then stays silent, as there is nothing to compare.
+fn margin(
+    book: &Book,
+    model: &Model,
+    tier: Option<&str>,
+    input: Exact,
+    output: Exact,
+    price: Exact,
+) -> Result<Option<Margin>, Unpriced> {
+    let Some(cost) = &model.cost else { return Ok(None) };
+    let mut worst = Exact::ZERO;
+    for rates in cost.as_ref().reachable(tier, input) {
+        let Ok(lines) = worst_case(rates, input, output) else { return Ok(None) };
+        worst = worst.max(Exact::sum(lines.iter().map(|line| line.amount))?);
+    }
+    let Some(guard) = book.document().margin_guard else {
+        return Ok(Some(Margin { cost: worst, alert: false }));
+    };
+    let hundred = Exact::from(100);
+    let left = price.minus(worst)?.times(hundred)?;
+    let below = left < price.times(guard.at_least_percent)?;
+    if below && guard.action == GuardAction::Refuse {
+        return Err(Unpriced::Margin);
+    }
+    Ok(Some(Margin { cost: worst, alert: below }))
 }
 
 impl Quote {
@@ -219,7 +274,7 @@ fn expected(
 }
 
 /// A quote as text, the same in the browser, the Worker and the command: `request` is
-/// `{"endpoint", "body"}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
+/// `{"endpoint", "body", "at"?}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
 /// `{"error": {"code", "message"}}`.
 pub fn quote_text(book: &str, request: &str) -> String {
     match Book::parse(book) {
@@ -237,6 +292,8 @@ pub fn quote_json(book: &Book, request: &str) -> String {
     #[derive(serde::Deserialize)]
     struct Request<'a> {
         endpoint: String,
+        #[serde(default)]
+        at: Option<Timestamp>,
         #[serde(borrow)]
         body: &'a serde_json::value::RawValue,
     }
@@ -251,7 +308,7 @@ pub fn quote_json(book: &Book, request: &str) -> String {
         Ok(ask) => ask,
         Err(bad) => return failed(Code::InvalidRequest, &bad.message),
     };
-    match quote(&ask, book) {
+    match quote(&ask, book, request.at) {
         Ok(quote) => serde_json::to_string(&quote)
             .unwrap_or_else(|error| failed(Code::InternalError, &error.to_string())),
         Err(why) => {
@@ -275,7 +332,7 @@ mod tests {
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"Say hi"}}]{extra}}}"#
         );
-        quote(&inspect(Family::OpenAiChat, body.as_bytes()).unwrap(), &book())
+        quote(&inspect(Family::OpenAiChat, body.as_bytes()).unwrap(), &book(), None)
     }
 
     #[test]

@@ -1,44 +1,77 @@
 //! The price book: one immutable, versioned JSON document with the rates of every model sold.
 //!
-//! In scope: reading, checking and looking up. Out of scope: arithmetic (`rating`) and where books
-//! are stored (the shells).
+//! In scope: reading, checking, finding a model by any of its names, and choosing the rates that
+//! apply. Out of scope: arithmetic beyond one rate (`rating`) and where books are stored (the
+//! shells).
 
 mod check;
+mod choose;
+mod markup;
+mod names;
+mod rates;
 mod schema;
+mod shape;
 
-use std::collections::HashMap;
+use crate::clock::Timestamp;
+use check::Faults;
+use names::{Lookup, Names};
 
-use crate::money::Exact;
-use crate::wire::usage::Meter;
+pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
+pub use choose::{CardRef, Situation, input_total, is_default_tier};
+pub use rates::{Rate, Rates, Tiers};
+pub use schema::{
+    Card, ContextTier, Document, GuardAction, Hours, MarginGuard, Model, Pattern, Period, Provider,
+    Variant,
+};
+pub use shape::SCHEMA;
 
-pub use check::{BookError, MODELS_MAX};
-pub use schema::{Document, Model, Rate, Rates};
-
-/// The catalogue that is built in: used where no book is named.
+/// The book that is built into the Worker: what the demo sells.
 pub const DEFAULT: &str = include_str!("../../books/default.json");
 
 /// A price book that passed every check.
 #[derive(Debug, Clone)]
 pub struct Book {
     document: Document,
-    /// Exact names and aliases to the models that carry them, in book order.
-    index: HashMap<String, Vec<usize>>,
+    names: Names,
 }
 
 impl Book {
-    /// Reads and checks a book. A book with any error is refused whole.
+    /// Reads and checks a book. A book with any fault is refused whole, with all its faults.
     ///
     /// ```
     /// use farebox::book::{Book, DEFAULT};
     /// let book = Book::parse(DEFAULT).unwrap();
     /// assert!(book.find(Some("openai"), "gpt-4o-mini").is_some());
+    /// assert!(book.find(None, "openai/gpt-4o-mini").is_some());
     /// assert!(book.find(None, "gpt-nobody-knows").is_none());
+    ///
+    /// let broken = DEFAULT.replace(r#""amount": "0.15""#, r#""amount": "-0.15""#);
+    /// let error = Book::parse(&broken).unwrap_err();
+    /// assert_eq!(error.faults[0].at, "models[0].rates.input_uncached.amount");
     /// ```
     pub fn parse(json: &str) -> Result<Self, BookError> {
-        let document: Document =
-            serde_json::from_str(json).map_err(|error| BookError::Malformed(error.to_string()))?;
-        let index = check::index(&document)?;
-        Ok(Self { document, index })
+        let mut faults = Faults::default();
+        if json.len() > BOOK_MAX {
+            let problem = format!("{} bytes are too long: at most {BOOK_MAX} are read", json.len());
+            faults.add("", problem);
+            return Err(faults.into_error());
+        }
+        let mut document: Document = match serde_json::from_str(json) {
+            Ok(document) => document,
+            Err(error) => return Err(unreadable(json, &error, faults)),
+        };
+        markup::apply(&mut document, &mut faults);
+        check::check(&document, &mut faults);
+        if !faults.is_empty() {
+            return Err(faults.into_error());
+        }
+        let names = Names::of(&document);
+        Ok(Self { document, names })
+    }
+
+    /// What it says.
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
     /// The version every record priced by it names.
@@ -47,7 +80,7 @@ impl Book {
     }
 
     /// When it starts to apply.
-    pub fn effective_from(&self) -> crate::clock::Timestamp {
+    pub fn effective_from(&self) -> Timestamp {
         self.document.effective_from
     }
 
@@ -56,62 +89,37 @@ impl Book {
         &self.document.currency
     }
 
-    /// The model of this exact name or alias. Without a provider the name must be unambiguous.
+    /// The model a name means, by any of its spellings. Without a provider: the provider written
+    /// in front of the name, else whoever makes models of that name, else the only provider that
+    /// lists it.
     pub fn find(&self, provider: Option<&str>, name: &str) -> Option<&Model> {
-        let models = &self.document.models;
-        let mut named = self.index.get(name)?.iter().filter_map(|at| models.get(*at));
-        match provider {
-            Some(provider) => named.find(|model| model.provider == provider),
-            None => named.next().filter(|_| named.next().is_none()),
-        }
+        Lookup { document: &self.document, names: &self.names }.find(provider, name)
     }
 
     /// The book as a customer may see it: sell rates, no costs.
     pub fn projection(&self) -> Document {
         let mut document = self.document.clone();
+        document.margin_guard = None;
         for model in &mut document.models {
-            model.cost = None;
+            (model.cost, model.markup, model.disputed) = (None, None, None);
         }
         document
     }
 }
 
-impl Model {
-    /// The rates for a service tier; `None` where the model is not sold in that tier.
-    pub fn rates_for(&self, tier: Option<&str>) -> Option<&Rates> {
-        match tier {
-            None | Some("default" | "auto" | "standard") => Some(&self.rates),
-            Some(tier) => self.tiers.get(tier),
-        }
+/// Every fault of a document that is not of the schema.
+fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> BookError {
+    if let Ok(document) = serde_json::from_str(json) {
+        shape::faults(&document, &mut faults);
     }
-
-    /// Every set of rates that a request for `tier` may end up at: where the client leaves the
-    /// tier open, any the model is sold in.
-    pub fn reachable(&self, tier: Option<&str>) -> Vec<&Rates> {
-        match tier {
-            Some("default" | "standard" | "standard_only") => vec![&self.rates],
-            None | Some("auto") => {
-                core::iter::once(&self.rates).chain(self.tiers.values()).collect()
-            }
-            // The upstream may fall back to its default tier.
-            Some(tier) => core::iter::once(&self.rates).chain(self.tiers.get(tier)).collect(),
-        }
+    if faults.is_empty() {
+        // What a schema cannot say: not JSON at all, or the same key twice.
+        faults.add("", error.to_string());
     }
+    faults.into_error()
 }
 
-impl Rate {
-    /// What `quantity` costs at this rate; exact, or out of range.
-    pub fn price(&self, quantity: Exact) -> Result<Exact, crate::money::OutOfRange> {
-        self.amount.times(quantity)?.over(self.per)
-    }
-}
-
-impl Rates {
-    /// The rate of exactly this meter.
-    pub fn get(&self, meter: Meter) -> Option<&Rate> {
-        self.0.get(&meter)
-    }
-}
-
+#[cfg(test)]
+mod json_schema;
 #[cfg(test)]
 mod tests;

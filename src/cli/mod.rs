@@ -6,6 +6,8 @@
 #![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags)] // many comments here are help texts
 #![allow(clippy::arithmetic_side_effects)] // deadlines of a command, not amounts
 
+mod book;
+mod catalogue;
 mod dev;
 mod key;
 mod lines;
@@ -42,6 +44,9 @@ enum Verb {
     Meter(meter::Args),
     /// Price usages by a price book: JSON Lines in, JSON Lines out.
     Price(lines::Args),
+    /// Check, compare and make price books.
+    #[command(subcommand)]
+    Book(book::Verb),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -75,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(args) => dev::run(&args),
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
+        Verb::Book(verb) => book::run(&verb, json),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::lines::{self, LineError};
-use crate::book::{Book, DEFAULT};
+use super::catalogue::CATALOGUE;
+use crate::book::{Book, Rates, Situation, input_total, is_default_tier};
 use crate::clock::Timestamp;
-use crate::money::Exact;
+use crate::money::{Exact, OutOfRange};
 use crate::rating;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -30,6 +31,7 @@ struct Input {
 }
 
 pub(super) fn run(args: &lines::Args) -> Result<(), Failure> {
+    let now = super::session::now();
     let mut books: BTreeMap<Option<String>, Book> = BTreeMap::new();
     lines::each(args, |line| {
         let input: Input = serde_json::from_str(line)
@@ -39,7 +41,7 @@ pub(super) fn run(args: &lines::Args) -> Result<(), Failure> {
         }
         let book = books.get(&input.book);
         book.ok_or_else(|| LineError::new("invalid_book", "no book"))
-            .and_then(|book| price(&input, book))
+            .and_then(|book| price(&input, book, now))
     })
 }
 
@@ -47,26 +49,29 @@ fn read_book(path: Option<&str>) -> Result<Book, LineError> {
     let text = match path {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| LineError::new("invalid_book", format!("{path}: {error}")))?,
-        None => DEFAULT.to_owned(),
+        None => CATALOGUE.to_owned(),
     };
     Book::parse(&text).map_err(|error| LineError::new("invalid_book", error.to_string()))
 }
 
-fn price(input: &Input, book: &Book) -> Result<Value, LineError> {
+fn price(input: &Input, book: &Book, now: Timestamp) -> Result<Value, LineError> {
     let model = book.find(input.provider.as_deref(), &input.model).ok_or_else(|| {
         LineError::new("model_not_priced", format!("the book does not list {:?}", input.model))
     })?;
-    if input.at.is_some_and(|at| at < book.effective_from()) {
+    let at = input.at.unwrap_or(now);
+    if at < book.effective_from() {
         let message = format!("book {} is in force from {}", book.version(), book.effective_from());
         return Err(LineError::new("price_not_in_force", message));
     }
-    let tier = input.service_tier.as_deref();
-    let rates = model.rates_for(tier).ok_or_else(|| {
-        let message = format!("{:?} has no rates for service tier {tier:?}", input.model);
-        LineError::new("meter_not_priced", message)
+    let card = model.card(&Situation { at: Some(at), ..Situation::default() }).ok_or_else(|| {
+        LineError::new("price_not_in_force", format!("{:?} has no rates at {at}", input.model))
     })?;
-    let rated = rating::rate(&usage(input)?, rates)
-        .map_err(|error| LineError::new("amount_out_of_range", error.to_string()))?;
+    let usage = usage(input)?;
+    let out_of_range = |error: OutOfRange| LineError::new("amount_out_of_range", error.to_string());
+    let total = input_total(&usage).map_err(out_of_range)?;
+    let (rates, tier) = tier(input.service_tier.as_deref(), |tier| card.rates_for(tier, total));
+    let rates = rates.ok_or_else(|| LineError::new("model_not_priced", "the model has no rates"))?;
+    let rated = rating::rate(&usage, rates).map_err(out_of_range)?;
     if let Some(meter) = rated.unpriced.first() {
         let message = format!("{:?} has no rate for {}", input.model, meter.as_str());
         return Err(LineError::new("meter_not_priced", message));
@@ -75,8 +80,27 @@ fn price(input: &Input, book: &Book) -> Result<Value, LineError> {
         let message = format!("the parts of {} add up to more than it", meter.as_str());
         return Err(LineError::new("usage_inconsistent", message));
     }
-    Ok(json!({ "id": input.id, "amount": rated.amount, "currency": book.currency(),
-               "lines": rated.lines, "book_version": book.version() }))
+    let mut answer = json!({ "id": input.id, "amount": rated.amount, "currency": book.currency(),
+                             "lines": rated.lines, "book_version": book.version() });
+    if let (Some(tier), Some(answer)) = (tier, answer.as_object_mut()) {
+        answer.insert("service_tier".into(), tier.into());
+    }
+    Ok(answer)
+}
+
+/// The rates of the tier asked for. A model that is not sold in that tier is served, and charged,
+/// in its default one; the answer then says so.
+fn tier<'a>(
+    asked: Option<&str>,
+    rates_for: impl Fn(Option<&str>) -> Option<&'a Rates>,
+) -> (Option<&'a Rates>, Option<&'static str>) {
+    match asked.filter(|tier| !is_default_tier(tier)) {
+        Some(tier) => match rates_for(Some(tier)) {
+            Some(rates) => (Some(rates), None),
+            None => (rates_for(None), Some("default")),
+        },
+        None => (rates_for(None), None),
+    }
 }
 
 /// Quantities are decimal strings; plain JSON numbers are read as well, by their digits.

@@ -14,6 +14,7 @@ use super::ledger_call::LedgerClient;
 use super::tap;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
+use crate::book::Situation;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::{Command, Pinned, Reply, Reserve, Settle, Void};
@@ -76,7 +77,7 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
         param: bad.param,
         ..Problem::new(Code::InvalidRequest, bad.message)
     })?;
-    let (quote, pinned, upstream) = price(&ask, &config)?;
+    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
     let (body, strip) = upstream_body(&ask, body, &bytes, &config)?;
     drop(bytes);
     let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
@@ -107,19 +108,26 @@ fn crash_if_asked(incoming: &Incoming, config: &Config) {
 }
 
 /// The worst case, the prices to pin, and where the request goes.
-fn price<'a>(ask: &Ask, config: &'a Config) -> Result<(Quote, Pinned, &'a Upstream), Problem> {
+fn price<'a>(
+    ask: &Ask,
+    config: &'a Config,
+    at: Timestamp,
+) -> Result<(Quote, Pinned, &'a Upstream), Problem> {
     let unpriced = |why: Unpriced| api::unpriced(&why, &ask.model);
     let model = config.book.find(None, &ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
     let upstream = config.upstreams.get(&model.provider).ok_or_else(|| {
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
-    let quote = quote::quote_model(ask, &config.book, model).map_err(unpriced)?;
+    let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
+    let situation = Situation { at: Some(at), ..Situation::default() };
+    let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();
     let pinned = Pinned {
         provider: model.provider.clone(),
         upstream: model.provider.clone(),
-        rates: model.rates.clone(),
-        tiers: model.tiers.clone(),
+        rates: card.rates,
+        tiers: card.tiers,
+        context: card.context,
         cost: model.cost.clone(),
         input_least: ask.input_least,
     };

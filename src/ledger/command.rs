@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Account, Hold};
 use super::status::{Refusal, Snapshot};
 use crate::auth::Ring;
-use crate::book::Rates;
+use crate::book::{Card, CardRef, ContextTier, Rates, Tiers};
 use crate::clock::{Millis, Timestamp, Window};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
@@ -56,13 +56,23 @@ pub struct Pinned {
     /// Rates in the default tier.
     pub rates: Rates,
     /// Rates in other tiers.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub tiers: std::collections::BTreeMap<String, Rates>,
+    #[serde(default, skip_serializing_if = "Tiers::is_empty")]
+    pub tiers: Tiers,
+    /// Rates of long requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<ContextTier>,
     /// What the upstream charges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cost: Option<Rates>,
+    pub cost: Option<Card>,
     /// Input tokens counted at admission: charged where no one reports better.
     pub input_least: u64,
+}
+
+impl Pinned {
+    /// What a usage is priced by, once its tier and its length are known.
+    pub fn card(&self) -> CardRef<'_> {
+        CardRef { rates: &self.rates, tiers: &self.tiers, context: &self.context }
+    }
 }
 
 /// Asks for a hold.

@@ -4,11 +4,9 @@
 //! unless it is of a kind that must never pass at its parent's price (audio at the rate of text,
 //! say): then it comes out without a rate, and is reported as unpriced.
 
-use std::borrow::Cow;
-
 use crate::book::{Rate, Rates};
 use crate::money::{Exact, OutOfRange};
-use crate::wire::usage::{Meter, Provenance, Usage};
+use crate::wire::usage::{Meter, Usage};
 
 pub(super) struct Leaf<'a> {
     pub meter: Meter,
@@ -62,13 +60,19 @@ const ALONE: [(Meter, Otherwise); 13] = [
     (Meter::Requests, StaysInside),
 ];
 
+/// Modality counts of the input include what was read from a cache; these say how much that is.
+const CACHED_PART: [(Meter, Meter); 3] = [
+    (Meter::TextIn, Meter::CacheReadText),
+    (Meter::AudioIn, Meter::CacheReadAudio),
+    (Meter::ImageIn, Meter::CacheReadImage),
+];
+
 pub(super) fn of<'a>(
     usage: &Usage,
     rates: &'a Rates,
     suspect: &mut Vec<Meter>,
 ) -> Result<Vec<Leaf<'a>>, OutOfRange> {
-    let usage = &with_cache_write(usage)?;
-    let mut split = Split { usage, rates, leaves: Vec::new(), suspect };
+    let mut split = Split { usage, rates, leaves: Vec::with_capacity(LEAVES_USUAL), suspect };
     split.input()?;
     split.cache_write()?;
     let output = usage.get(Meter::OutputTotal);
@@ -84,15 +88,28 @@ pub(super) fn of<'a>(
     Ok(split.leaves)
 }
 
-/// A cache write may be reported by its parts alone; then they make the total.
-fn with_cache_write(usage: &Usage) -> Result<Cow<'_, Usage>, OutOfRange> {
+/// Room for the leaves of a usual answer, so that the list grows only for unusual ones.
+const LEAVES_USUAL: usize = 8;
+
+/// All tokens written to a cache. They may be reported by their parts alone.
+fn written(usage: &Usage) -> Result<Option<Exact>, OutOfRange> {
     let parts = [usage.get(Meter::CacheWrite5m), usage.get(Meter::CacheWrite1h)];
-    if usage.get(Meter::CacheWrite).is_some() || parts == [None, None] {
-        return Ok(Cow::Borrowed(usage));
+    match usage.get(Meter::CacheWrite) {
+        None if parts != [None, None] => Exact::sum(parts.into_iter().flatten()).map(Some),
+        total => Ok(total),
     }
-    let mut usage = usage.clone();
-    usage.set(Meter::CacheWrite, Exact::sum(parts.into_iter().flatten())?, Provenance::Reported);
-    Ok(Cow::Owned(usage))
+}
+
+/// Input tokens neither read from a cache nor written to one; from the total where they were not
+/// reported. `None` inside: the total contradicts its parts.
+fn uncached(usage: &Usage, written: Option<Exact>) -> Result<Option<Option<Exact>>, OutOfRange> {
+    if let Some(uncached) = usage.get(Meter::InputUncached) {
+        return Ok(Some(Some(uncached)));
+    }
+    let Some(total) = usage.get(Meter::InputTotal) else { return Ok(None) };
+    let cached = Exact::sum(usage.get(Meter::CacheRead).into_iter().chain(written))?;
+    let rest = total.minus(cached)?;
+    Ok(Some((!rest.is_negative()).then_some(rest)))
 }
 
 struct Split<'u, 'a> {
@@ -105,27 +122,24 @@ struct Split<'u, 'a> {
 impl<'a> Split<'_, 'a> {
     fn input(&mut self) -> Result<(), OutOfRange> {
         let input_rate = self.rates.get(Meter::InputUncached);
-        let mut usage = self.usage.clone();
-        usage.complete_input();
-        // A total that contradicts its cached parts has no remainder; then the total is charged.
-        let contradicts = usage.get(Meter::InputUncached).is_none();
-        let uncached = usage.get(Meter::InputUncached).or_else(|| usage.get(Meter::InputTotal));
-        if contradicts && uncached.is_some() {
+        let uncached = uncached(self.usage, written(self.usage)?)?;
+        if uncached == Some(None) {
+            // A total that contradicts its cached parts has no remainder; it is charged itself.
             self.suspect.push(Meter::InputTotal);
+            let total = self.usage.get(Meter::InputTotal);
+            return self.whole(Meter::InputUncached, total, &PARTS_OF_INPUT, input_rate);
         }
-        self.whole(Meter::InputUncached, uncached, &PARTS_OF_INPUT, input_rate)?;
-        if contradicts && uncached.is_some() {
-            return Ok(());
-        }
+        self.whole(Meter::InputUncached, uncached.flatten(), &PARTS_OF_INPUT, input_rate)?;
         let rate = self.rates.get(Meter::CacheRead).or(input_rate);
         let read = self.usage.get(Meter::CacheRead);
         self.whole(Meter::CacheRead, read, &PARTS_OF_CACHE_READ, rate)
     }
 
     /// A write for an hour costs more than one for five minutes; where the report splits them, so
-    /// does the price. An unsplit write is one of five minutes, the providers' default.
+    /// does the price. An unsplit write is one of five minutes, the providers' default. A rate for
+    /// `cache_write` is for writes of any length that have no rate of their own.
     fn cache_write(&mut self) -> Result<(), OutOfRange> {
-        let Some(total) = self.usage.get(Meter::CacheWrite) else { return Ok(()) };
+        let Some(total) = written(self.usage)? else { return Ok(()) };
         let plain = self.rates.get(Meter::CacheWrite);
         let short_rate = self.rates.get(Meter::CacheWrite5m).or(plain);
         let long = self.usage.get(Meter::CacheWrite1h).unwrap_or(Exact::ZERO);
@@ -135,7 +149,7 @@ impl<'a> Split<'_, 'a> {
             None => (Meter::CacheWrite, plain.or(short_rate)),
         };
         self.leaves.push(Leaf { meter, quantity: short, rate });
-        let rate = self.rates.get(Meter::CacheWrite1h);
+        let rate = self.rates.get(Meter::CacheWrite1h).or(plain);
         self.leaves.push(Leaf { meter: Meter::CacheWrite1h, quantity: long, rate });
         Ok(())
     }
@@ -150,7 +164,9 @@ impl<'a> Split<'_, 'a> {
     ) -> Result<(), OutOfRange> {
         let mut rest = total.unwrap_or(Exact::ZERO);
         for (part, otherwise) in parts {
-            let Some(quantity) = self.usage.get(*part).filter(|q| !q.is_zero()) else { continue };
+            let Some(quantity) = self.uncached_part(*part)?.filter(|q| !q.is_zero()) else {
+                continue;
+            };
             let own = self.rates.get(*part);
             if own.is_some() || *otherwise == IsUnpriced {
                 rest = self.remainder(meter, rest, quantity)?;
@@ -159,6 +175,16 @@ impl<'a> Split<'_, 'a> {
         }
         self.leaves.push(Leaf { meter, quantity: rest, rate });
         Ok(())
+    }
+
+    /// A part as reported, without those of its tokens that were read from a cache: they are a
+    /// part of `cache_read`.
+    fn uncached_part(&self, part: Meter) -> Result<Option<Exact>, OutOfRange> {
+        let Some(quantity) = self.usage.get(part) else { return Ok(None) };
+        let cached = CACHED_PART.iter().find(|(meter, _)| *meter == part);
+        let cached = cached.and_then(|(_, cached)| self.usage.get(*cached)).unwrap_or(Exact::ZERO);
+        let rest = quantity.minus(cached)?;
+        Ok(Some(if rest.is_negative() { Exact::ZERO } else { rest }))
     }
 
     fn remainder(&mut self, meter: Meter, total: Exact, part: Exact) -> Result<Exact, OutOfRange> {

@@ -2,7 +2,7 @@
 //! that attempts go wrong.
 
 use farebox::auth::Mode;
-use farebox::book::{Rate, Rates};
+use farebox::book::{Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp, Window};
 use farebox::ids::Id;
 use farebox::ledger::{Admin, Command, LimitRule, Pinned, Reserve, Settle, Strictness, Void};
@@ -160,8 +160,9 @@ impl Workload {
                 provider: "openai".into(),
                 upstream: "openai".into(),
                 rates: rates("0.15", "0.6"),
-                tiers: std::collections::BTreeMap::new(),
-                cost: random.chance(50).then(|| rates("0.1", "0.4")),
+                tiers: Tiers::default(),
+                context: Vec::new(),
+                cost: random.chance(50).then(|| rates("0.1", "0.4").into()),
                 input_least,
             },
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),

@@ -1,5 +1,6 @@
 //! What an attempt is charged for what it used, at the prices it was admitted under.
 
+use crate::book;
 use crate::ledger::state::Hold;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::{self, Line};
@@ -22,15 +23,14 @@ impl Charge {
     pub fn of(hold: &Hold, usage: &Usage, served_tier: Option<&str>) -> Result<Self, OutOfRange> {
         let mut charge = Self { usage: usage.clone(), ..Self::default() };
         charge.assume_input(hold);
-        let tier = served_tier.filter(|tier| !matches!(*tier, "default" | "auto" | "standard"));
-        let rates = match tier {
-            None => &hold.pinned.rates,
-            Some(tier) => hold.pinned.tiers.get(tier).unwrap_or_else(|| {
-                // Served in a tier the book does not sell: charged as default, and said so.
-                charge.flags.push(Flag::Unpriced);
-                &hold.pinned.rates
-            }),
-        };
+        let card = hold.pinned.card();
+        let input = book::input_total(&charge.usage)?;
+        let rates = card.rates_for(served_tier, input).or_else(|| {
+            // Served in a tier the book does not sell: charged as default, and said so.
+            charge.flags.push(Flag::Unpriced);
+            card.rates_for(None, input)
+        });
+        let rates = rates.unwrap_or(card.rates);
         let rated = rating::rate(&charge.usage, rates)?;
         charge.amount = rated.amount;
         charge.lines = rated.lines;
@@ -50,7 +50,7 @@ impl Charge {
         if charge.usage.iter().any(counted) {
             charge.flags.push(Flag::Counted);
         }
-        charge.cost = cost(hold, &charge.usage);
+        charge.cost = cost(hold, &charge.usage, served_tier, input);
         Ok(charge)
     }
 
@@ -72,8 +72,9 @@ impl Charge {
     }
 }
 
-/// What the upstream charges; unknown where the book has no cost for some meter.
-fn cost(hold: &Hold, usage: &Usage) -> Option<Exact> {
-    let rated = rating::rate(usage, hold.pinned.cost.as_ref()?).ok()?;
+/// What the upstream charges; unknown where the book has no cost for the tier or some meter.
+fn cost(hold: &Hold, usage: &Usage, served_tier: Option<&str>, input: Exact) -> Option<Exact> {
+    let rates = hold.pinned.cost.as_ref()?.as_ref().rates_for(served_tier, input)?;
+    let rated = rating::rate(usage, rates).ok()?;
     rated.unpriced.is_empty().then_some(rated.amount)
 }

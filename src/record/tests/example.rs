@@ -2,7 +2,7 @@
 //! cannot drift from the code.
 
 use crate::auth::{Mode, Ring};
-use crate::book::{Rate, Rates};
+use crate::book::{Rate, Rates, Tiers};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id};
 use crate::ledger::{Admin, Command, Context, Ledger, Loaded, Pinned, Prior, Reserve, Row, Settle};
@@ -55,8 +55,9 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             provider: "openai".into(),
             upstream: "openai".into(),
             rates: rates("0.165", "0.0825", "0.66"),
-            tiers: std::collections::BTreeMap::new(),
-            cost: Some(rates("0.15", "0.075", "0.6")),
+            tiers: Tiers::default(),
+            context: Vec::new(),
+            cost: Some(rates("0.15", "0.075", "0.6").into()),
             input_least: 1_000,
         },
         end_user: Some("someone@example.com".into()),

@@ -1,0 +1,213 @@
+//! Which model a name means. Names come in many spellings: `openai/gpt-4o`, `GPT-4o`,
+//! `claude-sonnet-4-5@20250929`, `bedrock/us-east-1/anthropic.claude-v2`.
+//!
+//! The order, with a provider: the exact name; a family, in book order; the same for the providers
+//! it serves; then again without the provider's own name in front, with the date written the other
+//! way, and without the date. Without one: the provider written in front of the name; whoever makes
+//! models of that name; the only provider that lists it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::schema::{Document, Model, Pattern, Provider};
+
+/// Names to models, built once for a book.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    /// Names and aliases in lower case to the models that carry them, in book order.
+    exact: HashMap<String, Vec<u32>>,
+    /// Models with families by provider, in book order.
+    families: HashMap<String, Vec<u32>>,
+    /// Ids and aliases of providers in lower case to their ids.
+    providers: HashMap<String, String>,
+}
+
+impl Names {
+    pub(super) fn of(document: &Document) -> Self {
+        let mut names = Self::default();
+        for provider in &document.providers {
+            for spelling in core::iter::once(&provider.id).chain(&provider.aliases) {
+                names.providers.insert(spelling.to_lowercase(), provider.id.clone());
+            }
+        }
+        for (at, model) in (0_u32..).zip(&document.models) {
+            for name in core::iter::once(&model.model).chain(&model.aliases) {
+                let models = names.exact.entry(name.to_lowercase()).or_default();
+                if models.last() != Some(&at) {
+                    models.push(at);
+                }
+            }
+            if !model.families.is_empty() {
+                names.families.entry(model.provider.clone()).or_default().push(at);
+            }
+            let lower = model.provider.to_lowercase();
+            names.providers.entry(lower).or_insert_with(|| model.provider.clone());
+        }
+        names
+    }
+}
+
+/// Most path segments taken off the front of a name, such as `bedrock/us-east-1/`.
+const SEGMENTS_MAX: usize = 3;
+
+/// A lookup in one book.
+pub(super) struct Lookup<'a> {
+    pub document: &'a Document,
+    pub names: &'a Names,
+}
+
+impl<'a> Lookup<'a> {
+    pub fn find(&self, provider: Option<&str>, name: &str) -> Option<&'a Model> {
+        let name = lower(name.trim());
+        match provider {
+            Some(provider) => self.of_provider(self.provider_id(provider)?, &name),
+            None => self.of_anyone(&name),
+        }
+    }
+
+    /// The id of a provider by any of its spellings.
+    fn provider_id(&self, spelling: &str) -> Option<&'a str> {
+        let spelling = lower(spelling.trim());
+        let by_pattern = || {
+            let fits = |provider: &&Provider| provider.spellings.iter().any(|p| p.fits(&spelling));
+            self.document.providers.iter().find(fits).map(|provider| provider.id.as_str())
+        };
+        self.names.providers.get(&*spelling).map(String::as_str).or_else(by_pattern)
+    }
+
+    fn of_anyone(&self, name: &str) -> Option<&'a Model> {
+        let prefixed = name.split_once('/').and_then(|(head, rest)| {
+            let provider = self.names.providers.get(head)?;
+            self.of_provider(provider, name).or_else(|| self.of_provider(provider, rest))
+        });
+        let made = || {
+            let makers = self.document.providers.iter();
+            makers
+                .filter(|provider| provider.makes.iter().any(|pattern| pattern.fits(name)))
+                .find_map(|provider| self.of_provider(&provider.id, name))
+        };
+        prefixed.or_else(made).or_else(|| self.only_one(name))
+    }
+
+    /// The model of a name that a single provider lists.
+    fn only_one(&self, name: &str) -> Option<&'a Model> {
+        let mut listed = self.listed(name);
+        let first = listed.next()?;
+        listed.all(|model| model.provider == first.provider).then_some(first)
+    }
+
+    fn of_provider(&self, provider: &str, name: &str) -> Option<&'a Model> {
+        let mut rest = name;
+        for _ in 0..=SEGMENTS_MAX {
+            let found = self.dated(provider, rest);
+            if found.is_some() {
+                return found;
+            }
+            let (head, tail) = rest.split_once('/')?;
+            if self.provider_id(head) != Some(provider) && !is_region(head) {
+                return None;
+            }
+            rest = tail;
+        }
+        None
+    }
+
+    /// As written; with the date written the other way; without the date.
+    fn dated(&self, provider: &str, name: &str) -> Option<&'a Model> {
+        self.served(provider, name).or_else(|| {
+            let (base, _, dashed) = split_date(name)?;
+            self.served(provider, &format!("{base}-{dashed}"))
+                .or_else(|| self.served(provider, &format!("{base}-{}", dashed.replace('-', ""))))
+                .or_else(|| self.served(provider, base))
+        })
+    }
+
+    /// Among the provider's own models, then among those of the providers it serves.
+    fn served(&self, provider: &str, name: &str) -> Option<&'a Model> {
+        self.own(provider, name).or_else(|| {
+            let entry = self.document.providers.iter().find(|entry| entry.id == provider)?;
+            entry.serves.iter().find_map(|other| self.own(other, name))
+        })
+    }
+
+    fn own(&self, provider: &str, name: &str) -> Option<&'a Model> {
+        self.listed(name).find(|model| model.provider == provider).or_else(|| {
+            let models = self.names.families.get(provider)?.iter();
+            models
+                .filter_map(|at| self.model(*at))
+                .find(|model| model.families.iter().any(|family| family.fits(name)))
+        })
+    }
+
+    fn listed(&self, name: &str) -> impl Iterator<Item = &'a Model> {
+        let names: &'a Names = self.names;
+        let document: &'a Document = self.document;
+        let models = names.exact.get(name).map_or(&[][..], Vec::as_slice);
+        models.iter().filter_map(move |at| document.models.get(usize::try_from(*at).ok()?))
+    }
+
+    fn model(&self, at: u32) -> Option<&'a Model> {
+        self.document.models.get(usize::try_from(at).ok()?)
+    }
+}
+
+/// Names are compared in lower case; most are in it already, and then nothing is copied.
+fn lower(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_uppercase) {
+        Cow::Owned(text.to_lowercase())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A cloud region as a path segment: `us-east-1`, `eu`, `global`.
+fn is_region(segment: &str) -> bool {
+    let numbered = segment
+        .rsplit_once('-')
+        .is_some_and(|(area, number)| area.contains('-') && number.len() == 1 && digits(number));
+    numbered || matches!(segment, "us" | "eu" | "global")
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Splits a name that ends in a date: its base, the date as written, and the date as `YYYY-MM-DD`.
+fn split_date(name: &str) -> Option<(&str, &str, String)> {
+    let compact = |text: &str| -> Option<String> {
+        let plausible = text.len() == 8 && digits(text) && text.starts_with("20");
+        plausible.then(|| Some(format!("{}-{}-{}", text.get(..4)?, text.get(4..6)?, text.get(6..)?)))?
+    };
+    let (base, end) = name.split_at_checked(name.len().checked_sub(9)?)?;
+    if let Some(date) = end.strip_prefix(['-', '@'])
+        && let Some(dashed) = compact(date)
+    {
+        return Some((base, date, dashed));
+    }
+    let (base, end) = name.split_at_checked(name.len().checked_sub(11)?)?;
+    let date = end.strip_prefix(['-', '@'])?;
+    compact(&date.replace('-', "")).filter(|dashed| dashed == date).map(|dashed| (base, date, dashed))
+}
+
+impl Pattern {
+    /// Whether a name belongs to the family. The name must be in lower case; the pattern need not.
+    pub fn fits(&self, name: &str) -> bool {
+        let holds = |part: &Option<String>, test: fn(&str, &str) -> bool| {
+            part.as_deref().is_none_or(|part| test(name, &lower(part)))
+        };
+        holds(&self.prefix, |name, part| name.starts_with(part))
+            && holds(&self.suffix, |name, part| name.ends_with(part))
+            && holds(&self.contains, |name, part| name.contains(part))
+            && holds(&self.except, |name, part| !name.contains(part))
+            && holds(&self.dated, |name, part| {
+                split_date(name).is_some_and(|(base, _, _)| base == part)
+            })
+    }
+
+    /// Whether it says anything; an empty pattern would claim every name.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.prefix, &self.suffix, &self.contains, &self.dated]
+            .into_iter()
+            .all(|part| part.as_deref().is_none_or(str::is_empty))
+    }
+}
