@@ -283,7 +283,7 @@ async fn deliver(
     };
     let stated: Option<u32> =
         from.get("content-length").ok().flatten().and_then(|length| length.parse().ok());
-    let metering = Metering::new(framing, Some(ask.family), status);
+    let metering = Metering::new(framing, status);
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
         (Framing::Sse, _) if strip => followed.filtered(incoming, &answer, &headers),
@@ -364,7 +364,7 @@ impl Ended {
     /// It was sent, and nothing was heard.
     fn unheard(class: &str) -> Self {
         let end = if class == "left" { End::ClientLeft } else { End::Cut };
-        let reading = Metering::new(Framing::Sse, None, 200).end(end);
+        let reading = Metering::new(Framing::Sse, 200).end(end);
         Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
     }
 }
@@ -401,6 +401,7 @@ impl Attempt {
             outcome: reading.outcome,
             upstream_status: status,
             error_class,
+            suspect: reading.needs_a_look(),
             served_model: reading.model.filter(|model| model.len() <= 256),
             served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
             first_byte_at: began,
