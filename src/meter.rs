@@ -1,24 +1,18 @@
 //! One answer's life: chunks come in, then it ends one way or another, and out comes what it used
 //! and how it ended. Exactly one [`Reading`] comes out, because ending consumes the meter.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::money::Exact;
+use crate::wire::frame::Frames;
+pub use crate::wire::frame::Framing;
+use crate::wire::read::{Custom, Ending, Reader, SubUsage, TextCounter, Unknown};
 use crate::wire::usage::{Meter, Provenance, Usage};
-use crate::wire::{Ending, Family, Reader, sse};
 
-/// Longest whole JSON answer read for usage. The largest seen hold generated images as base64 and
-/// stay under it; two copies must fit an isolate of 128 MB.
-pub const JSON_MAX: usize = 32 * 1024 * 1024;
-
-/// How an answer's bytes are framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// One JSON value.
-    Json,
-    /// Server-sent events.
-    Sse,
-}
+/// Response headers kept for their counts; an upstream sends a few dozen.
+const HEADERS_MAX: usize = 256;
 
 /// Why no more bytes will come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +33,7 @@ pub enum End {
 pub enum Outcome {
     /// To the end, with its usage.
     Complete,
-    /// The upstream said that it stopped early.
+    /// The upstream said that it stopped early, or that it is not done yet.
     Incomplete,
     /// The client or the upstream cancelled it.
     Cancelled,
@@ -54,58 +48,137 @@ pub enum Outcome {
 /// What one answer used, as far as can be known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// Quantities with their provenance. `requests` is always one.
+    /// Quantities with their provenance. `requests` is always one. Where the upstream reported less
+    /// than was seen here, or nothing, the count seen stands in, marked as counted.
     pub usage: Usage,
+    /// The same, without that stand-in.
+    pub reported: Usage,
+    /// Usage of other models inside this answer, each to be priced at its own.
+    pub sub_usage: Vec<SubUsage>,
+    /// Numbers in a usage object whose meaning is not known: perhaps billed, so never dropped.
+    pub unknown: Vec<Unknown>,
+    /// What the provider says it costs, in US dollars.
+    pub provider_cost_usd: Option<Exact>,
     /// The upstream reported billable usage.
     pub usage_present: bool,
     /// The usage came with or after the terminal event.
     pub is_final: bool,
+    /// A report contradicted itself, or held something that is no quantity.
+    pub suspect: bool,
     /// The model that served, by the upstream's word.
     pub model: Option<String>,
-    /// The service tier that served, by the upstream's word.
+    /// The service tier that served: `default`, `batch`, `flex`, `priority`, or the upstream's word.
     pub service_tier: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Output tokens seen at least: the number of content events.
+    /// Output tokens seen at least: the number of content events, or a tokeniser's count.
     pub seen_output: u64,
+}
+
+impl Reading {
+    /// Something was reported that contradicts itself, or that the usage alone does not price.
+    pub fn needs_a_look(&self) -> bool {
+        let apart = self.sub_usage.iter().any(|sub| !sub.included);
+        self.suspect || apart || !self.unknown.is_empty()
+    }
 }
 
 /// Reads one answer.
 #[derive(Debug)]
 pub struct Metering {
+    framing: Framing,
     frames: Frames,
     reader: Reader,
     status: u16,
-}
-
-#[derive(Debug)]
-enum Frames {
-    Sse(sse::Decoder),
-    Json { bytes: Vec<u8>, broken: bool },
+    headers: Vec<(String, String)>,
+    characters: Option<u64>,
+    max_output: Option<u64>,
+    begun: bool,
 }
 
 impl Metering {
-    /// A meter for an answer with this status; `family` `None` goes by wire shape.
-    pub fn new(framing: Framing, family: Option<Family>, status: u16) -> Self {
-        let frames = match framing {
-            Framing::Sse => Frames::Sse(sse::Decoder::default()),
-            Framing::Json => Frames::Json { bytes: Vec::new(), broken: false },
-        };
-        Self { frames, reader: Reader::new(family), status }
+    /// A meter for an answer framed like this, with this status.
+    pub fn new(framing: Framing, status: u16) -> Self {
+        Self {
+            framing,
+            frames: Frames::new(framing),
+            reader: Reader::new(false, framing == Framing::Json),
+            status,
+            headers: Vec::new(),
+            characters: None,
+            max_output: None,
+            begun: false,
+        }
+    }
+
+    /// A meter for one WebSocket connection, its frames a line each: its turns add up.
+    pub fn session() -> Self {
+        Self { reader: Reader::new(true, false), ..Self::new(Framing::Lines, 101) }
+    }
+
+    /// Who serves, where that is known; see [`Reader::with_provider`].
+    #[must_use]
+    pub fn with_provider(mut self, provider: &str) -> Self {
+        self.reader = self.reader.with_provider(provider);
+        self
+    }
+
+    /// The response's headers; some providers report usage there alone.
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.headers = headers.into_iter().take(HEADERS_MAX).collect();
+        self
+    }
+
+    /// The characters that a request for speech asks to be spoken: what is billed where the answer
+    /// is sound and says nothing.
+    #[must_use]
+    pub fn with_characters(mut self, characters: u64) -> Self {
+        self.characters = Some(characters);
+        self
+    }
+
+    /// The most output tokens that the request allows: no count made here exceeds it.
+    #[must_use]
+    pub fn with_max_output(mut self, tokens: u64) -> Self {
+        self.max_output = Some(tokens);
+        self
+    }
+
+    /// Reads by an operator's own extractor as well.
+    #[must_use]
+    pub fn with_custom(mut self, custom: Arc<Custom>) -> Self {
+        self.reader = self.reader.with_custom(custom);
+        self
+    }
+
+    /// Counts the answer's text with `counter` instead of its events.
+    #[must_use]
+    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
+        self.reader = self.reader.with_counter(counter);
+        self
     }
 
     /// The next bytes of the answer, cut anywhere.
     pub fn chunk(&mut self, chunk: &[u8]) {
-        match &mut self.frames {
-            Frames::Sse(decoder) => decoder.feed(chunk, |event| self.reader.event(event)),
-            Frames::Json { bytes, broken } => {
-                *broken |= bytes.len().saturating_add(chunk.len()) > JSON_MAX;
-                if *broken {
-                    *bytes = Vec::new();
-                } else {
-                    bytes.extend_from_slice(chunk);
-                }
-            }
+        if self.status >= 400 {
+            return; // what an error repeats of a usage is not one
+        }
+        if !self.begun {
+            self.begin(chunk);
+        }
+        self.frames.feed(chunk, &mut self.reader);
+    }
+
+    /// A stream was asked for, and the answer may be one JSON value all the same. No line of an
+    /// event stream begins with a brace.
+    fn begin(&mut self, chunk: &[u8]) {
+        let Some(first) = chunk.iter().find(|byte| !byte.is_ascii_whitespace()) else { return };
+        self.begun = true;
+        if self.framing == Framing::Sse && matches!(first, b'{' | b'[') {
+            self.framing = Framing::Json;
+            self.frames = Frames::new(Framing::Json);
+            self.reader.becomes_whole();
         }
     }
 
@@ -116,56 +189,101 @@ impl Metering {
 
     /// Output tokens seen so far, at least.
     pub fn seen_output(&self) -> u64 {
-        self.reader.answer.deltas
+        let seen = self.reader.seen_output();
+        self.max_output.map_or(seen, |most| seen.min(most))
     }
 
     /// The answer is over; what did it use?
     pub fn end(mut self, end: End) -> Reading {
-        match &mut self.frames {
-            Frames::Sse(decoder) => decoder.end(|event| self.reader.event(event)),
-            Frames::Json { bytes, broken } => {
-                *broken |= end != End::Eof || !self.reader.whole(bytes);
-            }
+        if self.status < 400 {
+            self.frames.end(&mut self.reader);
+            let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            self.reader.finish(headers);
         }
-        let outcome = self.outcome(end);
-        let is_final = self.reader.is_final();
+        self.spoken();
+        let seen = self.seen_output();
+        let is_final = self.is_final(end);
+        let outcome = self.outcome(end, is_final);
         let answer = self.reader.answer;
-        let mut usage = answer.usage;
-        raise_output(&mut usage, is_final, answer.deltas);
-        usage.complete_input();
-        usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
+        let mut reported = answer.usage;
+        reported.complete_input();
+        reported.set(Meter::Requests, Exact::from(1), Provenance::Counted);
+        let mut usage = reported.clone();
+        raise_output(&mut usage, is_final && !answer.suspect, seen);
         Reading {
             usage,
+            reported,
+            sub_usage: answer.sub_usage,
+            unknown: answer.unknown,
+            provider_cost_usd: answer.provider_cost_usd,
             usage_present: answer.usage_present,
             is_final,
+            suspect: answer.suspect,
             model: answer.model,
             service_tier: answer.service_tier,
             outcome,
-            seen_output: answer.deltas,
+            seen_output: seen,
         }
     }
 
-    fn outcome(&self, end: End) -> Outcome {
-        let whole = matches!(self.frames, Frames::Json { broken: false, .. });
-        match (end, self.reader.ending()) {
+    /// Sound says nothing about itself: what it was made of is counted.
+    fn spoken(&mut self) {
+        let answer = &mut self.reader.answer;
+        if let Some(characters) = self.characters
+            && self.framing == Framing::Binary
+            && self.status < 400
+            && !answer.usage_present
+        {
+            let characters = Exact::from(characters);
+            answer.usage.set(Meter::Characters, characters, Provenance::Counted);
+        }
+    }
+
+    /// The body is one whole answer.
+    fn is_whole(&self) -> bool {
+        match self.framing {
+            Framing::Json => self.reader.is_whole(),
+            Framing::Binary => true,
+            _ => false,
+        }
+    }
+
+    fn is_final(&self, end: End) -> bool {
+        let measured = self.reader.answer.usage_present || self.measured();
+        let whole = self.is_whole() && end == End::Eof && measured;
+        let streamed = self.framing != Framing::Json && self.reader.answer.is_final();
+        self.status < 400 && (whole || streamed)
+    }
+
+    /// What there is to measure was measured, though the upstream reported no billable usage.
+    fn measured(&self) -> bool {
+        let meters = [Meter::CountedTokens, Meter::Images, Meter::Characters];
+        meters.iter().any(|meter| self.reader.answer.usage.get(*meter).is_some())
+    }
+
+    fn outcome(&self, end: End, is_final: bool) -> Outcome {
+        let present = self.reader.answer.usage_present;
+        let at_end = |present| if present { Outcome::Complete } else { Outcome::NoUsage };
+        match (end, self.reader.answer.ending()) {
+            _ if self.status >= 400 || self.frames.is_broken() => Outcome::Error,
             (_, Some(Ending::Error)) => Outcome::Error,
-            _ if self.status >= 400 => Outcome::Error,
+            (_, Some(Ending::Incomplete)) => Outcome::Incomplete,
+            (_, Some(Ending::Cancelled)) => Outcome::Cancelled,
             // A terminal event was seen: what happened to the connection after it is no matter.
-            (_, Some(Ending::Complete)) if self.reader.is_final() => Outcome::Complete,
+            _ if is_final => Outcome::Complete,
             (End::ClientLeft, _) => Outcome::Cancelled,
-            (End::Eof, Some(Ending::Complete)) => Outcome::NoUsage,
-            (End::Eof, None) if whole && self.reader.is_final() => Outcome::Complete,
-            (End::Eof, None) if whole => Outcome::NoUsage,
+            (End::Eof, Some(Ending::Complete)) if self.reader.is_streamed_whole() => at_end(present),
+            (End::Eof, _) if self.is_whole() || self.reader.is_idle() => at_end(present),
             _ => Outcome::Truncated,
         }
     }
 }
 
 /// Where the report stops short of what was seen, the count seen stands in, marked as counted.
-fn raise_output(usage: &mut Usage, is_final: bool, deltas: u64) {
-    let seen = Exact::from(deltas);
+fn raise_output(usage: &mut Usage, is_final: bool, seen: u64) {
+    let floor = Exact::from(seen);
     let reported = usage.get(Meter::OutputTotal);
-    if !is_final && deltas > 0 && reported.is_none_or(|tokens| tokens < seen) {
-        usage.set(Meter::OutputTotal, seen, Provenance::Counted);
+    if !is_final && seen > 0 && reported.is_none_or(|tokens| tokens < floor) {
+        usage.set(Meter::OutputTotal, floor, Provenance::Counted);
     }
 }

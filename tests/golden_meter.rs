@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use farebox::meter::{End, Framing, Metering, Reading};
-use farebox::wire::Family;
 use serde_json::{Value, json};
 
 const CASES: &str = include_str!("golden/meter.jsonl");
@@ -13,9 +12,8 @@ const EXPECTED: &str = "tests/golden/meter.expected.jsonl";
 
 fn read(case: &Value, cut: usize) -> Reading {
     let framing = if case["transport"] == "sse" { Framing::Sse } else { Framing::Json };
-    let family = case["endpoint"].as_str().and_then(Family::of_path);
     let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
-    let mut metering = Metering::new(framing, family, status);
+    let mut metering = Metering::new(framing, status);
     case["body"].as_str().unwrap().as_bytes().chunks(cut).for_each(|piece| metering.chunk(piece));
     metering.end(End::Eof)
 }
@@ -28,10 +26,9 @@ fn shown(case: &Value, reading: &Reading) -> String {
         .collect();
     json!({ "id": case["id"], "usage": usage, "present": reading.usage_present,
             "final": reading.is_final, "model": reading.model, "tier": reading.service_tier,
-            "outcome": reading.outcome })
+            "outcome": reading.outcome, "suspect": reading.suspect })
     .to_string()
 }
-
 #[test]
 fn every_recorded_answer_reads_as_written_down() {
     let mut got = String::new();

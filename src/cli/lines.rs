@@ -10,6 +10,7 @@ use super::Failure;
 
 /// Where the lines come from.
 #[derive(clap::Args)]
+#[group(id = "lines")]
 pub(super) struct Args {
     /// Read this file instead of standard input.
     file: Option<PathBuf>,

@@ -272,7 +272,7 @@ async fn deliver(
         Framing::Json
     };
     let stated = plain_length(&from);
-    let metering = Metering::new(framing, Some(ask.family), status);
+    let metering = Metering::new(framing, status);
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
         (Framing::Sse, _) if strip => followed.filtered(incoming, &answer, &headers),
@@ -375,7 +375,7 @@ impl Ended {
     /// It was sent, and nothing was heard.
     fn unheard(class: &str) -> Self {
         let end = if class == "left" { End::ClientLeft } else { End::Cut };
-        let reading = Metering::new(Framing::Sse, None, 200).end(end);
+        let reading = Metering::new(Framing::Sse, 200).end(end);
         Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
     }
 }
@@ -412,6 +412,7 @@ impl Attempt {
             outcome: reading.outcome,
             upstream_status: status,
             error_class,
+            suspect: reading.needs_a_look(),
             served_model: reading.model.filter(|model| model.len() <= 256),
             served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
             first_byte_at: began,

@@ -119,6 +119,9 @@ pub struct Settle {
     /// Which tier served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_tier: Option<String>,
+    /// The upstream's report contradicts itself, or holds what no price covers.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub suspect: bool,
     /// When the answer's body began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_at: Option<Timestamp>,

@@ -3,7 +3,9 @@
 use memchr::memmem;
 
 use super::scan::has_key;
-use super::sse::EVENT_MAX;
+
+/// Longest event held back to see whether it is the usage; that one is under a kilobyte.
+const EVENT_MAX: usize = 64 * 1024;
 
 /// Passes every byte on as soon as its event is complete, except the one event that carries usage
 /// and no choices.

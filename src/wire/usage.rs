@@ -151,6 +151,11 @@ impl Usage {
         self.0.insert(meter, Measured { quantity, provenance });
     }
 
+    /// Forgets `meter`.
+    pub fn remove(&mut self, meter: Meter) {
+        self.0.remove(&meter);
+    }
+
     /// Sets `meter` as reported; `None` (not reported, or null) leaves it as it was.
     pub fn report(&mut self, meter: Meter, quantity: Option<Exact>) {
         if let Some(quantity) = quantity {

@@ -268,6 +268,7 @@ impl Workload {
             error_class: None,
             served_model: None,
             served_tier: None,
+            suspect: false,
             first_byte_at: None,
             finished_at: now,
         }

@@ -37,7 +37,11 @@ impl Op<'_> {
         let tier = settle.served_tier.as_deref();
         self.end(settle.attempt_id, digest(settle), answered, Class::Settled, |hold, late| {
             let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
-            Ok(Charge::of(hold, &usage, tier)?)
+            let mut charge = Charge::of(hold, &usage, tier)?;
+            if settle.suspect {
+                charge.flags.push(Flag::Suspect);
+            }
+            Ok(charge)
         })
     }
 

@@ -378,6 +378,7 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         error_class: None,
         served_model: None,
         served_tier: options.get("tier").map(|tier| (*tier).to_owned()),
+        suspect: options.contains_key("suspect"),
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }

@@ -1,0 +1,13 @@
+//! JSON read for a few of its parts, without holding the rest.
+
+mod node;
+mod plan;
+mod scan;
+mod text;
+
+pub use node::Node;
+pub use plan::Plan;
+pub use scan::Scanner;
+
+#[cfg(test)]
+mod tests;

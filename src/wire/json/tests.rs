@@ -1,0 +1,1 @@
+//! The scanner keeps what it should, wherever it is cut.

@@ -1,0 +1,374 @@
+//! From the units of an answer — one whole, or one event after another — to what was used.
+//!
+//! Which API it is shows in the answer itself. Each usage object is read by the table of its family
+//! (`tables`), wherever it stands (`paths`); what a family's fields do not say is a rule (`counts`).
+
+mod answer;
+mod counts;
+pub mod custom;
+mod headers;
+mod jobs;
+mod paths;
+mod signs;
+mod skip;
+mod subs;
+mod tables;
+
+use std::sync::Arc;
+
+pub use answer::{Answer, SubUsage};
+pub(crate) use answer::Ending;
+pub use counts::Unknown;
+pub use custom::Custom;
+
+use super::frame::Sink;
+use super::json::{Node, Plan, Scanner};
+use super::usage::Meter;
+use counts::{Counts, Hint};
+use signs::Kind;
+
+/// Counts the tokens of an answer's text while it passes; see [`Reader::with_counter`].
+pub trait TextCounter {
+    /// The next piece of text that the model wrote.
+    fn add(&mut self, text: &str);
+    /// Fewest tokens that all pieces can be.
+    fn least(&self) -> u64;
+}
+
+/// Reads one answer.
+pub struct Reader {
+    plan: Arc<Plan>,
+    scanner: Scanner,
+    custom: Option<Arc<Custom>>,
+    counter: Option<Box<dyn TextCounter>>,
+    /// Turns of one connection add up.
+    session: bool,
+    /// The whole body is one answer, not a stream of events.
+    whole: bool,
+    skip: skip::Skip,
+    transcriber: Option<String>,
+    xai: bool,
+    /// What it has read.
+    pub answer: Answer,
+}
+
+impl core::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Reader").field("answer", &self.answer).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    /// `session`: one connection with many turns, whose usages add up. `whole`: not a stream.
+    pub fn new(session: bool, whole: bool) -> Self {
+        Self {
+            plan: paths::plan(),
+            scanner: Scanner::default(),
+            custom: None,
+            counter: None,
+            session,
+            whole,
+            skip: skip::Skip::default(),
+            transcriber: None,
+            xai: false,
+            answer: Answer::default(),
+        }
+    }
+
+    /// Who serves, where that is known. Of little weight: the answer itself tells most.
+    #[must_use]
+    pub fn with_provider(mut self, provider: &str) -> Self {
+        let name: String = provider.chars().filter(char::is_ascii_alphanumeric).collect();
+        self.xai = matches!(name.to_ascii_lowercase().as_str(), "xai" | "grok" | "apixai");
+        self
+    }
+
+    /// Reads by an operator's own extractor as well.
+    #[must_use]
+    pub fn with_custom(mut self, custom: Arc<Custom>) -> Self {
+        let mut plan = paths::fresh();
+        custom.pointers().for_each(|pointer| plan.add_pointer(pointer));
+        self.plan = Arc::new(plan);
+        self.custom = Some(custom);
+        self
+    }
+
+    /// Hands the text that the model wrote to `counter`, whose count then stands in for the number
+    /// of events where the upstream reports no usage. Slower: no event is passed over unread.
+    #[must_use]
+    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
+        self.scanner = Scanner::with_long_texts();
+        self.counter = Some(counter);
+        self
+    }
+
+    /// The body turns out to be one answer, not a stream of events.
+    pub(crate) fn becomes_whole(&mut self) {
+        self.whole = true;
+    }
+
+    /// Output tokens seen so far, at least.
+    pub fn seen_output(&self) -> u64 {
+        let counted = self.counter.as_ref().map_or(0, |counter| counter.least());
+        counted.max(self.answer.deltas)
+    }
+
+    /// Whether the upstream said that the content is over; usage may still follow.
+    pub fn ended(&self) -> bool {
+        self.answer.ending.is_some()
+    }
+
+    /// Whether nothing more worth waiting for can come.
+    pub fn settled(&self) -> bool {
+        self.answer.ending == Some(Ending::Error) || self.answer.is_final()
+    }
+
+    /// The body so far is whole JSON.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.scanner.is_whole()
+    }
+
+    /// A stream of one answer, or a session without a turn under way.
+    pub(crate) fn is_streamed_whole(&self) -> bool {
+        !self.whole && !(self.session && self.answer.content_since)
+    }
+
+    /// A session in which nothing is being said: it may end at any time.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.session && !self.answer.content_since
+    }
+
+    /// No more bytes will come: what the headers and the operator's extractor say is added.
+    pub(crate) fn finish<'h>(&mut self, headers: impl Iterator<Item = (&'h str, &'h str)>) {
+        headers::read(headers, &mut self.answer);
+        self.answer.overlay_custom();
+    }
+
+    /// Reads a text that is one JSON value.
+    fn json(&mut self, name: &[u8], data: &[u8]) {
+        let mut scanner = core::mem::take(&mut self.scanner);
+        scanner.feed(&self.plan.clone(), data, &mut |node| self.unit(name, node));
+        scanner.end(&mut |node| self.unit(name, node));
+        self.answer.suspect |= scanner.saw_twice() || scanner.went_over();
+        scanner.reset();
+        self.scanner = scanner;
+    }
+
+    /// One JSON value of the answer.
+    fn unit(&mut self, name: &[u8], root: &Node) {
+        if let Node::List(items) = root {
+            items.iter().for_each(|item| self.unit(name, item));
+            return;
+        }
+        if !root.is_object() {
+            return;
+        }
+        if let Some(inner) = root.text("bytes").filter(|_| name == b"chunk") {
+            // Bedrock wraps a model's own events.
+            if let Ok(inner) = data_encoding::BASE64.decode(inner.as_bytes()) {
+                let mut scanner = Scanner::default();
+                let plan = self.plan.clone();
+                scanner.feed(&plan, &inner, &mut |node| self.unit(b"", node));
+                scanner.end(&mut |node| self.unit(b"", node));
+            }
+            return;
+        }
+        let kind = Kind::of(name, root, self.session);
+        self.session |= kind == Kind::Live;
+        self.content(root);
+        if let Some(ending) = signs::ending(kind, root, self.whole, self.session) {
+            self.ended_by(ending);
+        }
+        self.answer.content_since |= signs::begins_turn(root, self.session);
+        signs::name(root, self.whole, &mut self.answer);
+        self.transcriber = subs::transcriber(root).or(self.transcriber.take());
+        self.usage(kind, root);
+        if let Some(custom) = &self.custom {
+            custom.read(root, &mut self.answer);
+        }
+    }
+
+    fn ended_by(&mut self, ending: Ending) {
+        // What was reported before an error does not cover what came until it.
+        self.answer.content_since |= ending == Ending::Error;
+        self.answer.end(ending);
+    }
+
+    fn content(&mut self, root: &Node) {
+        let mut any = false;
+        let counter = &mut self.counter;
+        for path in paths::CONTENT {
+            each(root, path, &mut |node| {
+                any |= match node {
+                    Node::Text(text) => !text.is_empty(),
+                    Node::Opaque => true,
+                    _ => false,
+                };
+                if let (Node::Text(text), Some(counter)) = (node, counter.as_mut()) {
+                    counter.add(text);
+                }
+            });
+        }
+        if any && !self.whole {
+            self.answer.deltas = self.answer.deltas.saturating_add(1);
+            self.answer.content_since = true;
+        }
+    }
+
+    fn usage(&mut self, kind: Kind, root: &Node) {
+        if kind == Kind::Transcribed {
+            subs::transcription(root, self.transcriber.as_deref(), &mut self.answer);
+            return;
+        }
+        if kind == Kind::TurnDone {
+            let id = root.text("response/id").or_else(|| root.text("response_id"));
+            if !self.answer.is_new(id) {
+                return;
+            }
+            self.answer.count(Meter::Turns);
+        }
+        if matches!(root.text("object"), Some("batch")) {
+            return; // it sums what its lines report: counting both would count twice
+        }
+        let mut found = false;
+        for (body, path) in signs::bodies(root) {
+            let counts = self.body(body, path, kind);
+            found |= !counts.is_empty();
+            self.take(kind, root, counts);
+            subs::of_body(body, &mut self.answer);
+            if found {
+                break;
+            }
+        }
+        if let Some(metrics) = root.get("amazon-bedrock-invocationMetrics") {
+            self.metrics(metrics);
+        }
+        if !found {
+            jobs::read(root, self.whole, &mut self.answer);
+        }
+    }
+
+    /// The usage object of one body, or the counts that stand in the body itself.
+    fn body(&self, body: &Node, path: &str, kind: Kind) -> Counts {
+        let grok = || self.answer.model.as_deref().is_some_and(|model| model.starts_with("grok"));
+        let hint = if matches!(kind, Kind::MessageStart | Kind::MessageDelta)
+            || body.text("type") == Some("message")
+        {
+            Hint::Anthropic
+        } else if self.xai || grok() {
+            Hint::Xai
+        } else {
+            Hint::None
+        };
+        let mut first = Counts::default();
+        for key in ["usage", "usageMetadata", "usage_metadata", "usage_info", "meta"] {
+            let Some(usage) = body.get(key).filter(|node| node.is_object()) else { continue };
+            if key == "meta" && usage.get("billed_units").or(usage.get("tokens")).is_none() {
+                continue;
+            }
+            let path = if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
+            let counts = counts::read(usage, &path, hint);
+            if !counts.is_empty() {
+                return counts;
+            }
+            first.unknown.extend(counts.unknown);
+            first.cost = first.cost.or(counts.cost);
+            first.suspect |= counts.suspect;
+        }
+        counts::in_the_answer(body, &mut first);
+        first
+    }
+
+    fn take(&mut self, kind: Kind, root: &Node, counts: Counts) {
+        let turn = match kind {
+            Kind::TurnDone => true,
+            Kind::SessionTotal => false,
+            Kind::BatchLine => {
+                self.answer.service_tier = Some("batch".to_owned());
+                let id = ["custom_id", "recordId", "key"].iter().find_map(|key| root.text(key));
+                !self.whole && (counts.is_empty() || self.answer.is_new(id))
+            }
+            _ => self.session && !counts.overlay,
+        };
+        if turn && kind == Kind::Live && !counts.is_empty() {
+            self.answer.count(Meter::Turns);
+        }
+        if turn { self.answer.add(counts) } else { self.answer.report(counts) }
+    }
+
+    /// The counts that Bedrock adds to the last event of any model: they fill what the model's own
+    /// report leaves out.
+    fn metrics(&mut self, metrics: &Node) {
+        let mut counts = counts::read(metrics, "amazon-bedrock-invocationMetrics", Hint::None);
+        for (meter, _) in self.answer.usage.clone().iter() {
+            counts.usage.remove(meter);
+        }
+        if self.answer.usage.get(Meter::InputTotal).is_some() {
+            counts.usage.remove(Meter::InputUncached);
+        }
+        self.answer.end(Ending::Complete);
+        self.answer.content_since &= !self.answer.usage_present;
+        self.answer.report(counts);
+    }
+}
+
+impl Sink for Reader {
+    fn event(&mut self, name: &[u8], data: &[u8]) {
+        if data.trim_ascii() == b"[DONE]" || name == b"done" {
+            self.answer.end(Ending::Complete);
+            return;
+        }
+        if self.counter.is_none() && self.custom.is_none() {
+            let known = self.answer.model.is_some();
+            match self.skip.look(name, data, known) {
+                skip::Look::Read => {}
+                skip::Look::Content => {
+                    self.answer.deltas = self.answer.deltas.saturating_add(1);
+                    self.answer.content_since = true;
+                    return;
+                }
+                skip::Look::Nothing => return,
+            }
+        }
+        self.json(name, data);
+        // A stream's error may be named by its event alone.
+        if name == b"error" {
+            self.ended_by(Ending::Error);
+        }
+    }
+
+    fn part(&mut self, data: &[u8]) {
+        let mut scanner = core::mem::take(&mut self.scanner);
+        scanner.feed(&self.plan.clone(), data, &mut |node| self.unit(b"", node));
+        self.scanner = scanner;
+    }
+
+    fn parts_end(&mut self, _name: &[u8]) {
+        let mut scanner = core::mem::take(&mut self.scanner);
+        scanner.end(&mut |node| self.unit(b"", node));
+        self.answer.suspect |= scanner.saw_twice() || scanner.went_over();
+        if !self.whole {
+            scanner.reset();
+        }
+        self.scanner = scanner;
+    }
+}
+
+/// Visits every value at a path, through lists.
+fn each<'n>(node: &'n Node, path: &str, visit: &mut dyn FnMut(&'n Node)) {
+    if let Node::List(items) = node {
+        items.iter().for_each(|item| each(item, path, visit));
+        return;
+    }
+    let (key, rest) = path.split_once('/').map_or((path, None), |(key, rest)| (key, Some(rest)));
+    // A pattern that ends in `?` asks for presence alone.
+    let Some(value) = node.get(key.trim_end_matches('?')) else { return };
+    match (value, rest) {
+        (_, Some(rest)) => each(value, rest, visit),
+        (Node::List(items), None) => items.iter().for_each(visit),
+        (value, None) => visit(value),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Usage of other models inside an answer.
+
+use super::answer::{Answer, SubUsage};
+use super::counts::{self, Hint};
+use crate::money::Exact;
+use crate::wire::json::Node;
+use crate::wire::number::Quantity;
+use crate::wire::usage::{Meter, Provenance};
+
+/// What a body says of other models' usage.
+pub(super) fn of_body(body: &Node, answer: &mut Answer) {
+    iterations(body, answer);
+    groq(body, answer);
+    tools(body, answer);
+    for usage in [body.get("svg_usage"), body.at("usage/svg_usage")].into_iter().flatten() {
+        push("svg", false, usage.text("model"), usage, Hint::None, answer);
+    }
+}
+
+fn push(
+    kind: &str,
+    included: bool,
+    model: Option<&str>,
+    usage: &Node,
+    hint: Hint,
+    answer: &mut Answer,
+) {
+    let mut counts = counts::read(usage, kind, hint);
+    if let Some(Quantity::Sound(tokens)) =
+        usage.get("reasoning_tokens").map(|node| Quantity::read(node, true))
+    {
+        counts.set(Meter::Reasoning, tokens);
+    }
+    answer.suspect |= counts.suspect;
+    let (kind, model) = (kind.to_owned(), model.map(str::to_owned));
+    answer.sub(SubUsage { kind, included, model, usage: counts.usage });
+}
+
+/// Anthropic's `iterations`: those of type `message` are the answer's own total; a compaction is
+/// not in it, an advisor is another model's, and a declined hop is listed at its own.
+fn iterations(body: &Node, answer: &mut Answer) {
+    let items = body.list("usage/iterations");
+    if items.is_empty() {
+        return;
+    }
+    // Cumulative like all of the report: the last list is the whole list.
+    answer.sub_usage.retain(|sub| !sub.kind.starts_with("iteration:"));
+    for item in items {
+        let Some(kind) = item.text("type").filter(|kind| *kind != "message") else { continue };
+        push(&format!("iteration:{kind}"), false, item.text("model"), item, Hint::Anthropic, answer);
+    }
+}
+
+/// Groq's compound systems break their total down by model.
+fn groq(body: &Node, answer: &mut Answer) {
+    let items = body.list("usage_breakdown/models");
+    if items.is_empty() {
+        return;
+    }
+    answer.sub_usage.retain(|sub| sub.kind != "breakdown");
+    for item in items {
+        if let Some(usage) = item.get("usage") {
+            push("breakdown", true, item.text("model"), usage, Hint::None, answer);
+        }
+    }
+}
+
+/// OpenAI Responses: what server-side tools used.
+fn tools(body: &Node, answer: &mut Answer) {
+    if let Some(image) = body.at("tool_usage/image_gen") {
+        let spent = image.get("total_tokens").or_else(|| image.get("output_tokens"));
+        let spent = spent.map(|node| Quantity::read(node, true));
+        if spent.is_some_and(|spent| spent != Quantity::Sound(Exact::ZERO)) {
+            answer.sub_usage.retain(|sub| sub.kind != "image_generation");
+            push("image_generation", false, None, image, Hint::None, answer);
+        }
+    }
+    let searches = body.at("tool_usage/web_search/num_requests");
+    if let Some(Quantity::Sound(searches)) = searches.map(|node| Quantity::read(node, true)) {
+        // Every answer carries a zero here, asked for or not: that is a form left blank.
+        if !searches.is_zero() {
+            answer.usage.set(Meter::WebSearchRequests, searches, Provenance::Reported);
+        }
+        return;
+    }
+    if answer.usage.get(Meter::WebSearchRequests).is_some() {
+        return;
+    }
+    let calls = body.list("output").iter().filter(|item| item.text("type") == Some("web_search_call"));
+    calls.for_each(|_| answer.count(Meter::WebSearchRequests));
+}
+
+/// The model that transcribes a Realtime session's input, from the session's settings.
+pub(super) fn transcriber(root: &Node) -> Option<String> {
+    let paths =
+        ["session/audio/input/transcription/model", "session/input_audio_transcription/model"];
+    paths.iter().find_map(|path| root.text(path)).map(str::to_owned)
+}
+
+/// The usage of one transcript.
+pub(super) fn transcription(root: &Node, model: Option<&str>, answer: &mut Answer) {
+    if let Some(usage) = root.get("usage")
+        && answer.is_new(root.text("item_id"))
+    {
+        push("transcription", false, model, usage, Hint::None, answer);
+    }
+}
