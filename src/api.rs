@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::ledger::{LimitView, Refusal, RefusalCode};
 use crate::money::Exact;
 use crate::quote::Unpriced;
-use crate::wire::Family;
+use crate::wire::route::Api;
 
 /// Every code this gate answers with. Stable: clients may match on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -111,6 +111,34 @@ impl Code {
         self.traits().status
     }
 
+    /// Google's canonical word for it.
+    fn google(self) -> &'static str {
+        match self.status() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 | 405 => "NOT_FOUND",
+            402 | 429 => "RESOURCE_EXHAUSTED",
+            504 => "DEADLINE_EXCEEDED",
+            502 | 503 => "UNAVAILABLE",
+            500 => "INTERNAL",
+            _ => "INVALID_ARGUMENT",
+        }
+    }
+
+    /// The exception that AWS SDKs raise for it. A quota is not retried by them, throttling is.
+    fn aws(self) -> &'static str {
+        match self.status() {
+            401 => "UnrecognizedClientException",
+            403 => "AccessDeniedException",
+            404 | 405 => "ResourceNotFoundException",
+            402 => "ServiceQuotaExceededException",
+            429 => "ThrottlingException",
+            502..=504 => "ServiceUnavailableException",
+            500 => "InternalServerException",
+            _ => "ValidationException",
+        }
+    }
+
     /// Seconds after which a retry makes sense; `None` = no `Retry-After`.
     fn retry_after(self) -> Option<u32> {
         match self {
@@ -143,7 +171,7 @@ pub struct Problem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     /// The API the client believes to talk to.
-    Of(Family),
+    Of(Api),
     /// Our own routes: RFC 9457.
     Own,
 }
@@ -175,14 +203,21 @@ impl Problem {
             headers.push(("x-should-retry", "false".to_owned()));
         }
         let (kind, body) = match shape {
-            Shape::Of(Family::OpenAiChat) => {
+            Shape::Of(Api::OpenAi) => {
                 headers.push(("x-request-id", request_id.to_owned()));
                 ("application/json", self.openai())
             }
-            Shape::Of(Family::AnthropicMessages) => {
+            Shape::Of(Api::Anthropic) => {
                 headers.push(("request-id", request_id.to_owned()));
                 ("application/json", self.anthropic(request_id))
             }
+            Shape::Of(Api::Google) => ("application/json", self.google(request_id)),
+            Shape::Of(Api::Bedrock) => {
+                headers.push(("x-amzn-requestid", request_id.to_owned()));
+                headers.push(("x-amzn-errortype", self.code.aws().to_owned()));
+                ("application/json", self.plain(request_id))
+            }
+            Shape::Of(Api::Plain) => ("application/json", self.plain(request_id)),
             Shape::Own => ("application/problem+json", self.own(request_id)),
         };
         headers.push(("content-type", kind.to_owned()));
@@ -209,6 +244,33 @@ impl Problem {
             }
         }
         json!({ "type": "error", "error": error, "request_id": request_id })
+    }
+
+    /// `google.rpc.Status`.
+    fn google(&self, request_id: &str) -> Value {
+        let mut info = json!({
+            "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+            "reason": self.code.as_str().to_ascii_uppercase(), "domain": "farebox",
+            "metadata": { "request_id": request_id },
+        });
+        self.detail_into(&mut info);
+        json!({ "error": {
+            "code": self.code.status(), "message": self.message, "status": self.code.google(),
+            "details": [info],
+        } })
+    }
+
+    /// One message under each of the names that the plainer APIs use for it: `message` (Cohere,
+    /// Bedrock), `error` (Ollama), `detail` (ElevenLabs, Replicate), `err_msg` (Deepgram).
+    fn plain(&self, request_id: &str) -> Value {
+        let code = self.code.as_str();
+        let mut problem = json!({
+            "message": self.message, "error": self.message, "err_msg": self.message,
+            "detail": { "status": code, "message": self.message },
+            "code": code, "request_id": request_id,
+        });
+        self.detail_into(&mut problem);
+        problem
     }
 
     fn own(&self, request_id: &str) -> Value {
@@ -350,7 +412,9 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
         ),
         Unpriced::Margin => (
             Code::ModelNotPriced,
-            format!("The model {model:?} is not sold at present: the operator must mend its price."),
+            format!(
+                "The model {model:?} is not sold at present: the operator must mend its price."
+            ),
             Some("model"),
         ),
         Unpriced::OutOfRange => (
@@ -379,7 +443,7 @@ mod tests {
     #[test]
     fn a_spent_limit_is_a_402_that_no_sdk_retries() {
         let problem = Problem::new(Code::SpendLimitExceeded, "spent");
-        let answer = problem.answer(Shape::Of(Family::OpenAiChat), "id-1");
+        let answer = problem.answer(Shape::Of(Api::OpenAi), "id-1");
         assert_eq!(answer.status, 402);
         assert!(answer.headers.contains(&("x-should-retry", "false".into())));
         assert!(!answer.headers.iter().any(|(name, _)| *name == "retry-after"));
@@ -390,13 +454,21 @@ mod tests {
         let problem = invalid_key();
         let read =
             |shape| -> Value { serde_json::from_str(&problem.answer(shape, "id-1").body).unwrap() };
-        let openai = read(Shape::Of(Family::OpenAiChat));
+        let openai = read(Shape::Of(Api::OpenAi));
         assert_eq!(openai["error"]["code"], "invalid_key");
-        let anthropic = read(Shape::Of(Family::AnthropicMessages));
+        let anthropic = read(Shape::Of(Api::Anthropic));
         assert_eq!(anthropic["type"], "error");
         assert_eq!(anthropic["error"]["type"], "authentication_error");
         assert_eq!(anthropic["error"]["details"]["error_code"], "invalid_key");
         assert_eq!(anthropic["request_id"], "id-1");
+        let google = read(Shape::Of(Api::Google));
+        assert_eq!(google["error"]["status"], "UNAUTHENTICATED");
+        assert_eq!(google["error"]["details"][0]["reason"], "INVALID_KEY");
+        let bedrock = problem.answer(Shape::Of(Api::Bedrock), "id-1");
+        assert!(
+            bedrock.headers.contains(&("x-amzn-errortype", "UnrecognizedClientException".into()))
+        );
+        assert_eq!(read(Shape::Of(Api::Plain))["detail"]["status"], "invalid_key");
         assert_eq!(read(Shape::Own)["request_id"], "id-1");
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::rates::{Rates, Tiers};
+use super::rates::{Caps, Rates, Tiers};
 use super::schema::Document;
 use crate::clock::Timestamp;
 use crate::money::Exact;
@@ -58,6 +58,21 @@ impl JsonSchema for Rates {
         let meters: serde_json::Map<_, _> = Meter::ALL.iter().map(rate).collect();
         json_schema!({
             "description": "Rates by meter.",
+            "type": "object", "additionalProperties": false, "properties": meters
+        })
+    }
+}
+
+impl JsonSchema for Caps {
+    fn schema_name() -> Cow<'static, str> {
+        "Caps".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let decimal = generator.subschema_for::<Exact>();
+        let meters: serde_json::Map<_, _> =
+            Meter::ALL.iter().map(|meter| (meter.as_str().to_owned(), decimal.to_value())).collect();
+        json_schema!({
+            "description": "Quantities by meter, each in the meter's unit.",
             "type": "object", "additionalProperties": false, "properties": meters
         })
     }

@@ -18,7 +18,7 @@ use names::{Lookup, Names};
 
 pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
 pub use choose::{CardRef, Situation, input_total, is_default_tier};
-pub use rates::{Rate, Rates, Tiers};
+pub use rates::{Caps, Rate, Rates, Tiers};
 pub use schema::{
     Card, ContextTier, Document, GuardAction, Hours, MarginGuard, Model, Pattern, Period, Provider,
     Variant,

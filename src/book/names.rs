@@ -176,7 +176,8 @@ fn digits(text: &str) -> bool {
 fn split_date(name: &str) -> Option<(&str, &str, String)> {
     let compact = |text: &str| -> Option<String> {
         let plausible = text.len() == 8 && digits(text) && text.starts_with("20");
-        plausible.then(|| Some(format!("{}-{}-{}", text.get(..4)?, text.get(4..6)?, text.get(6..)?)))?
+        plausible
+            .then(|| Some(format!("{}-{}-{}", text.get(..4)?, text.get(4..6)?, text.get(6..)?)))?
     };
     let (base, end) = name.split_at_checked(name.len().checked_sub(9)?)?;
     if let Some(date) = end.strip_prefix(['-', '@'])
@@ -186,7 +187,9 @@ fn split_date(name: &str) -> Option<(&str, &str, String)> {
     }
     let (base, end) = name.split_at_checked(name.len().checked_sub(11)?)?;
     let date = end.strip_prefix(['-', '@'])?;
-    compact(&date.replace('-', "")).filter(|dashed| dashed == date).map(|dashed| (base, date, dashed))
+    compact(&date.replace('-', ""))
+        .filter(|dashed| dashed == date)
+        .map(|dashed| (base, date, dashed))
 }
 
 impl Pattern {

@@ -122,3 +122,8 @@ impl<'de, K: Deserialize<'de> + Ord + fmt::Debug, V: Deserialize<'de>> Visitor<'
         Ok(entries)
     }
 }
+
+/// The most that is held of each meter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Caps(pub BTreeMap<Meter, Exact>);

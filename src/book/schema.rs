@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::rates::{Rates, Tiers};
+use super::rates::{Caps, Rates, Tiers};
 use crate::clock::Timestamp;
 use crate::money::Exact;
 
@@ -105,6 +105,11 @@ pub struct Model {
     /// `file`. A kind that is not listed cannot be bounded, so it is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub part_tokens_max: BTreeMap<String, Exact>,
+    /// What is held for features whose cost a request does not bound (`server_tools`,
+    /// `web_search`, `audio_output`, `background` …): so much of each meter. What they really use
+    /// is settled, be it more. A feature that is not listed is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feature_caps: BTreeMap<String, Caps>,
     /// When `rates` begin to apply; absent: whenever the book does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_from: Option<Timestamp>,

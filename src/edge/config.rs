@@ -4,44 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use serde::Deserialize;
 use wasm_bindgen::JsValue;
 
+use super::upstream::{Upstream, upstreams};
 use crate::auth::Ring;
 use crate::book::{Book, DEFAULT};
 use crate::clock::Millis;
-
-/// How an upstream wants its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Auth {
-    /// `Authorization: Bearer …`
-    Bearer,
-    /// `x-api-key: …`
-    XApiKey,
-}
-
-/// One upstream, as `FAREBOX_UPSTREAMS` writes it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UpstreamEntry {
-    base_url: String,
-    auth: Auth,
-    /// Name of the secret that holds its key.
-    secret: String,
-}
-
-/// One upstream, ready to be called.
-pub struct Upstream {
-    /// Scheme and host, without a slash at the end.
-    pub base_url: String,
-    /// Header that carries the key.
-    pub header: &'static str,
-    /// That header's value.
-    pub credential: String,
-    /// The bare key: what must never reach a client.
-    pub key: String,
-}
 
 /// Everything configured.
 pub struct Config {
@@ -86,7 +54,7 @@ pub fn config(env: &JsValue) -> Result<Rc<Config>, String> {
 }
 
 /// A text setting; absent where it is unset or empty.
-fn text(env: &JsValue, name: &str) -> Option<String> {
+pub fn text(env: &JsValue, name: &str) -> Option<String> {
     let value = js_sys::Reflect::get(env, &name.into()).ok()?;
     value.as_string().filter(|text| !text.trim().is_empty())
 }
@@ -133,43 +101,4 @@ impl Config {
             allow_crash: dev && text(env, "FAREBOX_ALLOW_CRASH").as_deref() == Some("true"),
         })
     }
-}
-
-fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>, String> {
-    let name = "FAREBOX_UPSTREAMS";
-    let text = text(env, name).ok_or_else(|| format!("{name} is not set"))?;
-    let entries: BTreeMap<String, UpstreamEntry> =
-        serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
-    entries
-        .into_iter()
-        .map(|(provider, entry)| {
-            let upstream = upstream(env, &provider, entry, dev)?;
-            Ok((provider, upstream))
-        })
-        .collect()
-}
-
-/// The host comes from the configuration alone, and outside dev only over TLS.
-fn upstream(
-    env: &JsValue,
-    provider: &str,
-    entry: UpstreamEntry,
-    dev: bool,
-) -> Result<Upstream, String> {
-    let UpstreamEntry { base_url, auth, secret } = entry;
-    let base_url = base_url.trim_end_matches('/').to_owned();
-    let plain =
-        base_url.starts_with("http://127.0.0.1:") || base_url.starts_with("http://localhost:");
-    let host = base_url.strip_prefix("https://").unwrap_or_default();
-    let clean = !host.is_empty() && !host.contains(['@', '?', '#', ' ']);
-    if !(clean || (dev && plain)) {
-        return Err(format!("upstream {provider}: base_url must be https://<host>[/path]"));
-    }
-    let key = text(env, &secret)
-        .ok_or_else(|| format!("upstream {provider}: the secret {secret} is not set"))?;
-    let (header, credential) = match auth {
-        Auth::Bearer => ("authorization", format!("Bearer {key}")),
-        Auth::XApiKey => ("x-api-key", key.clone()),
-    };
-    Ok(Upstream { base_url, header, credential, key })
 }

@@ -1,6 +1,9 @@
 // What the platform does better than Wasm could: native streams, headers, and SQL inside one
 // transaction. Each function is one crossing. No rule about money or access stands here.
 
+import { AwsV4Signer } from 'aws4fetch';
+import { SignJWT, importPKCS8 } from 'jose';
+
 /** Copies the headers in `allow` from one set to a new one. */
 export function copyHeaders(from, allow) {
   const to = new Headers();
@@ -9,6 +12,45 @@ export function copyHeaders(from, allow) {
     if (value !== null) to.set(name, value);
   }
   return to;
+}
+
+/** The headers among `names` that are there: name, value, name, value … */
+export function headerPairs(from, names) {
+  return names.flatMap((name) => {
+    const value = from.get(name);
+    return value === null ? [] : [name, value];
+  });
+}
+
+/** Signs a call for AWS; `key` is `ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]`. */
+export async function signAws(url, headers, body, key, region, service) {
+  const [accessKeyId, secretAccessKey, ...token] = key.split(':');
+  const sessionToken = token.length > 0 ? token.join(':') : undefined;
+  const parts = { method: 'POST', url, headers, body, region, service, accessKeyId, secretAccessKey, sessionToken };
+  const signed = await new AwsV4Signer(parts).sign();
+  for (const [name, value] of signed.headers) headers.set(name, value);
+}
+
+const TOKEN_SPARE_MS = 60_000; // a token is renewed this long before its end
+const googleTokens = new Map(); // by key file: as many as there are upstreams
+
+/** An access token for a Google service account, made once an hour. */
+export async function googleToken(keyFile) {
+  const known = googleTokens.get(keyFile);
+  if (known && known.until > Date.now()) return known.token;
+  const { client_email: issuer, private_key: pem, private_key_id: kid, token_uri: uri } = JSON.parse(keyFile);
+  const now = Math.floor(Date.now() / 1000);
+  const assertion = await new SignJWT({ scope: 'https://www.googleapis.com/auth/cloud-platform' })
+    .setProtectedHeader({ alg: 'RS256', typ: 'JWT', kid })
+    .setIssuer(issuer).setAudience(uri).setIssuedAt(now).setExpirationTime(now + 3600)
+    .sign(await importPKCS8(pem, 'RS256'));
+  const grant = { grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion };
+  const answer = await fetch(uri, { method: 'POST', body: new URLSearchParams(grant), redirect: 'manual' });
+  if (!answer.ok) throw new Error(`the token endpoint answered ${answer.status}`);
+  const { access_token: token, expires_in: seconds } = await answer.json();
+  if (typeof token !== 'string') throw new Error('the token endpoint gave no token');
+  googleTokens.set(keyFile, { token, until: Date.now() + seconds * 1000 - TOKEN_SPARE_MS });
+  return token;
 }
 
 /**

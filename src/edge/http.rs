@@ -6,8 +6,9 @@ use wasm_bindgen_futures::future_to_promise;
 
 use super::config::{Config, config};
 use super::js;
+use super::upstream::KEY_PARAMETERS;
 use crate::api::{Answer, Code, Problem, Shape};
-use crate::wire::Family;
+use crate::wire::route::api_of;
 
 #[wasm_bindgen]
 extern "C" {
@@ -47,13 +48,7 @@ pub fn path_of(url: &str) -> &str {
 
 /// Whose shape errors take on a path.
 pub fn shape_of(path: &str) -> Shape {
-    if path.starts_with("/v1/farebox/") {
-        Shape::Own
-    } else if path.starts_with("/v1/messages") {
-        Shape::Of(Family::AnthropicMessages)
-    } else {
-        Shape::Of(Family::OpenAiChat)
-    }
+    if path.starts_with("/v1/farebox/") { Shape::Own } else { Shape::Of(api_of(path)) }
 }
 
 impl Incoming {
@@ -64,6 +59,11 @@ impl Incoming {
 
     pub fn path(&self) -> &str {
         path_of(&self.url)
+    }
+
+    /// The query, without its question mark.
+    pub fn query(&self) -> &str {
+        self.url.split_once('?').map_or("", |(_, query)| query).split('#').next().unwrap_or("")
     }
 
     /// Scheme and host as the client wrote them.
@@ -112,6 +112,31 @@ pub fn bearer(incoming: &Incoming) -> Option<String> {
     let value = incoming.header("authorization")?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// Headers in which the APIs in front of us take a key by itself.
+const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "xi-api-key"];
+
+/// The client's key, wherever its SDK puts it. Two different ones leave open whose request it is.
+pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
+    // Deepgram's SDK says `Token` where others say `Bearer`.
+    let token = incoming.header("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        let known = ["bearer", "token"].iter().any(|word| scheme.eq_ignore_ascii_case(word));
+        known.then(|| token.trim().to_owned())
+    });
+    let query = incoming.query().split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        KEY_PARAMETERS.contains(&name).then(|| value.to_owned())
+    });
+    let alone = KEY_HEADERS.iter().filter_map(|name| incoming.header(name));
+    let mut keys = token.into_iter().chain(alone).chain(query);
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.any(|other| other != key) {
+        let message = "Two different keys were sent, in two places. Send one.";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    Ok(Some(key))
 }
 
 /// A response with this body, status and headers.

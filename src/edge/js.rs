@@ -29,6 +29,20 @@ extern "C" {
         timeout_ms: f64,
     ) -> Promise;
 
+    #[wasm_bindgen(js_name = signAws)]
+    pub fn sign_aws(
+        url: &str,
+        headers: &web_sys::Headers,
+        body: &JsValue,
+        key: &str,
+        region: &str,
+        service: &str,
+    ) -> Promise;
+    #[wasm_bindgen(js_name = googleToken)]
+    pub fn google_token(key_file: &str) -> Promise;
+    #[wasm_bindgen(js_name = headerPairs)]
+    pub fn header_pairs(from: &web_sys::Headers, names: &JsValue) -> Array;
+
     #[wasm_bindgen(js_name = readWhole)]
     pub fn read_whole(response: &web_sys::Response, signal: &web_sys::AbortSignal) -> Promise;
 

@@ -1,6 +1,8 @@
 //! The Worker: owns all I/O and decides nothing about money. `entry.mjs` calls in here once per
 //! request and once per call of a ledger object.
 
+mod answer;
+mod attempt;
 mod body;
 mod config;
 mod http;
@@ -12,12 +14,13 @@ mod own;
 mod proxy;
 mod sql;
 mod tap;
+mod upstream;
 
 use wasm_bindgen::prelude::*;
 
 use crate::api::{Code, Problem, Shape};
 use crate::ids::Id;
-use crate::wire::Family;
+use crate::wire::route::Route;
 use http::{Incoming, respond};
 
 /// Prepares a fresh instance: a panic tells `entry.mjs` before the instance is lost.
@@ -61,15 +64,15 @@ pub fn crashed(url: &str, id: &str) -> Result<web_sys::Response, JsValue> {
 
 async fn route(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     let path = incoming.path();
-    if let Some(family) = Family::of_path(path) {
-        return proxy::proxy(incoming, family).await;
+    if let Some(route) = Route::of(path) {
+        return proxy::proxy(incoming, &route).await;
     }
     match path.strip_prefix("/v1/farebox/") {
         Some(rest) => own::route(incoming, rest).await,
         None => Err(Problem::new(
             Code::NotFound,
-            "There is nothing at this path. This gateway serves POST /v1/chat/completions and \
-             POST /v1/messages.",
+            "There is nothing at this path. This gateway serves the AI APIs' own paths, such as \
+             POST /v1/chat/completions and POST /v1/messages.",
         )),
     }
 }

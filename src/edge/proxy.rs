@@ -3,68 +3,31 @@
 use std::rc::Rc;
 
 use js_sys::{ArrayBuffer, Uint8Array};
-use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::JsValue;
 
+use super::answer::{self, Sent};
+use super::attempt::Attempt;
 use super::body::{self, Body};
-use super::config::{Config, Upstream};
-use super::http::{Incoming, bearer, internal, names, response};
+use super::config::Config;
+use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
-use super::tap;
+use super::upstream::{self, Upstream};
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::Situation;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, Name};
-use crate::ledger::{Command, Pinned, Reply, Reserve, Settle, Void};
-use crate::meter::{End, Framing, Metering, Reading};
+use crate::ledger::{Command, Pinned, Reply, Reserve};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced};
 use crate::record::Admitted;
-use crate::wire::Family;
-use crate::wire::request::{Ask, inspect, with_usage_asked};
+use crate::wire::request::{Ask, Request, inspect, with_usage_asked};
+use crate::wire::route::{Endpoint, Route};
 
-/// Longest answer that is held back until its cost is known; larger ones pass at once.
-pub const WHOLE_MAX: u32 = 1024 * 1024;
-
-/// Request headers that reach the upstream. All others are the gateway's business, the platform's,
-/// or could be spoofed.
-const TO_UPSTREAM: [&str; 6] =
-    ["content-type", "accept", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta"];
-
-/// Response headers that reach the client. Rate-limit headers speak of the operator's pooled
-/// account and stay out.
-const TO_CLIENT: [&str; 10] = [
-    "content-type",
-    "cache-control",
-    "x-request-id",
-    "request-id",
-    "openai-processing-ms",
-    "openai-version",
-    "openai-model",
-    "retry-after",
-    "retry-after-ms",
-    "x-should-retry",
-];
-
-thread_local! {
-    static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
-    static TO_CLIENT_NAMES: JsValue = names(&TO_CLIENT);
-}
-
-/// An admitted attempt: everything needed to settle it later.
-#[derive(Clone)]
-pub struct Attempt {
-    pub id: AttemptId,
-    pub ledger: LedgerClient,
-    pub config: Rc<Config>,
-    pub quote: Rc<Quote>,
-}
-
-pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Response, Problem> {
+pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Response, Problem> {
     if incoming.request.method() != "POST" {
-        let message = format!("{} takes POST.", family.path());
+        let message = format!("{} takes POST.", route.path);
         return Err(Problem::new(Code::MethodNotAllowed, message));
     }
     let config = incoming.config()?;
@@ -73,32 +36,40 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
     let Body { bytes: body, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&body).to_vec();
-    let ask = inspect(family, &bytes).map_err(|bad| Problem {
-        param: bad.param,
-        ..Problem::new(Code::InvalidRequest, bad.message)
-    })?;
+    let ask = read(incoming, route, &bytes)?;
     let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let (body, strip) = upstream_body(&ask, body, &bytes, &config)?;
+    let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
     drop(bytes);
     let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
     let id: AttemptId = Id::new(received_at, js::random());
     let attempt = Attempt { id, ledger, config: config.clone(), quote: Rc::new(quote) };
-    admit(incoming, &attempt, &ask, &key, pinned, received_at).await?;
-    let answer = call_upstream(incoming, &attempt, family, upstream, &body).await?;
+    let admitted = Admission { attempt: &attempt, ask: &ask, key: &key, route, received_at };
+    let provider = pinned.provider.clone();
+    admitted.ask(incoming, pinned).await?;
+    let answer = upstream::call(incoming, &attempt, route, &ask.model, upstream, &body).await?;
     // The upstream has it: others may come in.
     drop((body, room));
-    deliver(incoming, attempt, &ask, upstream, answer, strip).await
+    answer::deliver(
+        incoming,
+        attempt,
+        &Sent { ask: &ask, provider: &provider, upstream, strip },
+        answer,
+    )
+    .await
 }
 
-/// A key by either header; two different ones leave open whose request it is.
 fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
-    let (bearer, header) = (bearer(incoming), incoming.header("x-api-key"));
-    if bearer.is_some() && header.is_some() && bearer != header {
-        let message = "Two different keys were sent, in Authorization and in x-api-key. Send one.";
-        return Err(Problem::new(Code::InvalidRequest, message));
-    }
-    let text = bearer.or(header).ok_or_else(api::invalid_key)?;
+    let text = api_key(incoming)?.ok_or_else(api::invalid_key)?;
     ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
+}
+
+fn read(incoming: &Incoming, route: &Route<'_>, body: &[u8]) -> Result<Ask, Problem> {
+    let content_type = incoming.header("content-type").unwrap_or_default();
+    let (route, query, content_type) = (*route, incoming.query(), content_type.as_str());
+    inspect(&Request { route, query, content_type, body }).map_err(|bad| Problem {
+        param: bad.param,
+        ..Problem::new(Code::InvalidRequest, bad.message)
+    })
 }
 
 /// In a test setup only: stops the engine where a bug would.
@@ -120,8 +91,9 @@ fn price<'a>(
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
     let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
-    let situation = Situation { at: Some(at), ..Situation::default() };
+    let situation = Situation { at: Some(at), ..quote::situation(ask) };
     let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();
+    let card = if ask.free { crate::book::Card::default() } else { card };
     let pinned = Pinned {
         provider: model.provider.clone(),
         upstream: model.provider.clone(),
@@ -140,10 +112,13 @@ fn upstream_body(
     ask: &Ask,
     body: ArrayBuffer,
     bytes: &[u8],
+    upstream: &Upstream,
     config: &Config,
 ) -> Result<(JsValue, bool), Problem> {
-    let asks = ask.family == Family::OpenAiChat && ask.stream && ask.include_usage != Some(true);
-    if !asks {
+    let silent = matches!(ask.endpoint, Endpoint::Chat | Endpoint::Completions)
+        && ask.stream
+        && ask.include_usage != Some(true);
+    if !silent || !upstream.include_usage {
         return Ok((body.into(), false));
     }
     let changed =
@@ -151,288 +126,59 @@ fn upstream_body(
     Ok((Uint8Array::from(changed.as_slice()).into(), !config.pass_usage_chunk))
 }
 
-async fn admit(
-    incoming: &Incoming,
-    attempt: &Attempt,
-    ask: &Ask,
-    key: &ApiKey,
-    pinned: Pinned,
+/// A request that asks to be let in.
+struct Admission<'a> {
+    attempt: &'a Attempt,
+    ask: &'a Ask,
+    key: &'a ApiKey,
+    route: &'a Route<'a>,
     received_at: Timestamp,
-) -> Result<(), Problem> {
-    let quote = &attempt.quote;
-    let admitted = Admitted {
-        key_id: key.key_id.clone(),
-        mode: key.mode,
-        received_at,
-        endpoint: ask.family.path().to_owned(),
-        model: ask.model.clone(),
-        stream: ask.stream,
-        features: ask.features.iter().map(ToString::to_string).collect(),
-        service_tier: ask.service_tier.clone(),
-        end_user: None,
-        book_version: quote.book_version.clone(),
-        currency: quote.currency.clone(),
-        held: quote.upper,
-    };
-    let reserve = Reserve {
-        attempt_id: attempt.id,
-        request_id: incoming.id.parse().unwrap_or(attempt.id),
-        secret_sha256: key.secret_sha256(),
-        admitted,
-        floor: quote.lower.min(quote.upper),
-        pinned,
-        end_user: ask.end_user.clone(),
-        again: false,
-    };
-    match attempt.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-        Reply::Held { .. } => Ok(()),
-        Reply::Refused(refusal) => {
-            let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
-            let total = budget.and_then(|budget| quote.affordable_output(budget));
-            let each = total.and_then(|total| total.whole_times(Exact::from(ask.choices)).ok());
-            Err(api::refused(&refusal, each, incoming.origin()))
-        }
-        other => Err(internal(&format!("reserve answered {other:?}").into())),
-    }
 }
 
-/// Calls the upstream and waits for its headers, renewing the hold meanwhile.
-async fn call_upstream(
-    incoming: &Incoming,
-    attempt: &Attempt,
-    family: Family,
-    upstream: &Upstream,
-    body: &JsValue,
-) -> Result<web_sys::Response, Problem> {
-    let called = async {
-        let from = incoming.request.headers();
-        let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
-        headers.set("accept-encoding", "identity")?;
-        headers.set(upstream.header, &upstream.credential)?;
-        let url = format!("{}{}", upstream.base_url, family.path());
-        let timeout = f64::from(attempt.config.upstream_timeout.0);
-        let promise = js::forward(&incoming.request, &url, &headers, body, timeout);
-        attempt.meanwhile(&promise).await?.dyn_into::<web_sys::Response>()
-    };
-    let called = called.await;
-    let attempt = attempt.clone();
-    let problem = match called {
-        Ok(response) if (300..400).contains(&response.status()) => Problem::new(
-            Code::UpstreamRedirect,
-            "The provider answered with a redirect, which is never followed.",
-        ),
-        Ok(response) => return Ok(response),
-        Err(error) => {
-            let why = error.as_string().unwrap_or_default();
-            let (class, message) = match why.as_str() {
-                "timeout" => {
-                    (Code::UpstreamTimeout, "The provider did not begin to answer in time.")
-                }
-                "left" => (Code::UpstreamUnreachable, "The client left."),
-                _ => (Code::UpstreamUnreachable, "The provider could not be reached."),
-            };
-            if matches!(why.as_str(), "timeout" | "left") {
-                // It was sent, and may have been billed: charged what was counted of it.
-                incoming.keep(async move {
-                    attempt.settle(Ended::unheard(&why)).await;
-                });
-                return Err(Problem::new(class, message));
-            }
-            Problem::new(class, message)
-        }
-    };
-    let class = problem.code.as_str();
-    incoming.keep(async move { attempt.void(None, class).await });
-    Err(problem)
-}
-
-/// Gives the answer to the client by the way that fits it, and sees to its settlement.
-async fn deliver(
-    incoming: &Incoming,
-    attempt: Attempt,
-    ask: &Ask,
-    upstream: &Upstream,
-    answer: web_sys::Response,
-    strip: bool,
-) -> Result<web_sys::Response, Problem> {
-    let began = js::now();
-    let from = answer.headers();
-    let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&from, allow));
-    let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
-    set("x-farebox-request-id", &incoming.id)?;
-    set("x-farebox-held", &attempt.quote.upper.to_string())?;
-    let status = answer.status();
-    if status >= 400 {
-        return refused_upstream(incoming, attempt, upstream, &answer, &headers).await;
-    }
-    let sse = from.get("content-type").ok().flatten();
-    let framing = if sse.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream")) {
-        Framing::Sse
-    } else {
-        Framing::Json
-    };
-    let stated = plain_length(&from);
-    let metering = Metering::new(framing, status);
-    let followed = tap::Followed { attempt, metering, status, began };
-    match (framing, stated) {
-        (Framing::Sse, _) if strip => followed.filtered(incoming, &answer, &headers),
-        (Framing::Json, Some(length)) if length <= WHOLE_MAX => {
-            whole(incoming, followed, &answer, &headers).await
-        }
-        (Framing::Json, None) => followed.short_or_tapped(incoming, &answer, &headers).await,
-        _ => followed.tapped(incoming, &answer, &headers),
-    }
-}
-
-/// The length of the body as it will be read; absent where it is not stated, or is that of a
-/// compressed one: the runtime unpacks what an upstream packs unasked.
-fn plain_length(headers: &web_sys::Headers) -> Option<u32> {
-    let get = |name| headers.get(name).ok().flatten();
-    if get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return None;
-    }
-    get("content-length")?.parse().ok()
-}
-
-/// A short answer: read whole, settled, and sent with its cost.
-async fn whole(
-    incoming: &Incoming,
-    followed: tap::Followed,
-    answer: &web_sys::Response,
-    headers: &web_sys::Headers,
-) -> Result<web_sys::Response, Problem> {
-    let tap::Followed { attempt, mut metering, status, began } = followed;
-    let signal = incoming.request.signal();
-    let reading = js::read_whole(answer, &signal);
-    let Ok(body) = attempt.meanwhile(&reading).await else {
-        let end = if signal.aborted() { End::ClientLeft } else { End::Cut };
-        attempt.settle(Ended::heard(metering.end(end), status, began)).await;
-        let message = "The provider broke off in the middle of its answer.";
-        return Err(Problem::new(Code::UpstreamUnreachable, message));
-    };
-    metering.chunk(&Uint8Array::new(&body).to_vec());
-    let cost = attempt.settle(Ended::heard(metering.end(End::Eof), status, began)).await;
-    with_cost(headers, cost)?;
-    response(&body, status, headers).map_err(|error| internal(&error))
-}
-
-/// The cost header; absent where the ledger could not be told yet.
-pub fn with_cost(headers: &web_sys::Headers, cost: Option<Exact>) -> Result<(), Problem> {
-    let Some(cost) = cost else { return Ok(()) };
-    headers.set("x-farebox-cost", &cost.to_string()).map_err(|error| internal(&error))
-}
-
-/// The upstream refused: passed on as it is, but for our key should it be quoted, and not charged.
-async fn refused_upstream(
-    incoming: &Incoming,
-    attempt: Attempt,
-    upstream: &Upstream,
-    answer: &web_sys::Response,
-    headers: &web_sys::Headers,
-) -> Result<web_sys::Response, Problem> {
-    let status = answer.status();
-    incoming.keep(async move { attempt.void(Some(status), "upstream_error").await });
-    let body = answer.body().map_or(JsValue::NULL, Into::into);
-    let read = JsFuture::from(js::read_prefix(&body, f64::from(WHOLE_MAX))).await;
-    let read = read.unwrap_or(JsValue::UNDEFINED);
-    let get = |name: &str| js_sys::Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
-    let Ok(bytes) = get("bytes").dyn_into::<Uint8Array>() else {
-        // It broke off in the middle.
-        return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
-    };
-    let whole = get("whole").is_truthy();
-    let body = redacted(bytes.to_vec(), &upstream.key, whole);
-    let body = Uint8Array::from(body.as_slice());
-    response(&body, status, headers).map_err(|error| internal(&error))
-}
-
-/// An upstream's words without our key in them. A prefix ends early enough that no part of the key
-/// can stand at its end.
-fn redacted(mut bytes: Vec<u8>, key: &str, whole: bool) -> Vec<u8> {
-    if !whole {
-        bytes.truncate(bytes.len().saturating_sub(key.len()));
-    }
-    if memchr::memmem::find(&bytes, key.as_bytes()).is_none() {
-        return bytes;
-    }
-    String::from_utf8_lossy(&bytes).replace(key, "[redacted]").into_bytes()
-}
-
-/// An attempt that is over, as far as the upstream told.
-pub struct Ended {
-    reading: Reading,
-    status: Option<u16>,
-    began: Option<Timestamp>,
-    error_class: Option<String>,
-}
-
-impl Ended {
-    /// The upstream answered.
-    pub fn heard(reading: Reading, status: u16, began: Timestamp) -> Self {
-        Self { reading, status: Some(status), began: Some(began), error_class: None }
-    }
-
-    /// It was sent, and nothing was heard.
-    fn unheard(class: &str) -> Self {
-        let end = if class == "left" { End::ClientLeft } else { End::Cut };
-        let reading = Metering::new(Framing::Sse, 200).end(end);
-        Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
-    }
-}
-
-impl Attempt {
-    /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
-    pub fn renew_every(&self) -> u32 {
-        self.config.hold_ttl.0.div_ceil(3)
-    }
-
-    /// What `promise` answers; the hold is renewed as long as that takes.
-    pub async fn meanwhile(&self, promise: &js_sys::Promise) -> Result<JsValue, JsValue> {
-        loop {
-            let soon = js::within(promise, f64::from(self.renew_every()));
-            let value = JsFuture::from(soon).await?;
-            if !value.is_undefined() {
-                return Ok(value);
-            }
-            self.renew(self.quote.lower).await;
-        }
-    }
-
-    /// Puts the hold's end off.
-    pub async fn renew(&self, floor: Exact) {
-        let _ = self.ledger.tell(&Command::Renew { attempt_id: self.id, floor }).await;
-    }
-
-    /// Settles; answers what the attempt was charged.
-    pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        let Ended { reading, status, began, error_class } = ended;
-        let settle = Settle {
-            attempt_id: self.id,
-            usage: reading.usage,
-            outcome: reading.outcome,
-            upstream_status: status,
-            error_class,
-            suspect: reading.needs_a_look(),
-            served_model: reading.model.filter(|model| model.len() <= 256),
-            served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
-            first_byte_at: began,
-            finished_at: js::now(),
+impl Admission<'_> {
+    async fn ask(&self, incoming: &Incoming, pinned: Pinned) -> Result<(), Problem> {
+        let Self { attempt, ask, key, .. } = self;
+        let quote = &attempt.quote;
+        let reserve = Reserve {
+            attempt_id: attempt.id,
+            request_id: incoming.id.parse().unwrap_or(attempt.id),
+            secret_sha256: key.secret_sha256(),
+            admitted: self.admitted(),
+            floor: quote.lower.min(quote.upper),
+            pinned,
+            end_user: ask.end_user.clone(),
+            again: false,
         };
-        match self.ledger.tell(&Command::Settle(Box::new(settle))).await {
-            Some(Reply::Closed { charged, .. }) => Some(charged),
-            other => {
-                js::log(&format!("attempt {} not settled: {other:?}", self.id));
-                None
+        match attempt.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
+            Reply::Held { .. } => Ok(()),
+            Reply::Refused(refusal) => {
+                let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
+                let total = budget.and_then(|budget| quote.affordable_output(budget));
+                let choices = Exact::from(ask.choices);
+                let each = total.and_then(|total| total.whole_times(choices).ok());
+                Err(api::refused(&refusal, each, incoming.origin()))
             }
+            other => Err(internal(&format!("reserve answered {other:?}").into())),
         }
     }
 
-    /// Releases the hold.
-    pub async fn void(&self, upstream_status: Option<u16>, class: &str) {
-        let error_class = class.to_owned();
-        let void =
-            Void { attempt_id: self.id, upstream_status, error_class, finished_at: js::now() };
-        let _ = self.ledger.tell(&Command::Void(void)).await;
+    fn admitted(&self) -> Admitted {
+        let Self { ask, key, route, .. } = self;
+        let quote = &self.attempt.quote;
+        Admitted {
+            key_id: key.key_id.clone(),
+            mode: key.mode,
+            received_at: self.received_at,
+            endpoint: route.pattern(),
+            model: ask.model.clone(),
+            stream: ask.stream,
+            features: ask.features.iter().map(ToString::to_string).collect(),
+            service_tier: ask.service_tier.clone(),
+            end_user: None,
+            book_version: quote.book_version.clone(),
+            currency: quote.currency.clone(),
+            held: quote.upper,
+        }
     }
 }
 

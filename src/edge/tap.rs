@@ -7,9 +7,10 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use super::answer::{WHOLE_MAX, with_cost};
+use super::attempt::{Attempt, Ended};
 use super::http::{Incoming, internal, response};
 use super::js::{self, Ending, Tap};
-use super::proxy::{Attempt, Ended, WHOLE_MAX, with_cost};
 use crate::api::Problem;
 use crate::clock::Timestamp;
 use crate::meter::{End, Metering, Reading};

@@ -8,6 +8,7 @@ pub mod json;
 mod number;
 pub mod read;
 pub mod request;
+pub mod route;
 mod scan;
 pub mod strip;
 pub mod usage;

@@ -141,7 +141,8 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
     }
     // Titan counts each of its results.
     for item in body.list("results") {
-        if let Some(Quantity::Sound(tokens)) = item.get("tokenCount").map(|n| Quantity::read(n, true))
+        if let Some(Quantity::Sound(tokens)) =
+            item.get("tokenCount").map(|n| Quantity::read(n, true))
         {
             counts.overlay = true;
             counts.add(Meter::OutputTotal, tokens);
@@ -185,7 +186,10 @@ fn modalities(list: &Node, meters: &Modalities, counts: &mut Counts) {
 /// Cohere bills `billed_units`; only where they are missing is what the model saw all there is.
 fn billed_units(usage: &Node, counts: &mut Counts) {
     if usage.get("billed_units").is_none() {
-        let seen = [("tokens/input_tokens", Meter::InputTotal), ("tokens/output_tokens", Meter::OutputTotal)];
+        let seen = [
+            ("tokens/input_tokens", Meter::InputTotal),
+            ("tokens/output_tokens", Meter::OutputTotal),
+        ];
         for (path, meter) in seen {
             if let Some(node) = usage.at(path) {
                 counts.put(meter, node);
@@ -201,7 +205,9 @@ fn billed_units(usage: &Node, counts: &mut Counts) {
 fn modifiers(usage: &Node, path: &str, found: &mut Vec<Unknown>) {
     let usual = [("speed", "standard"), ("inference_geo", "global")];
     for (key, usual) in usual {
-        if let Some(word) = usage.text(key).filter(|word| *word != usual && *word != "not_available") {
+        if let Some(word) =
+            usage.text(key).filter(|word| *word != usual && *word != "not_available")
+        {
             found.push(Unknown { path: format!("{path}/{key}={word}"), quantity: Exact::from(1) });
         }
     }
@@ -336,7 +342,8 @@ fn overlay(usage: &Node, counts: &mut Counts) {
             Some("1h") => Meter::CacheWrite1h,
             _ => continue,
         };
-        if let Some(Quantity::Sound(tokens)) = item.get("inputTokens").map(|n| Quantity::read(n, true))
+        if let Some(Quantity::Sound(tokens)) =
+            item.get("inputTokens").map(|n| Quantity::read(n, true))
         {
             counts.add(meter, tokens);
         }
@@ -357,13 +364,7 @@ fn contradictions(counts: &mut Counts) {
 }
 
 /// Numbers that no row names. Zero of something unknown is nothing.
-fn unknown(
-    node: &Node,
-    path: &str,
-    fields: &[(&str, To)],
-    depth: usize,
-    found: &mut Vec<Unknown>,
-) {
+fn unknown(node: &Node, path: &str, fields: &[(&str, To)], depth: usize, found: &mut Vec<Unknown>) {
     let below = |name: &str| {
         let mut rows: Vec<(&str, To)> = Vec::new();
         for (field, to) in fields {

@@ -16,8 +16,8 @@ mod tables;
 
 use std::sync::Arc;
 
-pub use answer::{Answer, SubUsage};
 pub(crate) use answer::Ending;
+pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
 

@@ -21,7 +21,8 @@ pub(super) enum To {
 /// The meters of text, audio, images, video and documents; `None` where there is no such meter.
 pub(super) type Modalities = [Option<Meter>; 5];
 
-const PROMPT: Modalities = [Some(TextIn), Some(AudioIn), Some(ImageIn), Some(VideoIn), Some(DocumentIn)];
+const PROMPT: Modalities =
+    [Some(TextIn), Some(AudioIn), Some(ImageIn), Some(VideoIn), Some(DocumentIn)];
 const CACHED: Modalities =
     [Some(CacheReadText), Some(CacheReadAudio), Some(CacheReadImage), None, None];
 const ANSWER: Modalities = [Some(TextOut), Some(AudioOut), Some(ImageOut), None, None];
@@ -53,7 +54,14 @@ pub(super) enum Rule {
 
 /// Every family, the most telling first.
 pub(super) const ALL: &[&Table] = &[
-    &COHERE, &GEMINI, &INTERACTIONS, &BEDROCK, &BEDROCK_METRICS, &CHAT, &ANTHROPIC, &RESPONSES,
+    &COHERE,
+    &GEMINI,
+    &INTERACTIONS,
+    &BEDROCK,
+    &BEDROCK_METRICS,
+    &CHAT,
+    &ANTHROPIC,
+    &RESPONSES,
     &PAGES,
 ];
 
@@ -93,10 +101,10 @@ pub(super) const CHAT: Table = Table {
         ("completion_tokens_details/image_tokens", m(ImageOut)),
         ("completion_tokens_details/accepted_prediction_tokens", m(AcceptedPrediction)),
         ("completion_tokens_details/rejected_prediction_tokens", m(RejectedPrediction)),
-        ("citation_tokens", m(Citation)),           // Perplexity
-        ("num_search_queries", m(SearchQueries)),   // Perplexity
-        ("prompt_audio_seconds", m(Seconds)),       // Mistral
-        ("cost_in_usd_ticks", m(CostInUsdTicks)),   // xAI
+        ("citation_tokens", m(Citation)),         // Perplexity
+        ("num_search_queries", m(SearchQueries)), // Perplexity
+        ("prompt_audio_seconds", m(Seconds)),     // Mistral
+        ("cost_in_usd_ticks", m(CostInUsdTicks)), // xAI
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)), // xAI
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
         ("server_tool_use_details/web_search_requests", m(WebSearchRequests)), // OpenRouter
@@ -170,7 +178,12 @@ pub(super) const RESPONSES: Table = Table {
 
 /// Anthropic Messages, wherever it is served.
 pub(super) const ANTHROPIC: Table = Table {
-    signs: &["cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "iterations"],
+    signs: &[
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "cache_creation",
+        "iterations",
+    ],
     rule: Rule::Overlay,
     fields: &[
         ("input_tokens", m(InputUncached)),
@@ -190,9 +203,16 @@ pub(super) const ANTHROPIC: Table = Table {
 /// Gemini and Vertex: `usageMetadata`, in the spelling of its JSON and of its protobuf.
 pub(super) const GEMINI: Table = Table {
     signs: &[
-        "promptTokenCount", "candidatesTokenCount", "responseTokenCount", "totalTokenCount",
-        "prompt_token_count", "candidates_token_count", "response_token_count", "total_token_count",
-        "trafficType", "traffic_type",
+        "promptTokenCount",
+        "candidatesTokenCount",
+        "responseTokenCount",
+        "totalTokenCount",
+        "prompt_token_count",
+        "candidates_token_count",
+        "response_token_count",
+        "total_token_count",
+        "trafficType",
+        "traffic_type",
     ],
     rule: Rule::ThoughtsOutside,
     fields: &[

@@ -1,13 +1,19 @@
-//! What a client asks for: the parts of a request body that decide what it may cost.
+//! What a client asks for: the parts of a request that decide what it may cost.
 //!
 //! One strict parser decides; its bytes are then forwarded unchanged. Whatever two parsers could
 //! read differently (a key given twice, a number in an odd notation, trailing bytes) is refused.
 
-mod ask;
+mod bounds;
+mod features;
+mod fields;
+mod form;
+mod inspect;
 mod json;
+mod shape;
+mod tally;
 mod usage_option;
 
-pub use ask::{Ask, inspect};
+pub use inspect::{Ask, Bound, Request, inspect};
 pub use usage_option::with_usage_asked;
 
 use core::fmt;

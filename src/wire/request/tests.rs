@@ -1,10 +1,23 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
-use crate::wire::Family::{AnthropicMessages, OpenAiChat};
+use crate::money::Exact;
+use crate::wire::route::Route;
+use crate::wire::usage::Meter;
+
+fn at(path: &str, body: &[u8]) -> Result<Ask, BadRequest> {
+    sent(path, "application/json", body)
+}
+
+fn sent(path: &str, content_type: &str, body: &[u8]) -> Result<Ask, BadRequest> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    inspect(&Request { route: Route::of(path).unwrap(), query, content_type, body })
+}
+
+const CHAT: &str = "/v1/chat/completions";
 
 fn chat(extra: &str) -> Result<Ask, BadRequest> {
     let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}]{extra}}}"#);
-    inspect(OpenAiChat, body.as_bytes())
+    at(CHAT, body.as_bytes())
 }
 
 #[test]
@@ -29,9 +42,9 @@ fn what_two_parsers_could_read_differently_is_refused() {
     }
     let deep = format!(r#","x":{}{}"#, "[".repeat(100_000), "]".repeat(100_000));
     assert!(chat(&deep).is_err());
-    assert!(inspect(OpenAiChat, b"\xEF\xBB\xBF{}").is_err());
-    assert!(inspect(OpenAiChat, b"[]").is_err());
-    assert!(inspect(OpenAiChat, br#"{"model":"\ud800","messages":[]}"#).is_err());
+    assert!(at(CHAT, b"\xEF\xBB\xBF{}").is_err());
+    assert!(at(CHAT, b"[]").is_err());
+    assert!(at(CHAT, br#"{"model":"\ud800","messages":[]}"#).is_err());
 }
 
 #[test]
@@ -48,7 +61,7 @@ fn the_answers_length_is_the_larger_of_what_either_field_allows() {
     assert_eq!(chat("").unwrap().max_output, None);
     assert_eq!(chat(r#","max_tokens":5,"max_completion_tokens":9"#).unwrap().max_output, Some(9));
     assert_eq!(chat(r#","max_tokens":null"#).unwrap().max_output, None);
-    let missing = inspect(AnthropicMessages, br#"{"model":"m","messages":[]}"#).unwrap_err();
+    let missing = at("/v1/messages", br#"{"model":"m","messages":[]}"#).unwrap_err();
     assert_eq!(missing.param, Some("max_tokens"));
 }
 
@@ -62,7 +75,7 @@ fn the_input_bound_covers_every_byte_but_pictures() {
         r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"image_url",
         "image_url":{{"url":"data:image/png;base64,{data}"}}}}]}}]}}"#
     );
-    let ask = inspect(OpenAiChat, body.as_bytes()).unwrap();
+    let ask = at(CHAT, body.as_bytes()).unwrap();
     assert_eq!(ask.parts["image"], 1);
     assert!(ask.input_most < 1_000);
 }
@@ -89,4 +102,128 @@ fn asking_for_usage_changes_nothing_else() {
     let value = parse(with_usage_asked(sent).unwrap());
     assert_eq!(value["stream_options"], serde_json::json!({"include_usage": true, "other": 2}));
     assert_eq!((&value["x"], &value["y"]), (&1.into(), &"z".into()));
+}
+
+#[test]
+fn each_api_says_the_answers_length_in_its_own_field() {
+    for (path, body, max, choices) in [
+        ("/v1/responses", r#"{"model":"m","input":"hi","max_output_tokens":7}"#, Some(7), 1),
+        (
+            "/v1/completions",
+            r#"{"model":"m","prompt":"hi","max_tokens":7,"n":2,"best_of":3}"#,
+            Some(7),
+            3,
+        ),
+        (
+            "/v1beta/models/m:generateContent",
+            r#"{"contents":[],"generationConfig":{"maxOutputTokens":7,"candidateCount":2}}"#,
+            Some(7),
+            2,
+        ),
+        ("/model/m/converse", r#"{"messages":[],"inferenceConfig":{"maxTokens":7}}"#, Some(7), 1),
+        ("/model/m/invoke", r#"{"prompt":"hi","max_gen_len":7}"#, Some(7), 1),
+        ("/v2/chat", r#"{"model":"m","messages":[],"max_tokens":7}"#, Some(7), 1),
+        ("/api/chat", r#"{"model":"m","messages":[],"options":{"num_predict":7}}"#, Some(7), 1),
+        ("/v1/embeddings", r#"{"model":"m","input":["a","b"]}"#, None, 1),
+    ] {
+        let ask = at(path, body.as_bytes()).unwrap();
+        let found = (ask.max_output, ask.choices, ask.model.as_str());
+        assert_eq!(found, (max, choices, "m"), "{path}");
+    }
+}
+
+#[test]
+fn an_endless_answer_is_no_length() {
+    let endless = br#"{"model":"m","messages":[],"options":{"num_predict":-1}}"#;
+    assert!(at("/api/chat", endless).is_err());
+}
+
+#[test]
+fn a_model_is_named_once_or_the_same_everywhere() {
+    let gemini = "/v1beta/models/g:generateContent";
+    assert_eq!(at(gemini, br#"{"contents":[],"model":"models/g"}"#).unwrap().model, "g");
+    assert!(at(gemini, br#"{"contents":[],"model":"h"}"#).is_err());
+    let azure = "/openai/deployments/d/chat/completions?api-version=1";
+    assert_eq!(at(azure, br#"{"model":"x","messages":[]}"#).unwrap().model, "d");
+    let bedrock = "/model/us.anthropic.c-v1%3A0/converse";
+    assert_eq!(at(bedrock, br#"{"messages":[]}"#).unwrap().model, "us.anthropic.c-v1:0");
+    assert!(at("/v1/embeddings", br#"{"input":"a"}"#).is_err());
+    let moderation = at("/v1/moderations", br#"{"input":"a"}"#).unwrap();
+    assert!(moderation.free && moderation.model == "omni-moderation-latest");
+}
+
+#[test]
+fn input_that_the_provider_keeps_has_no_bound_in_the_request() {
+    let kept = br#"{"model":"m","input":"hi","previous_response_id":"r"}"#;
+    assert!(at("/v1/responses", kept).unwrap().input_unknown);
+    assert!(!at("/v1/responses", br#"{"model":"m","input":"hi"}"#).unwrap().input_unknown);
+}
+
+#[test]
+fn tools_that_the_provider_runs_are_told_from_the_clients_own_in_every_api() {
+    let responses = |tool: &str| {
+        let body = format!(r#"{{"model":"m","input":"","tools":[{tool}]}}"#);
+        at("/v1/responses", body.as_bytes()).unwrap().unbounded
+    };
+    let gemini = |tool: &str| {
+        let body = format!(r#"{{"contents":[],"tools":[{tool}]}}"#);
+        at("/v1beta/models/m:generateContent", body.as_bytes()).unwrap().unbounded
+    };
+    let bedrock = |tool: &str| {
+        let body = format!(r#"{{"messages":[],"toolConfig":{{"tools":[{tool}]}}}}"#);
+        at("/model/m/converse", body.as_bytes()).unwrap().unbounded
+    };
+    assert_eq!(responses(r#"{"type":"web_search"}"#), ["server_tools"]);
+    assert_eq!(gemini(r#"{"googleSearch":{}}"#), ["server_tools"]);
+    assert_eq!(bedrock(r#"{"systemTool":{}}"#), ["server_tools"]);
+    assert!(responses(r#"{"type":"function"}"#).is_empty());
+    assert!(gemini(r#"{"functionDeclarations":[]}"#).is_empty());
+    assert!(bedrock(r#"{"toolSpec":{}}"#).is_empty());
+    let background = br#"{"model":"m","input":"","background":true}"#;
+    assert_eq!(at("/v1/responses", background).unwrap().unbounded, ["background"]);
+}
+
+#[test]
+fn sounds_pictures_and_documents_are_bounded_by_what_the_request_says() {
+    let known = |quantity: u64| Some(Bound::Known(Exact::from(quantity)));
+    let bound = |ask: &Ask, meter| ask.bounds.get(&meter).copied();
+    let speech = at("/v1/audio/speech", "{\"model\":\"m\",\"input\":\"hé🚌\"}".as_bytes()).unwrap();
+    assert_eq!(bound(&speech, Meter::Characters), known(4), "as UTF-16 counts them, the most");
+    let image = at("/v1/images/generations", br#"{"model":"m","prompt":"x","n":3}"#).unwrap();
+    assert_eq!(bound(&image, Meter::Images), known(3));
+    let documents: Vec<String> = (0..250).map(|n| format!("\"d{n}\"")).collect();
+    let body = format!(r#"{{"model":"m","query":"q","documents":[{}]}}"#, documents.join(","));
+    let rerank = at("/v2/rerank", body.as_bytes()).unwrap();
+    assert_eq!(bound(&rerank, Meter::SearchUnits), known(3));
+    let sound = sent("/v1/listen?model=nova-2", "audio/wav", &[0; 5_000]).unwrap();
+    assert_eq!((bound(&sound, Meter::Seconds), sound.model.as_str()), (known(10), "nova-2"));
+}
+
+const FORM: &str = "multipart/form-data; boundary=----b";
+
+fn form(parts: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = String::new();
+    for (head, value) in parts {
+        body += &format!("------b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n");
+    }
+    (body + "------b--\r\n").into_bytes()
+}
+
+#[test]
+fn a_forms_fields_count_like_a_bodys_and_its_files_by_their_length() {
+    let file = ("name=\"file\"; filename=\"a;name=model.mp3\"", "0123456789");
+    let body = form(&[("name=\"model\"", "whisper-1"), file, ("name=\"stream\"", "true")]);
+    let ask = sent("/v1/audio/transcriptions", FORM, &body).unwrap();
+    assert_eq!((ask.model.as_str(), ask.stream, ask.parts["audio"]), ("whisper-1", true, 1));
+    assert_eq!(ask.bounds[&Meter::Seconds], Bound::Known(Exact::from(1)));
+    for parts in [
+        vec![("name=\"model\"", "a"), ("name=\"model\"", "b")],
+        vec![("nothing", "a")],
+        vec![("name=\"stream\"", "maybe"), ("name=\"model\"", "a")],
+    ] {
+        assert!(sent("/v1/audio/transcriptions", FORM, &form(&parts)).is_err(), "{parts:?}");
+    }
+    for broken in [&b""[..], b"------b", b"------b\r\nx", b"------c\r\n\r\n\r\n------c--"] {
+        assert!(sent("/v1/audio/transcriptions", FORM, broken).is_err());
+    }
 }

@@ -100,9 +100,11 @@ pub(super) fn read(
 ) -> (Vec<Provider>, Vec<Model>) {
     let (mut entries, mut models) = (Vec::new(), Vec::new());
     for provider in providers {
-        let spelt = provider.spellings.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
+        let spelt =
+            provider.spellings.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
         let makes = provider.makes.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
-        let aliases = litellm::aliases(&provider.id).map(str::to_owned).chain(spelt.exact).collect();
+        let aliases =
+            litellm::aliases(&provider.id).map(str::to_owned).chain(spelt.exact).collect();
         entries.push(Provider {
             aliases: distinct(aliases, &provider.id),
             spellings: spelt.families,
@@ -153,7 +155,8 @@ fn own_models(
         }
         let mut row = empty_model(provider, &model.id, origin);
         row.aliases = names;
-        row.families = named.families.into_iter().filter(|family| *family != Pattern::default()).collect();
+        row.families =
+            named.families.into_iter().filter(|family| *family != Pattern::default()).collect();
         row.context_window = model.context_window.map(Into::into);
         if fill(&mut row, model, units, origin, notes) {
             models.push(row);
@@ -174,7 +177,8 @@ fn fill(
 ) -> bool {
     let entries = model.prices.iter().chain(&model.variants);
     let starts: BTreeSet<&str> = entries.filter_map(|entry| entry.from.as_deref()).collect();
-    let starts: Vec<Option<&str>> = core::iter::once(None).chain(starts.into_iter().map(Some)).collect();
+    let starts: Vec<Option<&str>> =
+        core::iter::once(None).chain(starts.into_iter().map(Some)).collect();
     let mut periods: Vec<Period> = Vec::new();
     for from in starts {
         let table = |hours| model.table(from, hours, units, notes_of(row), &mut Vec::new());
@@ -183,12 +187,15 @@ fn fill(
         let variants = times
             .map(|hours| {
                 let Card { rates, tiers, context } = table(Some(hours)).card();
-                let hours = Hours { from: hours.0.clone(), to: hours.1.clone(), weekdays: Vec::new() };
+                let hours =
+                    Hours { from: hours.0.clone(), to: hours.1.clone(), weekdays: Vec::new() };
                 Variant { hours: Some(hours), rates, tiers, context, ..Variant::default() }
             })
             .collect();
         let period = Period { valid_from: None, valid_to: None, rates, tiers, context, variants };
-        let unchanged = periods.last().is_some_and(|last| Period { valid_from: None, ..last.clone() } == period);
+        let unchanged = periods
+            .last()
+            .is_some_and(|last| Period { valid_from: None, ..last.clone() } == period);
         if !unchanged {
             let valid_from = from.and_then(midnight);
             periods.push(Period { valid_from, ..period });
@@ -205,7 +212,8 @@ fn fill(
     let Some(at) = current.or((!periods.is_empty()).then_some(0)) else { return false };
     let now = periods.remove(at);
     (row.valid_from, row.valid_to, row.rates) = (now.valid_from, now.valid_to, now.rates);
-    (row.tiers, row.context, row.variants, row.history) = (now.tiers, now.context, now.variants, periods);
+    (row.tiers, row.context, row.variants, row.history) =
+        (now.tiers, now.context, now.variants, periods);
     true
 }
 
@@ -235,12 +243,19 @@ impl GenaiModel {
         let Some(entry) = active.or(self.prices.first()) else { return table };
         entry.add_to(&mut table, None, units, &name, notes);
         for variant in self.variants.iter().filter(|entry| started(entry)) {
-            let when: Vec<_> = variant.when.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let when: Vec<_> =
+                variant.when.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             match when[..] {
-                [("processing", "batch")] => variant.add_to(&mut table, Some("batch"), units, &name, notes),
+                [("processing", "batch")] => {
+                    variant.add_to(&mut table, Some("batch"), units, &name, notes)
+                }
                 [("service_tier", "default")] => {}
-                [("service_tier", tier)] => variant.add_to(&mut table, Some(tier), units, &name, notes),
-                [("speed", "fast")] => variant.add_to(&mut table, Some("fast"), units, &name, notes),
+                [("service_tier", tier)] => {
+                    variant.add_to(&mut table, Some(tier), units, &name, notes)
+                }
+                [("speed", "fast")] => {
+                    variant.add_to(&mut table, Some("fast"), units, &name, notes)
+                }
                 _ => notes.push(format!("{name}: the condition {when:?} cannot be expressed")),
             }
         }
@@ -268,7 +283,8 @@ impl Entry {
             for (above, amount) in cells {
                 match rate(amount, per) {
                     Some(rate) => table.set(tier, above, *meter, rate),
-                    None => notes.push(format!("{name}: {key} {amount} per {per} never ends in decimals")),
+                    None => notes
+                        .push(format!("{name}: {key} {amount} per {per} never ends in decimals")),
                 }
             }
         }
@@ -299,8 +315,12 @@ impl Clause {
                 rules.iter().for_each(|rule| rule.gather(&mut parts, notes));
                 named.families.push(parts.families.into_iter().fold(Pattern::default(), both));
             }
-            Self::Prefix(part) => named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() }),
-            Self::Suffix(part) => named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() }),
+            Self::Prefix(part) => {
+                named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() })
+            }
+            Self::Suffix(part) => {
+                named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() })
+            }
             Self::Contains(part) => {
                 named.families.push(Pattern { contains: Some(part.clone()), ..Pattern::default() });
             }

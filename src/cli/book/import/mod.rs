@@ -62,7 +62,11 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let text = write(&document)?;
     Book::parse(&text).map_err(|error| error.to_string())?;
     let disputed = document.models.iter().filter(|model| model.disputed.is_some()).count();
-    eprintln!("{} models, {disputed} of them disputed, {} notes", document.models.len(), notes.len());
+    eprintln!(
+        "{} models, {disputed} of them disputed, {} notes",
+        document.models.len(),
+        notes.len()
+    );
     say(text.trim_end())
 }
 
@@ -145,9 +149,20 @@ const COMPARED: [Meter; 3] = [Meter::InputUncached, Meter::OutputTotal, Meter::C
 
 /// Meters that stand beside the token classes, so that one source may know them alone.
 const BESIDE: [Meter; 14] = [
-    Meter::AudioIn, Meter::ImageIn, Meter::VideoIn, Meter::AudioOut, Meter::ImageOut,
-    Meter::CacheReadAudio, Meter::CacheReadImage, Meter::Citation, Meter::WebSearchRequests,
-    Meter::Images, Meter::Characters, Meter::Seconds, Meter::Pages, Meter::SearchUnits,
+    Meter::AudioIn,
+    Meter::ImageIn,
+    Meter::VideoIn,
+    Meter::AudioOut,
+    Meter::ImageOut,
+    Meter::CacheReadAudio,
+    Meter::CacheReadImage,
+    Meter::Citation,
+    Meter::WebSearchRequests,
+    Meter::Images,
+    Meter::Characters,
+    Meter::Seconds,
+    Meter::Pages,
+    Meter::SearchUnits,
 ];
 
 /// Adds to a row what another source knows besides; notes where they differ.
@@ -161,8 +176,12 @@ fn complete(model: &mut Model, other: &Model, key: &str, origin: &Origin) {
         .filter(|meter| model.rates.get(**meter).is_none())
         .filter_map(|meter| Some((*meter, *other.rates.get(*meter)?)))
         .collect();
-    let add = |rates: &mut Rates| extra.iter().for_each(|(meter, rate)| drop(rates.0.insert(*meter, *rate)));
-    let bounds = |model: &Model| -> Vec<_> { model.context.iter().map(|tier| (tier.above, tier.at_least)).collect() };
+    let add = |rates: &mut Rates| {
+        extra.iter().for_each(|(meter, rate)| drop(rates.0.insert(*meter, *rate)))
+    };
+    let bounds = |model: &Model| -> Vec<_> {
+        model.context.iter().map(|tier| (tier.above, tier.at_least)).collect()
+    };
     // Tiers of the other source are complete only where both know the same bounds.
     if bounds(model) == bounds(other) {
         adopt(&mut model.tiers, &other.tiers);
@@ -176,8 +195,14 @@ fn complete(model: &mut Model, other: &Model, key: &str, origin: &Origin) {
         add(rates);
         tiers.0.values_mut().for_each(|rates| add(rates));
     }
-    let beside = model.history.iter_mut().map(|period| (&mut period.rates, &mut period.tiers, &mut period.context));
-    let variants = model.variants.iter_mut().map(|variant| (&mut variant.rates, &mut variant.tiers, &mut variant.context));
+    let beside = model
+        .history
+        .iter_mut()
+        .map(|period| (&mut period.rates, &mut period.tiers, &mut period.context));
+    let variants = model
+        .variants
+        .iter_mut()
+        .map(|variant| (&mut variant.rates, &mut variant.tiers, &mut variant.context));
     for (rates, tiers, context) in beside.chain(variants) {
         add(rates);
         tiers.0.values_mut().for_each(|rates| add(rates));
@@ -211,7 +236,8 @@ const DISPUTED_MAX: usize = 200;
 fn dispute(model: &mut Model, other: &Model, key: &str, origin: &Origin) {
     let prices = COMPARED.iter().filter_map(|meter| {
         let rate = other.rates.get(*meter)?;
-        let differs = model.rates.get(*meter).is_none_or(|own| own.price(1.into()) != rate.price(1.into()));
+        let differs =
+            model.rates.get(*meter).is_none_or(|own| own.price(1.into()) != rate.price(1.into()));
         differs.then(|| format!("{} {} per {}", meter.as_str(), rate.amount, rate.per))
     });
     let text = format!("{} {key}: {}", origin.source, prices.collect::<Vec<_>>().join(", "));
@@ -233,6 +259,7 @@ fn empty_model(provider: &str, name: &str, origin: &Origin) -> Model {
         max_output_tokens: None,
         typical_output_tokens: None,
         part_tokens_max: BTreeMap::new(),
+        feature_caps: BTreeMap::new(),
         valid_from: None,
         valid_to: None,
         rates: Rates::default(),

@@ -48,11 +48,16 @@ impl Table {
 
     /// Complete rates for every tier and bound. A tier or bound that changes nothing is left out.
     pub(super) fn card(&self) -> Card {
-        let tiers: BTreeSet<&str> = self.cells.keys().filter_map(|(tier, _)| tier.as_deref()).collect();
+        let tiers: BTreeSet<&str> =
+            self.cells.keys().filter_map(|(tier, _)| tier.as_deref()).collect();
         let bounds: BTreeSet<u64> = self.cells.keys().filter_map(|(_, bound)| *bound).collect();
         let at = |above: Option<u64>| {
-            let by_tier = tiers.iter().map(|tier| ((*tier).to_owned(), self.rates(Some(tier), above)));
-            (self.rates(None, above), Tiers(by_tier.filter(|(_, rates)| !rates.is_empty()).collect()))
+            let by_tier =
+                tiers.iter().map(|tier| ((*tier).to_owned(), self.rates(Some(tier), above)));
+            (
+                self.rates(None, above),
+                Tiers(by_tier.filter(|(_, rates)| !rates.is_empty()).collect()),
+            )
         };
         let (rates, tiers) = at(None);
         let mut context: Vec<ContextTier> = Vec::new();
@@ -62,8 +67,11 @@ impl Table {
             if (&long, &long_tiers) == below {
                 continue;
             }
-            let (above, at_least) =
-                if self.inclusive { (None, Some(bound.into())) } else { (Some(bound.into()), None) };
+            let (above, at_least) = if self.inclusive {
+                (None, Some(bound.into()))
+            } else {
+                (Some(bound.into()), None)
+            };
             context.push(ContextTier { above, at_least, rates: long, tiers: long_tiers });
         }
         Card { rates, tiers, context }

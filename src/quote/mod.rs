@@ -1,16 +1,19 @@
 //! Request × book → what it can cost: at least, probably, at most. The edge holds the most before
 //! it forwards; the browser shows all three. Both run this code.
 
+mod most;
+
 use serde::Serialize;
 
 use crate::api::{self, Code};
 use crate::book::{Book, GuardAction, Model, Rates, Situation};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
-use crate::rating::{self, Line};
-use crate::wire::Family;
-use crate::wire::request::{Ask, inspect};
+use crate::rating::Line;
+use crate::wire::request::{Ask, Request, inspect};
+use crate::wire::route::Route;
 use crate::wire::usage::Meter;
+use most::Most;
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,15 @@ pub fn quote(ask: &Ask, book: &Book, at: Option<Timestamp>) -> Result<Quote, Unp
     quote_model(ask, book, model, at)
 }
 
+/// What a request says that prices may depend on, beside its time.
+pub fn situation(ask: &Ask) -> Situation<'_> {
+    Situation {
+        quality: ask.quality.as_deref(),
+        resolution: ask.resolution.as_deref(),
+        ..Situation::default()
+    }
+}
+
 /// As [`quote`], for a model already found.
 pub fn quote_model(
     ask: &Ask,
@@ -103,22 +115,19 @@ pub fn quote_model(
     model: &Model,
     at: Option<Timestamp>,
 ) -> Result<Quote, Unpriced> {
-    if let Some(feature) = ask.unbounded.first() {
-        return Err(Unpriced::Feature(feature));
-    }
     let tier = ask.service_tier.as_deref();
-    let situation = Situation { at, ..Situation::default() };
-    let input = Bounds { lower: Exact::from(ask.input_least), upper: input_most(ask, model)? };
-    let output = Bounds { lower: Exact::ZERO, upper: output_most(ask, model)? };
+    let situation = Situation { at, ..situation(ask) };
+    let most = Most::of(ask, model)?;
     let card = model.card(&situation).ok_or(Unpriced::NotInForce)?;
+    let least = Exact::from(ask.input_least).min(most.input);
     let plain = card
-        .rates_for(tier, input.lower)
+        .rates_for(tier, least)
         .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
     let mut lines = Vec::new();
     let mut upper = Exact::ZERO;
     let cards = model.possible(&situation);
-    for rates in cards.iter().flat_map(|card| card.reachable(tier, input.upper)) {
-        let worst = worst_case(rates, input.upper, output.upper)?;
+    for rates in cards.iter().flat_map(|card| card.reachable(tier, most.input)) {
+        let worst = most.at(rates)?;
         let amount = Exact::sum(worst.iter().map(|line| line.amount))?;
         if lines.is_empty() || amount > upper {
             (lines, upper) = (worst, amount);
@@ -127,14 +136,14 @@ pub fn quote_model(
     let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
     let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
     Ok(Quote {
-        margin: margin(book, model, tier, input.upper, output.upper, upper)?,
-        lower: cheapest_input(plain, input.lower)?.plus(fixed)?,
-        expected: expected(ask, model, plain, output.upper)?,
+        margin: margin(book, model, tier, &most, upper)?,
+        lower: if ask.free { Exact::ZERO } else { cheapest_input(plain, least)?.plus(fixed)? },
+        expected: expected(ask, model, plain, most.output)?,
         model: model.model.clone(),
         provider: model.provider.clone(),
         currency: book.currency().to_owned(),
-        input_tokens: Bounds { lower: input.lower.min(input.upper), ..input },
-        output_tokens: output,
+        input_tokens: Bounds { lower: least, upper: most.input },
+        output_tokens: Bounds { lower: Exact::ZERO, upper: most.output },
         upper,
         lines,
         book_version: book.version().to_owned(),
@@ -147,14 +156,13 @@ fn margin(
     book: &Book,
     model: &Model,
     tier: Option<&str>,
-    input: Exact,
-    output: Exact,
+    most: &Most,
     price: Exact,
 ) -> Result<Option<Margin>, Unpriced> {
     let Some(cost) = &model.cost else { return Ok(None) };
     let mut worst = Exact::ZERO;
-    for rates in cost.as_ref().reachable(tier, input) {
-        let Ok(lines) = worst_case(rates, input, output) else { return Ok(None) };
+    for rates in cost.as_ref().reachable(tier, most.input) {
+        let Ok(lines) = most.at(rates) else { return Ok(None) };
         worst = worst.max(Exact::sum(lines.iter().map(|line| line.amount))?);
     }
     let Some(guard) = book.document().margin_guard else {
@@ -181,67 +189,6 @@ impl Quote {
 
 fn is_output(meter: Meter) -> bool {
     matches!(meter, Meter::OutputTotal | Meter::Reasoning | Meter::TextOut)
-}
-
-/// Text is bounded by its bytes, other parts by what the book says of their kind, and all of it by
-/// the model's window: the upstream refuses what does not fit.
-fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
-    let mut most = Exact::from(ask.input_most);
-    for (kind, count) in &ask.parts {
-        let each = model.part_tokens_max.get(*kind).ok_or(Unpriced::Feature(kind))?;
-        most = most.plus(each.times(Exact::from(*count))?)?;
-    }
-    Ok(model.context_window.map_or(most, |window| most.min(window)))
-}
-
-fn output_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
-    let each = match (ask.max_output, model.max_output_tokens) {
-        (Some(asked), _) => Exact::from(asked),
-        (None, Some(most)) => most,
-        (None, None) => return Err(Unpriced::OutputLength),
-    };
-    Ok(each.times(Exact::from(ask.choices))?)
-}
-
-/// All of the input at its dearest class, all of the output at its dearest, and what a request
-/// costs by itself.
-fn worst_case(rates: &Rates, input: Exact, output: Exact) -> Result<Vec<Line>, Unpriced> {
-    use Meter::{
-        CacheRead, CacheWrite, CacheWrite1h, CacheWrite5m, DocumentIn, ImageIn, InputUncached,
-    };
-    let inputs = [
-        InputUncached,
-        CacheRead,
-        CacheWrite,
-        CacheWrite5m,
-        CacheWrite1h,
-        Meter::TextIn,
-        DocumentIn,
-        ImageIn,
-        Meter::ToolPrompt,
-    ];
-    let outputs = [Meter::OutputTotal, Meter::Reasoning, Meter::TextOut, Meter::RejectedPrediction];
-    let mut lines = vec![
-        dearest(rates, &inputs, InputUncached, input)?,
-        dearest(rates, &outputs, Meter::OutputTotal, output)?,
-    ];
-    if let Some(rate) = rates.get(Meter::Requests) {
-        lines.push(rating::line(Meter::Requests, Exact::from(1), rate)?);
-    }
-    Ok(lines)
-}
-
-fn dearest(rates: &Rates, of: &[Meter], base: Meter, tokens: Exact) -> Result<Line, Unpriced> {
-    rates.get(base).ok_or(Unpriced::Meter(base))?;
-    let mut worst: Option<Line> = None;
-    for meter in of {
-        let Some(rate) = rates.get(*meter) else { continue };
-        let line = rating::line(*meter, tokens, rate)?;
-        if worst.as_ref().is_none_or(|worst| line.amount > worst.amount) {
-            worst = Some(line);
-        }
-    }
-    worst.ok_or(Unpriced::Meter(base))
 }
 
 /// The counted input at the cheapest class it may turn out to be.
@@ -290,25 +237,27 @@ fn failed(code: Code, message: &str) -> String {
 /// As [`quote_text`], by a book already read.
 pub fn quote_json(book: &Book, request: &str) -> String {
     #[derive(serde::Deserialize)]
-    struct Request<'a> {
+    struct Quoted<'a> {
         endpoint: String,
         #[serde(default)]
         at: Option<Timestamp>,
         #[serde(borrow)]
         body: &'a serde_json::value::RawValue,
     }
-    let request: Request<'_> = match serde_json::from_str(request) {
-        Ok(request) => request,
+    let quoted: Quoted<'_> = match serde_json::from_str(request) {
+        Ok(quoted) => quoted,
         Err(error) => return failed(Code::InvalidRequest, &format!("The request: {error}.")),
     };
-    let Some(family) = Family::of_path(&request.endpoint) else {
-        return failed(Code::NotFound, &format!("There is no endpoint {:?}.", request.endpoint));
+    let (path, query) = quoted.endpoint.split_once('?').unwrap_or((&quoted.endpoint, ""));
+    let Some(route) = Route::of(path) else {
+        return failed(Code::NotFound, &format!("There is no endpoint {:?}.", quoted.endpoint));
     };
-    let ask = match inspect(family, request.body.get().as_bytes()) {
+    let body = quoted.body.get().as_bytes();
+    let ask = match inspect(&Request { route, query, content_type: "application/json", body }) {
         Ok(ask) => ask,
         Err(bad) => return failed(Code::InvalidRequest, &bad.message),
     };
-    match quote(&ask, book, request.at) {
+    match quote(&ask, book, quoted.at) {
         Ok(quote) => serde_json::to_string(&quote)
             .unwrap_or_else(|error| failed(Code::InternalError, &error.to_string())),
         Err(why) => {
@@ -328,11 +277,17 @@ mod tests {
         Book::parse(DEFAULT).unwrap()
     }
 
+    fn asked(path: &str, body: &str) -> Ask {
+        let route = Route::of(path).unwrap();
+        let content_type = "application/json";
+        inspect(&Request { route, query: "", content_type, body: body.as_bytes() }).unwrap()
+    }
+
     fn quoted(model: &str, extra: &str) -> Result<Quote, Unpriced> {
         let body = format!(
             r#"{{"model":"{model}","messages":[{{"role":"user","content":"Say hi"}}]{extra}}}"#
         );
-        quote(&inspect(Family::OpenAiChat, body.as_bytes()).unwrap(), &book(), None)
+        quote(&asked("/v1/chat/completions", &body), &book(), None)
     }
 
     #[test]

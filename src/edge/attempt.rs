@@ -1,0 +1,104 @@
+//! An admitted attempt, and the ways it ends.
+
+use std::rc::Rc;
+
+use wasm_bindgen::JsValue;
+use wasm_bindgen_futures::JsFuture;
+
+use super::config::Config;
+use super::js;
+use super::ledger_call::LedgerClient;
+use crate::clock::Timestamp;
+use crate::ids::AttemptId;
+use crate::ledger::{Command, Reply, Settle, Void};
+use crate::meter::{End, Framing, Metering, Reading};
+use crate::money::Exact;
+use crate::quote::Quote;
+
+/// An admitted attempt: everything needed to settle it later.
+#[derive(Clone)]
+pub struct Attempt {
+    pub id: AttemptId,
+    pub ledger: LedgerClient,
+    pub config: Rc<Config>,
+    pub quote: Rc<Quote>,
+}
+
+/// An attempt that is over, as far as the upstream told.
+pub struct Ended {
+    reading: Reading,
+    status: Option<u16>,
+    began: Option<Timestamp>,
+    error_class: Option<String>,
+}
+
+impl Ended {
+    /// The upstream answered.
+    pub fn heard(reading: Reading, status: u16, began: Timestamp) -> Self {
+        Self { reading, status: Some(status), began: Some(began), error_class: None }
+    }
+
+    /// It was sent, and nothing was heard.
+    pub fn unheard(class: &str) -> Self {
+        let end = if class == "left" { End::ClientLeft } else { End::Cut };
+        let reading = Metering::new(Framing::Sse, 200).end(end);
+        Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
+    }
+}
+
+impl Attempt {
+    /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
+    pub fn renew_every(&self) -> u32 {
+        self.config.hold_ttl.0.div_ceil(3)
+    }
+
+    /// What `promise` answers; the hold is renewed as long as that takes.
+    pub async fn meanwhile(&self, promise: &js_sys::Promise) -> Result<JsValue, JsValue> {
+        loop {
+            let soon = js::within(promise, f64::from(self.renew_every()));
+            let value = JsFuture::from(soon).await?;
+            if !value.is_undefined() {
+                return Ok(value);
+            }
+            self.renew(self.quote.lower).await;
+        }
+    }
+
+    /// Puts the hold's end off.
+    pub async fn renew(&self, floor: Exact) {
+        let _ = self.ledger.tell(&Command::Renew { attempt_id: self.id, floor }).await;
+    }
+
+    /// Settles; answers what the attempt was charged.
+    pub async fn settle(&self, ended: Ended) -> Option<Exact> {
+        let Ended { reading, status, began, error_class } = ended;
+        let suspect = reading.needs_a_look();
+        let settle = Settle {
+            attempt_id: self.id,
+            usage: reading.usage,
+            outcome: reading.outcome,
+            upstream_status: status,
+            error_class,
+            suspect,
+            served_model: reading.model.filter(|model| model.len() <= 256),
+            served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
+            first_byte_at: began,
+            finished_at: js::now(),
+        };
+        match self.ledger.tell(&Command::Settle(Box::new(settle))).await {
+            Some(Reply::Closed { charged, .. }) => Some(charged),
+            other => {
+                js::log(&format!("attempt {} not settled: {other:?}", self.id));
+                None
+            }
+        }
+    }
+
+    /// Releases the hold.
+    pub async fn void(&self, upstream_status: Option<u16>, class: &str) {
+        let error_class = class.to_owned();
+        let void =
+            Void { attempt_id: self.id, upstream_status, error_class, finished_at: js::now() };
+        let _ = self.ledger.tell(&Command::Void(void)).await;
+    }
+}

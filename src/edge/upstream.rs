@@ -1,0 +1,279 @@
+//! The providers behind the gate: where they are, how they want to be asked and paid, and the call.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+use super::attempt::{Attempt, Ended};
+use super::config::text;
+use super::http::{Incoming, names};
+use super::js;
+use crate::api::{Code, Problem};
+use crate::wire::route::Route;
+
+/// How an upstream wants its key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Auth {
+    /// `Authorization: Bearer …`
+    Bearer,
+    /// `x-api-key: …`
+    XApiKey,
+    /// A header of another name: `{"header": {"name": "api-key", "prefix": "Token "}}`.
+    Header {
+        /// The header's name.
+        name: String,
+        /// What stands before the key.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// In the query: `{"query": {"name": "key"}}`.
+    Query {
+        /// The parameter's name.
+        name: String,
+    },
+    /// AWS Signature Version 4: `{"sigv4": {"region": "us-east-1", "service": "bedrock"}}`. The
+    /// secret is `ACCESS_KEY_ID:SECRET_ACCESS_KEY`, with `:SESSION_TOKEN` where there is one.
+    Sigv4 {
+        /// Where it is served.
+        region: String,
+        /// `bedrock` for Bedrock.
+        service: String,
+    },
+    /// A Google service account; the secret is its key file, whole.
+    Google,
+}
+
+/// One upstream, as `FAREBOX_UPSTREAMS` writes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    base_url: String,
+    auth: Auth,
+    /// Name of the secret that holds its key.
+    secret: String,
+    /// Where it serves what the client asked for, if not at the client's own path. May hold
+    /// `{path}`, `{tail}` (the path without `/v1/`), `{model}` and `{verb}` (after the colon).
+    #[serde(default)]
+    path: Option<String>,
+    /// Whether it takes `stream_options.include_usage`; some refuse the field.
+    #[serde(default = "yes")]
+    include_usage: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One upstream, ready to be called.
+pub struct Upstream {
+    /// Scheme and host, without a slash at the end.
+    base_url: String,
+    auth: Auth,
+    path: Option<String>,
+    /// It takes `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// The bare key.
+    key: String,
+    /// What must never reach a client: each secret part of the key.
+    pub secrets: Vec<String>,
+}
+
+/// Request headers that reach an upstream. All others are the gateway's business, the platform's,
+/// or could be spoofed.
+const TO_UPSTREAM: [&str; 9] = [
+    "content-type",
+    "accept",
+    "user-agent",
+    "anthropic-version",
+    "anthropic-beta",
+    "openai-beta",
+    "x-amzn-bedrock-accept",
+    "x-goog-api-client",
+    "prefer",
+];
+
+/// Query parameters that carry a client's key to us, and never go on.
+pub const KEY_PARAMETERS: [&str; 3] = ["key", "api_key", "access_token"];
+
+thread_local! {
+    static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
+}
+
+/// Every configured upstream, by provider.
+pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>, String> {
+    let name = "FAREBOX_UPSTREAMS";
+    let text = text(env, name).ok_or_else(|| format!("{name} is not set"))?;
+    let entries: BTreeMap<String, Entry> =
+        serde_json::from_str(&text).map_err(|error| format!("{name}: {error}"))?;
+    let ready = |(provider, entry)| {
+        let upstream = Upstream::read(env, entry, dev)
+            .map_err(|error| format!("upstream {provider}: {error}"))?;
+        Ok((provider, upstream))
+    };
+    entries.into_iter().map(ready).collect()
+}
+
+impl Upstream {
+    /// The host comes from the configuration alone, and outside dev only over TLS.
+    fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
+        let Entry { base_url, auth, secret, path, include_usage } = entry;
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let plain =
+            base_url.starts_with("http://127.0.0.1:") || base_url.starts_with("http://localhost:");
+        let host = base_url.strip_prefix("https://").unwrap_or_default();
+        let clean = !host.is_empty() && !host.contains(['@', '?', '#', ' ']);
+        if !(clean || (dev && plain)) {
+            return Err("base_url must be https://<host>[/path]".into());
+        }
+        if path.as_ref().is_some_and(|path| !path.starts_with('/') && !path.starts_with("{path}")) {
+            return Err("path must begin with a slash or with {path}".into());
+        }
+        let key = text(env, &secret).ok_or_else(|| format!("the secret {secret} is not set"))?;
+        let secrets =
+            secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
+        Ok(Self { base_url, auth, path, include_usage, key, secrets })
+    }
+
+    /// Where a request goes. The client's query goes along, but for its key.
+    fn url(&self, route: &Route<'_>, model: &str, query: &str) -> String {
+        let mut url = self.base_url.clone();
+        match &self.path {
+            None => url.push_str(route.path),
+            Some(template) => url.push_str(&filled(template, route, model)),
+        }
+        let is_key = |pair: &str| {
+            KEY_PARAMETERS.contains(&pair.split_once('=').map_or(pair, |(name, _)| name))
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_key(pair)) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(pair);
+        }
+        url
+    }
+
+    /// Puts the key where this upstream wants it; answers the URL to call.
+    async fn authorize(
+        &self,
+        mut url: String,
+        headers: &web_sys::Headers,
+        body: &JsValue,
+    ) -> Result<String, JsValue> {
+        match &self.auth {
+            Auth::Bearer => headers.set("authorization", &format!("Bearer {}", self.key))?,
+            Auth::XApiKey => headers.set("x-api-key", &self.key)?,
+            Auth::Header { name, prefix } => headers.set(name, &format!("{prefix}{}", self.key))?,
+            Auth::Query { name } => {
+                url.push(if url.contains('?') { '&' } else { '?' });
+                let key = String::from(js_sys::encode_uri_component(&self.key));
+                url.push_str(&format!("{name}={key}"));
+            }
+            Auth::Sigv4 { region, service } => {
+                JsFuture::from(js::sign_aws(&url, headers, body, &self.key, region, service))
+                    .await?;
+            }
+            Auth::Google => {
+                let token = JsFuture::from(js::google_token(&self.key)).await?;
+                let token = token.as_string().ok_or("the token is no text")?;
+                headers.set("authorization", &format!("Bearer {token}"))?;
+            }
+        }
+        Ok(url)
+    }
+}
+
+/// The parts of a key that are secret by themselves, and whether the key is of the form its kind
+/// of authentication needs. The error never repeats it.
+fn secret_parts(auth: &Auth, key: &str) -> Result<Vec<String>, &'static str> {
+    match auth {
+        Auth::Sigv4 { .. } => {
+            let parts: Vec<&str> = key.splitn(3, ':').collect();
+            let [_, secret, rest @ ..] = parts.as_slice() else {
+                return Err("must be ACCESS_KEY_ID:SECRET_ACCESS_KEY[:SESSION_TOKEN]");
+            };
+            Ok(core::iter::once(secret).chain(rest).map(ToString::to_string).collect())
+        }
+        Auth::Google => {
+            #[derive(Deserialize)]
+            struct KeyFile {
+                private_key: String,
+                #[serde(rename = "client_email")]
+                _client_email: String,
+            }
+            let file: KeyFile = serde_json::from_str(key)
+                .map_err(|_| "must be a service account's JSON key file, whole")?;
+            Ok(vec![file.private_key])
+        }
+        _ => Ok(vec![key.to_owned()]),
+    }
+}
+
+/// A model's name is the client's word: encoded, it cannot leave its place in the path.
+fn filled(template: &str, route: &Route<'_>, model: &str) -> String {
+    let verb = route.path.rsplit_once(':').map_or("", |(_, verb)| verb);
+    let tail = route.path.strip_prefix("/v1/").unwrap_or(route.path);
+    template
+        .replace("{path}", route.path)
+        .replace("{tail}", tail)
+        .replace("{model}", &String::from(js_sys::encode_uri_component(model)))
+        .replace("{verb}", verb)
+}
+
+/// Calls the upstream and waits for its headers, renewing the hold meanwhile.
+pub async fn call(
+    incoming: &Incoming,
+    attempt: &Attempt,
+    route: &Route<'_>,
+    model: &str,
+    upstream: &Upstream,
+    body: &JsValue,
+) -> Result<web_sys::Response, Problem> {
+    let mut sent = false;
+    let called = async {
+        let from = incoming.request.headers();
+        let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
+        headers.set("accept-encoding", "identity")?;
+        let url = upstream.url(route, model, incoming.query());
+        let url = upstream.authorize(url, &headers, body).await?;
+        let timeout = f64::from(attempt.config.upstream_timeout.0);
+        sent = true;
+        let promise = js::forward(&incoming.request, &url, &headers, body, timeout);
+        attempt.meanwhile(&promise).await?.dyn_into::<web_sys::Response>()
+    };
+    let called = called.await;
+    let attempt = attempt.clone();
+    let problem = match called {
+        Ok(response) if (300..400).contains(&response.status()) => Problem::new(
+            Code::UpstreamRedirect,
+            "The provider answered with a redirect, which is never followed.",
+        ),
+        Ok(response) => return Ok(response),
+        Err(error) => {
+            let why = error.as_string().unwrap_or_default();
+            let (class, message) = match why.as_str() {
+                "timeout" => {
+                    (Code::UpstreamTimeout, "The provider did not begin to answer in time.")
+                }
+                "left" => (Code::UpstreamUnreachable, "The client left."),
+                _ if !sent => {
+                    js::log(&format!("upstream credentials: {}", js::reason(&error)));
+                    (Code::UpstreamUnreachable, "The provider's credentials could not be made.")
+                }
+                _ => (Code::UpstreamUnreachable, "The provider could not be reached."),
+            };
+            if matches!(why.as_str(), "timeout" | "left") {
+                // It was sent, and may have been billed: charged what was counted of it.
+                incoming.keep(async move {
+                    attempt.settle(Ended::unheard(&why)).await;
+                });
+                return Err(Problem::new(class, message));
+            }
+            Problem::new(class, message)
+        }
+    };
+    let class = problem.code.as_str();
+    incoming.keep(async move { attempt.void(None, class).await });
+    Err(problem)
+}

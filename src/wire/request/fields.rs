@@ -1,0 +1,97 @@
+//! Typed reads of a body's fields. A field of the wrong kind is refused by its name.
+
+use super::json::Json;
+use super::{BadRequest, bad};
+
+/// Longest model name and end-user id kept.
+pub(super) const NAME_BYTES_MAX: usize = 256;
+
+impl<'a> Json<'a> {
+    /// The value at a path of field names joined by dots; `null` counts as absent.
+    pub fn at(&self, path: &str) -> Option<&Json<'a>> {
+        path.split('.').try_fold(self, |value, field| value.get(field))
+    }
+
+    /// Whether something is switched on at `path`: neither absent, nor false, nor empty.
+    pub fn is_on(&self, path: &str) -> bool {
+        match self.at(path) {
+            None | Some(Json::Null | Json::Bool(false)) => false,
+            Some(Json::List(items)) => !items.is_empty(),
+            Some(_) => true,
+        }
+    }
+}
+
+pub(super) fn flag(json: &Json<'_>, field: &'static str) -> Result<Option<bool>, BadRequest> {
+    match json.at(field) {
+        None => Ok(None),
+        Some(Json::Bool(value)) => Ok(Some(*value)),
+        Some(_) => bad(field, format!("`{field}` must be true or false.")),
+    }
+}
+
+/// A whole number of at least one.
+pub(super) fn count(json: &Json<'_>, field: &'static str) -> Result<Option<u64>, BadRequest> {
+    match json.at(field) {
+        None => Ok(None),
+        Some(Json::Whole(value)) if *value > 0 => Ok(Some(*value)),
+        Some(_) => bad(field, format!("`{field}` must be a whole number of at least 1.")),
+    }
+}
+
+/// The largest of several counts, where any is given.
+pub(super) fn largest(json: &Json<'_>, fields: &[&'static str]) -> Result<Option<u64>, BadRequest> {
+    fields.iter().try_fold(None, |most, field| Ok(count(json, field)?.max(most)))
+}
+
+/// A name that may stand in logs and records: short, and without control characters.
+pub(super) fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+pub(super) fn model<'j>(json: &'j Json<'_>) -> Result<Option<&'j str>, BadRequest> {
+    for field in ["model", "model_id", "speech_model", "version"] {
+        match json.get(field) {
+            None => {}
+            Some(Json::Text(name)) if is_name(name) => return Ok(Some(name)),
+            Some(_) => {
+                return bad("model", "`model` must be a string of 1 to 256 printable bytes.");
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn tier(json: &Json<'_>) -> Result<Option<String>, BadRequest> {
+    for field in ["service_tier", "serviceTier"] {
+        match json.get(field) {
+            None => {}
+            Some(Json::Text(tier)) if tier.len() <= 32 => {
+                return Ok(Some(tier.clone().into_owned()));
+            }
+            // Bedrock: {"type": "priority"}.
+            Some(tier) if tier.get("type").and_then(Json::text).is_some_and(|t| t.len() <= 32) => {
+                return Ok(tier.get("type").and_then(Json::text).map(str::to_owned));
+            }
+            Some(_) => return bad("service_tier", "`service_tier` must be a short string."),
+        }
+    }
+    Ok(None)
+}
+
+/// A word that a price may depend on.
+pub(super) fn word(json: &Json<'_>, field: &'static str) -> Result<Option<String>, BadRequest> {
+    match json.get(field) {
+        None => Ok(None),
+        Some(Json::Text(word)) if word.len() <= 32 => Ok(Some(word.clone().into_owned())),
+        Some(_) => bad(field, format!("`{field}` must be a short string.")),
+    }
+}
+
+pub(super) fn include_usage(json: &Json<'_>) -> Result<Option<bool>, BadRequest> {
+    match json.get("stream_options") {
+        None => Ok(None),
+        Some(Json::Object(_)) => flag(json, "stream_options.include_usage"),
+        Some(_) => bad("stream_options", "`stream_options` must be an object."),
+    }
+}

@@ -1,0 +1,241 @@
+//! From a request to the facts a price needs.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::form::{Form, boundary};
+use super::json::Json;
+use super::shape::Shape;
+use super::tally::Tally;
+use super::{BadRequest, bad, bounds, features, fields};
+use crate::money::Exact;
+use crate::tokens;
+use crate::wire::route::{Api, Endpoint, Route};
+use crate::wire::usage::Meter;
+
+/// A request as it came, without its credentials.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Where it was sent.
+    pub route: Route<'a>,
+    /// The query, without its question mark; empty where there is none.
+    pub query: &'a str,
+    /// The content type; empty where none was sent.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// The most a request can use of a meter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// The request itself says.
+    Known(Exact),
+    /// So many times what the price book says under this name; without it there is no bound.
+    Book {
+        /// The name in the model's `part_tokens_max`.
+        name: &'static str,
+        /// How often.
+        times: u64,
+    },
+}
+
+/// What a request asks for, as far as its price is concerned. No content in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is asked for.
+    pub endpoint: Endpoint,
+    /// The model as the client wrote it.
+    pub model: String,
+    /// The answer is to be streamed.
+    pub stream: bool,
+    /// OpenAI's `stream_options.include_usage`, where the client set it.
+    pub include_usage: Option<bool>,
+    /// The answer is made of tokens, and so bounded by its length.
+    pub has_output: bool,
+    /// Most output tokens per choice, where the client set it.
+    pub max_output: Option<u64>,
+    /// How many choices.
+    pub choices: u64,
+    /// The quality asked for, of an image say: `hd`, `high`.
+    pub quality: Option<String>,
+    /// The resolution asked for: `1024x1024`.
+    pub resolution: Option<String>,
+    /// The service tier asked for.
+    pub service_tier: Option<String>,
+    /// Fewest input tokens the text can be.
+    pub input_least: u64,
+    /// Most input tokens the text and its templates can be, without the parts below.
+    pub input_most: u64,
+    /// Part of the input is kept by the provider: only the model's window bounds it.
+    pub input_unknown: bool,
+    /// How many parts of other kinds than text there are: `image`, `audio`, `video`, `file`.
+    pub parts: BTreeMap<&'static str, u64>,
+    /// What else it can use: images, characters, seconds …
+    pub bounds: BTreeMap<Meter, Bound>,
+    /// The provider does not charge for it.
+    pub free: bool,
+    /// Features that cost money and that nothing here can bound.
+    pub unbounded: Vec<&'static str>,
+    /// Features used, for the record.
+    pub features: Vec<&'static str>,
+    /// The end user, where the client named one. Never recorded in clear.
+    pub end_user: Option<String>,
+}
+
+/// Reads a request strictly. The error's message is for the client.
+pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
+    let Request { route, query, body, .. } = *request;
+    let shape = Shape::of(route.endpoint);
+    let (json, files) = read(request)?;
+    if !matches!(json, Json::Object(_)) {
+        return bad(None, "The request body must be a JSON object.");
+    }
+    let tally = tally(route.endpoint, &json, &shape, &files)?;
+    let stream = fields::flag(&json, "stream")?;
+    let stream = route.stream || stream.unwrap_or(shape.streams_unasked);
+    let max_output = fields::largest(&json, shape.max_output)?;
+    if route.endpoint == Endpoint::Messages && max_output.is_none() {
+        return bad("max_tokens", "`max_tokens` is required by the Messages API.");
+    }
+    let background = route.endpoint == Endpoint::Responses && json.is_on("background");
+    let mut unbounded = features::unbounded(&json, &shape);
+    if background {
+        unbounded.push("background");
+    }
+    Ok(Ask {
+        endpoint: route.endpoint,
+        model: model(&json, &route, query, &shape)?,
+        stream,
+        include_usage: fields::include_usage(&json)?,
+        has_output: shape.output,
+        max_output,
+        choices: fields::largest(&json, shape.choices)?.unwrap_or(1),
+        quality: fields::word(&json, "quality")?,
+        resolution: fields::word(&json, "size")?,
+        service_tier: fields::tier(&json)?,
+        input_least: tally.least,
+        input_most: input_most(body, &json, &tally, &files),
+        input_unknown: shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
+        bounds: bounds::of(route.endpoint, &json, &files)?,
+        parts: tally.parts,
+        free: features::is_free(route.endpoint),
+        unbounded,
+        features: features::used(&json, stream),
+        end_user: end_user(&json, &shape),
+    })
+}
+
+/// The body as fields, and the files beside them.
+fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
+    let Request { route, content_type, body, .. } = *request;
+    if let Some(boundary) = boundary(content_type) {
+        let form = Form::read(body, boundary)?;
+        return Ok((form.fields, form.files));
+    }
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let is_sound = kind.starts_with("audio/") || kind == "application/octet-stream";
+    if route.endpoint == Endpoint::Transcription && is_sound {
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        return Ok((Json::Object(Vec::new()), vec![length]));
+    }
+    match serde_json::from_slice(body) {
+        Ok(json) => Ok((json, Vec::new())),
+        Err(error) => bad(None, format!("The request body is not valid JSON: {error}.")),
+    }
+}
+
+fn tally(
+    endpoint: Endpoint,
+    json: &Json<'_>,
+    shape: &Shape,
+    files: &[u64],
+) -> Result<Tally, BadRequest> {
+    let mut tally = Tally::default();
+    let mut found = false;
+    for value in shape.content.iter().filter_map(|field| json.get(field)) {
+        found = true;
+        tally.content(value);
+    }
+    // The chat APIs' messages are a list, and there; what others need, they say themselves.
+    if matches!(endpoint, Endpoint::Chat | Endpoint::Messages | Endpoint::Converse)
+        && !matches!(json.get("messages"), Some(Json::List(_)))
+    {
+        return bad("messages", "`messages` is required and must be a list.");
+    }
+    if let (false, Some(field)) = (found || !files.is_empty(), shape.content.first()) {
+        return bad(*field, format!("`{field}` is required."));
+    }
+    let kind = match endpoint {
+        Endpoint::Images => "image",
+        Endpoint::Transcription => "audio",
+        _ => "file",
+    };
+    files.iter().for_each(|_| tally.part(kind));
+    Ok(tally)
+}
+
+/// Every byte a token, but for pictures and sounds, and what templates and hidden prompts add.
+fn input_most(body: &[u8], json: &Json<'_>, tally: &Tally, files: &[u64]) -> u64 {
+    let files = files.iter().fold(0_u64, |sum, length| sum.saturating_add(*length));
+    let bytes = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let bytes = bytes.saturating_sub(tally.payload_bytes).saturating_sub(files);
+    let entries = ["messages", "contents", "input", "instances", "requests", "chat_history"]
+        .iter()
+        .filter_map(|field| json.get(field))
+        .map(|value| value.list().len())
+        .fold(0_usize, usize::saturating_add);
+    let templates = u64::try_from(entries).unwrap_or(u64::MAX).saturating_add(1);
+    bytes
+        .saturating_mul(tokens::TOKENS_PER_BYTE_MAX)
+        .saturating_add(templates.saturating_mul(tokens::PER_MESSAGE))
+        .saturating_add(if features::has_hidden_prompt(json) { tokens::WITH_TOOLS } else { 0 })
+}
+
+/// The path names the model, or the body, or the query; two different names leave open which one
+/// is priced and which one served.
+fn model(
+    json: &Json<'_>,
+    route: &Route<'_>,
+    query: &str,
+    shape: &Shape,
+) -> Result<String, BadRequest> {
+    let in_query = query.split('&').find_map(|pair| pair.strip_prefix("model="));
+    let outside = [route.model, in_query].into_iter().flatten().map(decoded);
+    let inside = fields::model(json)?.map(Cow::Borrowed);
+    let mut names = outside.chain(inside);
+    let Some(name) = names.next() else {
+        return match shape.default_model {
+            Some(name) => Ok(name.to_owned()),
+            None => bad("model", "`model` is required."),
+        };
+    };
+    // A body's "models/x" is Gemini's full name of x. Azure serves the path's deployment, whatever
+    // the body says.
+    let short = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
+    let name = short(&name);
+    let is_azure = route.api == Api::OpenAi && route.model.is_some();
+    if !is_azure && names.any(|other| short(&other) != name) {
+        return bad("model", "The path and the body name different models.");
+    }
+    if !fields::is_name(&name) {
+        return bad("model", "`model` must be a string of 1 to 256 printable bytes.");
+    }
+    Ok(name)
+}
+
+/// The two escapes that a route lets through.
+fn decoded(name: &str) -> Cow<'_, str> {
+    if !name.contains('%') {
+        return Cow::Borrowed(name);
+    }
+    let decoded = [("%3A", ":"), ("%3a", ":"), ("%2F", "/"), ("%2f", "/")]
+        .iter()
+        .fold(name.to_owned(), |name, (code, letter)| name.replace(code, letter));
+    Cow::Owned(decoded)
+}
+
+fn end_user(json: &Json<'_>, shape: &Shape) -> Option<String> {
+    let named = shape.end_user.iter().find_map(|field| json.at(field).and_then(Json::text))?;
+    (1..=fields::NAME_BYTES_MAX).contains(&named.len()).then(|| named.to_owned())
+}
