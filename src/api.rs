@@ -347,7 +347,9 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
         ),
         Unpriced::Margin => (
             Code::ModelNotPriced,
-            format!("The model {model:?} is not sold at present: the operator must mend its price."),
+            format!(
+                "The model {model:?} is not sold at present: the operator must mend its price."
+            ),
             Some("model"),
         ),
         Unpriced::OutOfRange => (

@@ -141,7 +141,10 @@ fn providers(document: &Document, faults: &mut Faults) {
         patterns(&format!("{place}.makes"), &provider.makes, faults);
         for (nth, other) in provider.serves.iter().enumerate() {
             if !document.providers.iter().any(|provider| provider.id == *other) {
-                faults.add(format!("{place}.serves[{nth}]"), format!("there is no provider {other:?}"));
+                faults.add(
+                    format!("{place}.serves[{nth}]"),
+                    format!("there is no provider {other:?}"),
+                );
             }
         }
     }
@@ -159,7 +162,10 @@ fn patterns(place: &str, patterns: &[Pattern], faults: &mut Faults) {
 }
 
 fn check_model(place: &str, model: &Model, faults: &mut Faults) {
-    if model.provider.is_empty() || model.model.is_empty() || model.aliases.iter().any(String::is_empty) {
+    if model.provider.is_empty()
+        || model.model.is_empty()
+        || model.aliases.iter().any(String::is_empty)
+    {
         faults.add(place, "provider, model and aliases must not be empty");
     }
     patterns(&format!("{place}.families"), &model.families, faults);
@@ -259,7 +265,11 @@ impl Variant {
         };
         let apart = self.hours.as_ref().zip(other.hours.as_ref()).is_some_and(|(a, b)| {
             let days = |hours: &super::schema::Hours| -> HashSet<u8> {
-                if hours.weekdays.is_empty() { (1..=7).collect() } else { hours.weekdays.iter().copied().collect() }
+                if hours.weekdays.is_empty() {
+                    (1..=7).collect()
+                } else {
+                    hours.weekdays.iter().copied().collect()
+                }
             };
             days(a).is_disjoint(&days(b)) || a.apart(b)
         });
@@ -312,10 +322,17 @@ fn card(place: &str, rates: &Rates, tiers: &Tiers, context: &[ContextTier], faul
 
 /// A meter priced in short requests but not in long ones would be unpriced past the bound.
 fn same_meters(place: &str, base: &Rates, long: &Rates, faults: &mut Faults) {
-    let missing: Vec<&str> =
-        base.0.keys().filter(|meter| !long.0.contains_key(meter)).map(|meter| meter.as_str()).collect();
+    let missing: Vec<&str> = base
+        .0
+        .keys()
+        .filter(|meter| !long.0.contains_key(meter))
+        .map(|meter| meter.as_str())
+        .collect();
     if !missing.is_empty() {
-        let problem = format!("gives no rate for {}, which the rates below the bound price", missing.join(", "));
+        let problem = format!(
+            "gives no rate for {}, which the rates below the bound price",
+            missing.join(", ")
+        );
         faults.add(format!("{place}.rates"), problem);
     }
 }
@@ -361,4 +378,3 @@ fn check_rates(place: &str, rates: &Rates, faults: &mut Faults) {
         }
     }
 }
-

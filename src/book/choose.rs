@@ -118,7 +118,11 @@ pub fn input_total(usage: &Usage) -> Result<Exact, OutOfRange> {
         return Ok(total);
     }
     let written = usage.get(Meter::CacheWrite).map_or_else(
-        || Exact::sum([Meter::CacheWrite5m, Meter::CacheWrite1h].into_iter().filter_map(|m| usage.get(m))),
+        || {
+            Exact::sum(
+                [Meter::CacheWrite5m, Meter::CacheWrite1h].into_iter().filter_map(|m| usage.get(m)),
+            )
+        },
         Ok,
     )?;
     let rest = [Meter::InputUncached, Meter::CacheRead].into_iter().filter_map(|m| usage.get(m));
@@ -145,8 +149,10 @@ impl Model {
     }
 
     fn in_force(&self, at: Option<Timestamp>) -> Option<(CardRef<'_>, &[Variant])> {
-        let inline =
-            (CardRef { rates: &self.rates, tiers: &self.tiers, context: &self.context }, &*self.variants);
+        let inline = (
+            CardRef { rates: &self.rates, tiers: &self.tiers, context: &self.context },
+            &*self.variants,
+        );
         let Some(at) = at else { return Some(inline) };
         if within(at, self.valid_from, self.valid_to) {
             return Some(inline);
@@ -175,18 +181,23 @@ impl Variant {
 
     /// How many conditions it states.
     pub(super) fn conditions(&self) -> usize {
-        [self.region.is_some(), self.hours.is_some(), self.quality.is_some(), self.resolution.is_some()]
-            .into_iter()
-            .filter(|given| *given)
-            .count()
+        [
+            self.region.is_some(),
+            self.hours.is_some(),
+            self.quality.is_some(),
+            self.resolution.is_some(),
+        ]
+        .into_iter()
+        .filter(|given| *given)
+        .count()
     }
 
     /// Whether its conditions hold; `unknown` is the answer where the situation does not say.
     fn holds(&self, situation: &Situation<'_>, unknown: bool) -> bool {
         let text = |wanted: &Option<String>, got: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| {
-                got.map_or(unknown, |got| got.eq_ignore_ascii_case(wanted))
-            })
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| got.map_or(unknown, |got| got.eq_ignore_ascii_case(wanted)))
         };
         text(&self.region, situation.region)
             && text(&self.quality, situation.quality)

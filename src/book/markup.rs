@@ -15,8 +15,11 @@ pub(super) fn apply(document: &mut Document, faults: &mut Faults) {
             .and_then(|()| fill_tiers(&mut model.tiers, &cost.tiers, markup))
             .and_then(|()| {
                 if model.context.is_empty() {
-                    model.context =
-                        cost.context.iter().map(|tier| marked(tier, markup)).collect::<Result<_, _>>()?;
+                    model.context = cost
+                        .context
+                        .iter()
+                        .map(|tier| marked(tier, markup))
+                        .collect::<Result<_, _>>()?;
                 }
                 Ok(())
             });

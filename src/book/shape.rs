@@ -91,10 +91,9 @@ impl Walk<'_> {
             self.faults.add(at, format!("{text:?} is none of {}", names.join(", ")));
         }
         match schema.get("format").and_then(Value::as_str) {
-            Some("decimal") if text.parse::<Exact>().is_err() => self.faults.add(
-                at,
-                format!("{text:?} is not a plain decimal number of at most 28 digits"),
-            ),
+            Some("decimal") if text.parse::<Exact>().is_err() => self
+                .faults
+                .add(at, format!("{text:?} is not a plain decimal number of at most 28 digits")),
             Some("date-time") if text.parse::<Timestamp>().is_err() => self
                 .faults
                 .add(at, format!("{text:?} is not a time such as \"2026-11-23T22:00:00Z\"")),
@@ -103,7 +102,8 @@ impl Walk<'_> {
     }
 
     fn object(&mut self, schema: &Value, fields: &Map<String, Value>, at: &str, depth: usize) {
-        let inside = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        let inside =
+            |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
         let required = schema.get("required").and_then(Value::as_array);
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             if !fields.contains_key(name) {

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Failure;
-use super::lines::{self, LineError};
 use super::catalogue::CATALOGUE;
+use super::lines::{self, LineError};
 use crate::book::{Book, Rates, Situation, input_total, is_default_tier};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
@@ -63,14 +63,24 @@ fn price(input: &Input, book: &Book, now: Timestamp) -> Result<Value, LineError>
         let message = format!("book {} is in force from {}", book.version(), book.effective_from());
         return Err(LineError::new("price_not_in_force", message));
     }
-    let card = model.card(&Situation { at: Some(at), ..Situation::default() }).ok_or_else(|| {
-        LineError::new("price_not_in_force", format!("{:?} has no rates at {at}", input.model))
-    })?;
+    let card =
+        model.card(&Situation { at: Some(at), ..Situation::default() }).ok_or_else(|| {
+            LineError::new("price_not_in_force", format!("{:?} has no rates at {at}", input.model))
+        })?;
     let usage = usage(input)?;
     let out_of_range = |error: OutOfRange| LineError::new("amount_out_of_range", error.to_string());
     let total = input_total(&usage).map_err(out_of_range)?;
-    let (rates, tier) = tier(input.service_tier.as_deref(), |tier| card.rates_for(tier, total));
-    let rates = rates.ok_or_else(|| LineError::new("model_not_priced", "the model has no rates"))?;
+    // A provider that serves another's model does so at its price, but not in its service tiers.
+    let own = input
+        .provider
+        .as_deref()
+        .and_then(|p| book.provider_id(p))
+        .is_none_or(|id| id == model.provider);
+    let (rates, tier) = tier(input.service_tier.as_deref(), |tier| {
+        if own || tier.is_none() { card.rates_for(tier, total) } else { None }
+    });
+    let rates =
+        rates.ok_or_else(|| LineError::new("model_not_priced", "the model has no rates"))?;
     let rated = rating::rate(&usage, rates).map_err(out_of_range)?;
     if let Some(meter) = rated.unpriced.first() {
         let message = format!("{:?} has no rate for {}", input.model, meter.as_str());

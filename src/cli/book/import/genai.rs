@@ -91,28 +91,39 @@ const METERS: [(&str, Meter); 28] = [
     ("requests_kcount", Meter::Requests),
 ];
 
+/// What was read.
+#[derive(Default)]
+pub(super) struct Read {
+    pub providers: Vec<Provider>,
+    pub models: Vec<Model>,
+    /// Models listed without a price: free, if another source says so too.
+    pub unpriced: Vec<Model>,
+}
+
 /// Providers and models as the book writes them. Says on the way what could not be expressed.
 pub(super) fn read(
     providers: Vec<GenaiProvider>,
     units: &BTreeMap<String, u64>,
     origin: &Origin,
     notes: &mut Vec<String>,
-) -> (Vec<Provider>, Vec<Model>) {
-    let (mut entries, mut models) = (Vec::new(), Vec::new());
+) -> Read {
+    let mut read = Read::default();
     for provider in providers {
-        let spelt = provider.spellings.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
+        let spelt =
+            provider.spellings.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
         let makes = provider.makes.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
-        let aliases = litellm::aliases(&provider.id).map(str::to_owned).chain(spelt.exact).collect();
-        entries.push(Provider {
+        let aliases =
+            litellm::aliases(&provider.id).map(str::to_owned).chain(spelt.exact).collect();
+        read.providers.push(Provider {
             aliases: distinct(aliases, &provider.id),
             spellings: spelt.families,
             makes: makes.exact.into_iter().map(whole).chain(makes.families).collect(),
             serves: provider.serves,
             id: provider.id.clone(),
         });
-        models.extend(own_models(&provider.id, &provider.models, units, origin, notes));
+        own_models(&provider.id, &provider.models, units, origin, &mut read, notes);
     }
-    (entries, models)
+    read
 }
 
 /// A provider claims whole names by a pattern with the same beginning and end.
@@ -130,8 +141,9 @@ fn own_models(
     list: &[GenaiModel],
     units: &BTreeMap<String, u64>,
     origin: &Origin,
+    read: &mut Read,
     notes: &mut Vec<String>,
-) -> Vec<Model> {
+) {
     // Whole names first: an id is a name too, unless another model answers to it.
     let mut taken: BTreeSet<String> = BTreeSet::new();
     let named: Vec<regex::Named> = list.iter().map(|model| model.r#match.named(notes)).collect();
@@ -142,7 +154,6 @@ fn own_models(
             fresh.cloned().collect()
         })
         .collect();
-    let mut models = Vec::new();
     for ((model, named), mut names) in list.iter().zip(named).zip(claims) {
         let is_id = |name: &String| name.eq_ignore_ascii_case(&model.id);
         if names.iter().any(is_id) {
@@ -153,15 +164,17 @@ fn own_models(
         }
         let mut row = empty_model(provider, &model.id, origin);
         row.aliases = names;
-        row.families = named.families.into_iter().filter(|family| *family != Pattern::default()).collect();
+        row.families =
+            named.families.into_iter().filter(|family| *family != Pattern::default()).collect();
         row.context_window = model.context_window.map(Into::into);
         if fill(&mut row, model, units, origin, notes) {
-            models.push(row);
+            read.models.push(row);
         } else {
             notes.push(format!("{provider} {}: no price has a meter here", model.id));
+            let free = model.prices.iter().all(|entry| entry.prices.is_empty());
+            read.unpriced.extend(free.then_some(row));
         }
     }
-    models
 }
 
 /// Sets the periods of a row. The one in force when the data was read is the row's own.
@@ -174,7 +187,8 @@ fn fill(
 ) -> bool {
     let entries = model.prices.iter().chain(&model.variants);
     let starts: BTreeSet<&str> = entries.filter_map(|entry| entry.from.as_deref()).collect();
-    let starts: Vec<Option<&str>> = core::iter::once(None).chain(starts.into_iter().map(Some)).collect();
+    let starts: Vec<Option<&str>> =
+        core::iter::once(None).chain(starts.into_iter().map(Some)).collect();
     let mut periods: Vec<Period> = Vec::new();
     for from in starts {
         let table = |hours| model.table(from, hours, units, notes_of(row), &mut Vec::new());
@@ -183,12 +197,15 @@ fn fill(
         let variants = times
             .map(|hours| {
                 let Card { rates, tiers, context } = table(Some(hours)).card();
-                let hours = Hours { from: hours.0.clone(), to: hours.1.clone(), weekdays: Vec::new() };
+                let hours =
+                    Hours { from: hours.0.clone(), to: hours.1.clone(), weekdays: Vec::new() };
                 Variant { hours: Some(hours), rates, tiers, context, ..Variant::default() }
             })
             .collect();
         let period = Period { valid_from: None, valid_to: None, rates, tiers, context, variants };
-        let unchanged = periods.last().is_some_and(|last| Period { valid_from: None, ..last.clone() } == period);
+        let unchanged = periods
+            .last()
+            .is_some_and(|last| Period { valid_from: None, ..last.clone() } == period);
         if !unchanged {
             let valid_from = from.and_then(midnight);
             periods.push(Period { valid_from, ..period });
@@ -205,7 +222,8 @@ fn fill(
     let Some(at) = current.or((!periods.is_empty()).then_some(0)) else { return false };
     let now = periods.remove(at);
     (row.valid_from, row.valid_to, row.rates) = (now.valid_from, now.valid_to, now.rates);
-    (row.tiers, row.context, row.variants, row.history) = (now.tiers, now.context, now.variants, periods);
+    (row.tiers, row.context, row.variants, row.history) =
+        (now.tiers, now.context, now.variants, periods);
     true
 }
 
@@ -235,12 +253,19 @@ impl GenaiModel {
         let Some(entry) = active.or(self.prices.first()) else { return table };
         entry.add_to(&mut table, None, units, &name, notes);
         for variant in self.variants.iter().filter(|entry| started(entry)) {
-            let when: Vec<_> = variant.when.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let when: Vec<_> =
+                variant.when.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             match when[..] {
-                [("processing", "batch")] => variant.add_to(&mut table, Some("batch"), units, &name, notes),
+                [("processing", "batch")] => {
+                    variant.add_to(&mut table, Some("batch"), units, &name, notes)
+                }
                 [("service_tier", "default")] => {}
-                [("service_tier", tier)] => variant.add_to(&mut table, Some(tier), units, &name, notes),
-                [("speed", "fast")] => variant.add_to(&mut table, Some("fast"), units, &name, notes),
+                [("service_tier", tier)] => {
+                    variant.add_to(&mut table, Some(tier), units, &name, notes)
+                }
+                [("speed", "fast")] => {
+                    variant.add_to(&mut table, Some("fast"), units, &name, notes)
+                }
                 _ => notes.push(format!("{name}: the condition {when:?} cannot be expressed")),
             }
         }
@@ -268,7 +293,8 @@ impl Entry {
             for (above, amount) in cells {
                 match rate(amount, per) {
                     Some(rate) => table.set(tier, above, *meter, rate),
-                    None => notes.push(format!("{name}: {key} {amount} per {per} never ends in decimals")),
+                    None => notes
+                        .push(format!("{name}: {key} {amount} per {per} never ends in decimals")),
                 }
             }
         }
@@ -299,8 +325,12 @@ impl Clause {
                 rules.iter().for_each(|rule| rule.gather(&mut parts, notes));
                 named.families.push(parts.families.into_iter().fold(Pattern::default(), both));
             }
-            Self::Prefix(part) => named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() }),
-            Self::Suffix(part) => named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() }),
+            Self::Prefix(part) => {
+                named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() })
+            }
+            Self::Suffix(part) => {
+                named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() })
+            }
             Self::Contains(part) => {
                 named.families.push(Pattern { contains: Some(part.clone()), ..Pattern::default() });
             }

@@ -21,15 +21,42 @@ const PROVIDERS: [(&str, &[&str]); 29] = [
     (
         "google",
         &[
-            "gemini", "google-gemini", "google-vertex", "google-ai-studio", "vertex", "vertexai", "vertex_ai", "vertex-ai",
-            "vertex_ai-language-models", "vertex_ai-text-models", "vertex_ai-embedding-models",
-            "vertex_ai-video-models", "vertex_ai-image-models", "vertex_ai-anthropic_models",
-            "vertex_ai-mistral_models", "vertex_ai-llama_models", "vertex_ai-ai21_models",
-            "vertex_ai-deepseek_models", "vertex_ai-qwen_models", "vertex_ai-zai_models",
-            "vertex_ai-openai_models", "vertex_ai-minimax_models", "vertex_ai-moonshot_models",
+            "gemini",
+            "google-gemini",
+            "google-vertex",
+            "google-ai-studio",
+            "vertex",
+            "vertexai",
+            "vertex_ai",
+            "vertex-ai",
+            "vertex_ai-language-models",
+            "vertex_ai-text-models",
+            "vertex_ai-embedding-models",
+            "vertex_ai-video-models",
+            "vertex_ai-image-models",
+            "vertex_ai-anthropic_models",
+            "vertex_ai-mistral_models",
+            "vertex_ai-llama_models",
+            "vertex_ai-ai21_models",
+            "vertex_ai-deepseek_models",
+            "vertex_ai-qwen_models",
+            "vertex_ai-zai_models",
+            "vertex_ai-openai_models",
+            "vertex_ai-minimax_models",
+            "vertex_ai-moonshot_models",
         ],
     ),
-    ("aws", &["bedrock", "bedrock_converse", "bedrock_mantle", "aws-bedrock", "amazon-bedrock", "amazon_bedrock"]),
+    (
+        "aws",
+        &[
+            "bedrock",
+            "bedrock_converse",
+            "bedrock_mantle",
+            "aws-bedrock",
+            "amazon-bedrock",
+            "amazon_bedrock",
+        ],
+    ),
     ("cohere", &["cohere_chat"]),
     ("mistral", &["codestral", "text-completion-codestral", "mistralai"]),
     ("x-ai", &["xai", "x_ai"]),
@@ -58,7 +85,10 @@ const PROVIDERS: [(&str, &[&str]); 29] = [
 
 /// Other spellings of a provider.
 pub(super) fn aliases(id: &str) -> impl Iterator<Item = &'static str> {
-    PROVIDERS.iter().filter(move |(known, _)| *known == id).flat_map(|(_, aliases)| aliases.iter().copied())
+    PROVIDERS
+        .iter()
+        .filter(move |(known, _)| *known == id)
+        .flat_map(|(_, aliases)| aliases.iter().copied())
 }
 
 /// The id of the provider litellm names so.
@@ -96,13 +126,13 @@ const TOKENS: [(&str, Meter); 16] = [
 ];
 
 /// Suffixes of prices in a service tier.
-const TIERS: [(&str, &str); 3] = [("_batches", "batch"), ("_flex", "flex"), ("_priority", "priority")];
+const TIERS: [(&str, &str); 3] =
+    [("_batches", "batch"), ("_flex", "flex"), ("_priority", "priority")];
 
 /// Tokens are priced by the million.
 const MILLION: u64 = 1_000_000;
 
-/// A whole row; `None` where nothing in it can be charged, or all of it is nought, which in this
-/// data says "not known" as often as "free".
+/// A whole row; `None` where nothing in it can be charged.
 pub(super) fn model(key: &str, entry: &Entry, origin: &Origin) -> Option<Model> {
     let provider = provider(text(entry, "litellm_provider")?);
     let mut row = empty_model(&provider, bare_name(key, &provider), origin);
@@ -111,7 +141,7 @@ pub(super) fn model(key: &str, entry: &Entry, origin: &Origin) -> Option<Model> 
         return None;
     }
     let Card { rates, tiers, context } = table.card();
-    if rates.is_empty() || rates.0.values().all(|rate| rate.amount.is_zero()) {
+    if rates.is_empty() {
         return None;
     }
     row.variants = off_peak(entry, &rates);
@@ -134,6 +164,7 @@ fn whole(entry: &Entry, field: &str) -> Option<Exact> {
 /// Its prices, without those that depend on more than tier and length.
 pub(super) fn table(entry: &Entry) -> Table {
     let mut table = Table::default();
+    table.length_first = true;
     table.inclusive = text(entry, "litellm_provider") == Some("xai");
     ladder(entry, &mut table);
     for (field, value) in entry {
@@ -155,10 +186,11 @@ pub(super) fn table(entry: &Entry) -> Table {
 fn token_field(field: &str) -> Option<(Option<&'static str>, Option<u64>, Meter)> {
     let tier = TIERS.iter().find(|(suffix, _)| field.ends_with(suffix));
     let field = tier.map_or(field, |(suffix, _)| field.trim_end_matches(suffix));
-    let (field, above) = match field.strip_suffix("k_tokens").and_then(|rest| rest.rsplit_once("_above_")) {
-        Some((field, thousands)) => (field, Some(thousands.parse::<u64>().ok()? * 1_000)),
-        None => (field, None),
-    };
+    let (field, above) =
+        match field.strip_suffix("k_tokens").and_then(|rest| rest.rsplit_once("_above_")) {
+            Some((field, thousands)) => (field, Some(thousands.parse::<u64>().ok()? * 1_000)),
+            None => (field, None),
+        };
     let (_, meter) = TOKENS.iter().find(|(known, _)| *known == field)?;
     Some((tier.map(|(_, tier)| *tier), above, *meter))
 }
@@ -169,7 +201,9 @@ fn ladder(entry: &Entry, table: &mut Table) {
     for step in steps.into_iter().flatten().filter_map(Value::as_object) {
         let range = step.get("range").and_then(Value::as_array);
         let start = range.and_then(|range| range.first()).and_then(Value::as_str);
-        let Some(start) = start.and_then(|start| start.parse::<Exact>().ok()).and_then(Exact::to_u64) else {
+        let Some(start) =
+            start.and_then(|start| start.parse::<Exact>().ok()).and_then(Exact::to_u64)
+        else {
             continue;
         };
         let above = (start > 0).then_some(start);
@@ -187,14 +221,19 @@ fn ladder(entry: &Entry, table: &mut Table) {
 /// has its price a second as input and as output.
 fn alone(entry: &Entry) -> Vec<(Meter, &str, u64)> {
     let nonzero = |amount: &&str| amount.parse::<Exact>().is_ok_and(|amount| !amount.is_zero());
-    let first = |fields: &[&str]| fields.iter().find_map(|field| text(entry, field).filter(nonzero));
+    let first =
+        |fields: &[&str]| fields.iter().find_map(|field| text(entry, field).filter(nonzero));
     let (meter, fields): (_, &[&str]) = match text(entry, "mode").unwrap_or_default() {
-        "image_generation" | "image_edit" => (Meter::Images, &["output_cost_per_image", "input_cost_per_image"]),
+        "image_generation" | "image_edit" => {
+            (Meter::Images, &["output_cost_per_image", "input_cost_per_image"])
+        }
         "chat" | "responses" | "completion" => (Meter::Images, &["output_cost_per_image"]),
         "rerank" => (Meter::SearchUnits, &["input_cost_per_query"]),
         "search" => (Meter::SearchQueries, &["input_cost_per_query"]),
         "ocr" => (Meter::Pages, &["ocr_cost_per_page"]),
-        "video_generation" => (Meter::Seconds, &["output_cost_per_second", "output_cost_per_video_per_second"]),
+        "video_generation" => {
+            (Meter::Seconds, &["output_cost_per_second", "output_cost_per_video_per_second"])
+        }
         "audio_transcription" | "audio_speech" | "realtime" => (
             Meter::Seconds,
             &["input_cost_per_second", "output_cost_per_second", "input_cost_per_audio_per_second"],
@@ -204,9 +243,17 @@ fn alone(entry: &Entry) -> Vec<(Meter, &str, u64)> {
     let searches = entry.get("search_context_cost_per_query").and_then(Value::as_object);
     let found = [
         (meter, first(fields), 1),
-        (Meter::Characters, first(&["input_cost_per_character", "output_cost_per_character"]), MILLION),
+        (
+            Meter::Characters,
+            first(&["input_cost_per_character", "output_cost_per_character"]),
+            MILLION,
+        ),
         (Meter::Requests, first(&["input_cost_per_request"]), 1),
-        (Meter::WebSearchRequests, searches.and_then(|s| text(s, "search_context_size_medium")), 1_000),
+        (
+            Meter::WebSearchRequests,
+            searches.and_then(|s| text(s, "search_context_size_medium")),
+            1_000,
+        ),
     ];
     found.into_iter().filter_map(|(meter, amount, per)| Some((meter, amount?, per))).collect()
 }
@@ -234,7 +281,9 @@ fn overlaid(rates: &Rates, changes: impl IntoIterator<Item = (Meter, Rate)>) -> 
 
 /// Rates of the hours with lower ones: by day, or every day.
 fn off_peak(entry: &Entry, rates: &Rates) -> Vec<Variant> {
-    let Some(block) = entry.get("off_peak_pricing").and_then(Value::as_object) else { return Vec::new() };
+    let Some(block) = entry.get("off_peak_pricing").and_then(Value::as_object) else {
+        return Vec::new();
+    };
     let changes: BTreeMap<Meter, Rate> = block
         .iter()
         .filter_map(|(field, amount)| match token_field(field)? {
@@ -243,7 +292,14 @@ fn off_peak(entry: &Entry, rates: &Rates) -> Vec<Variant> {
         })
         .collect();
     let flat = core::iter::once(block);
-    let rules = flat.chain(block.get("windows").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object));
+    let rules = flat.chain(
+        block
+            .get("windows")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object),
+    );
     let mut variants = Vec::new();
     for rule in rules {
         let days = rule.get("weekdays").and_then(Value::as_array).into_iter().flatten();
@@ -256,7 +312,11 @@ fn off_peak(entry: &Entry, rates: &Rates) -> Vec<Variant> {
         variants.extend(windows.into_iter().filter_map(|window| {
             let (from, to) = window.split_once('-')?;
             let hours = Hours { from: from.into(), to: to.into(), weekdays: weekdays.clone() };
-            Some(Variant { hours: Some(hours), rates: overlaid(rates, changes.clone()), ..Variant::default() })
+            Some(Variant {
+                hours: Some(hours),
+                rates: overlaid(rates, changes.clone()),
+                ..Variant::default()
+            })
         }));
     }
     variants

@@ -16,11 +16,19 @@ const DATES: [&str; 4] = [r"-\d{8}$", r"-\d{4}-\d{2}-\d{2}$", r"[-@]\d{8}$", r"@
 const NO_SPEECH: &str = r"^(?!.*-[tT][tT][sS](?:$|-))";
 
 /// Mistral's own names, none of which has a path.
-const MISTRAL: &str =
-    r"^(?![^/]+/)(?:labs-)?(?:(?:mi|code|dev|magi|mini)stral|mixtral|pixtral|voxtral|open-(?:mistral|mixtral))";
+const MISTRAL: &str = r"^(?![^/]+/)(?:labs-)?(?:(?:mi|code|dev|magi|mini)stral|mixtral|pixtral|voxtral|open-(?:mistral|mixtral))";
 const MISTRAL_PREFIXES: [&str; 11] = [
-    "mistral", "codestral", "devstral", "magistral", "ministral", "mixtral", "pixtral", "voxtral",
-    "open-mistral", "open-mixtral", "labs-",
+    "mistral",
+    "codestral",
+    "devstral",
+    "magistral",
+    "ministral",
+    "mixtral",
+    "pixtral",
+    "voxtral",
+    "open-mistral",
+    "open-mixtral",
+    "labs-",
 ];
 
 /// The meaning of a regular expression; `None` where its shape is new.
@@ -87,7 +95,9 @@ fn literal(rule: &str) -> Option<String> {
     while let Some(letter) = letters.next() {
         match letter {
             '\\' => text.push(letters.next().filter(char::is_ascii_punctuation)?),
-            '(' | ')' | '[' | ']' | '*' | '+' | '?' | '.' | '|' | '{' | '}' | '^' | '$' => return None,
+            '(' | ')' | '[' | ']' | '*' | '+' | '?' | '.' | '|' | '{' | '}' | '^' | '$' => {
+                return None;
+            }
             other => text.push(other),
         }
     }

@@ -16,6 +16,9 @@ pub(super) struct Table {
     cells: BTreeMap<Cell, BTreeMap<Meter, Rate>>,
     /// The bounds belong to the higher tier.
     pub inclusive: bool,
+    /// A long request in a service tier that states no price for long ones pays the default
+    /// tier's long price, not the service tier's short one.
+    pub length_first: bool,
 }
 
 impl Table {
@@ -30,29 +33,38 @@ impl Table {
     }
 
     /// The rates of one tier past one bound: the default tier's, overlaid by what the tier says.
+    /// Which of length and tier overlays the other last is the data set's own rule.
     fn rates(&self, tier: Option<&str>, above: Option<u64>) -> Rates {
         let mut rates = BTreeMap::new();
-        let mut overlay = |tier: Option<&str>| {
-            for ((of, bound), cell) in &self.cells {
-                if of.as_deref() == tier && bound.is_none_or(|bound| above >= Some(bound)) {
-                    rates.extend(cell.iter().map(|(meter, rate)| (*meter, *rate)));
-                }
-            }
-        };
-        overlay(None);
-        if tier.is_some() {
-            overlay(tier);
+        let reached = |bound: &Option<u64>| bound.is_none_or(|bound| above >= Some(bound));
+        let mut cells: Vec<(&Cell, &BTreeMap<Meter, Rate>)> = self
+            .cells
+            .iter()
+            .filter(|((of, bound), _)| (of.is_none() || of.as_deref() == tier) && reached(bound))
+            .collect();
+        if self.length_first {
+            cells.sort_by_key(|((tier, bound), _)| (*bound, tier.is_some()));
+        } else {
+            cells.sort_by_key(|((tier, bound), _)| (tier.is_some(), *bound));
+        }
+        for (_, cell) in cells {
+            rates.extend(cell.iter().map(|(meter, rate)| (*meter, *rate)));
         }
         Rates(rates)
     }
 
     /// Complete rates for every tier and bound. A tier or bound that changes nothing is left out.
     pub(super) fn card(&self) -> Card {
-        let tiers: BTreeSet<&str> = self.cells.keys().filter_map(|(tier, _)| tier.as_deref()).collect();
+        let tiers: BTreeSet<&str> =
+            self.cells.keys().filter_map(|(tier, _)| tier.as_deref()).collect();
         let bounds: BTreeSet<u64> = self.cells.keys().filter_map(|(_, bound)| *bound).collect();
         let at = |above: Option<u64>| {
-            let by_tier = tiers.iter().map(|tier| ((*tier).to_owned(), self.rates(Some(tier), above)));
-            (self.rates(None, above), Tiers(by_tier.filter(|(_, rates)| !rates.is_empty()).collect()))
+            let by_tier =
+                tiers.iter().map(|tier| ((*tier).to_owned(), self.rates(Some(tier), above)));
+            (
+                self.rates(None, above),
+                Tiers(by_tier.filter(|(_, rates)| !rates.is_empty()).collect()),
+            )
         };
         let (rates, tiers) = at(None);
         let mut context: Vec<ContextTier> = Vec::new();
@@ -62,8 +74,11 @@ impl Table {
             if (&long, &long_tiers) == below {
                 continue;
             }
-            let (above, at_least) =
-                if self.inclusive { (None, Some(bound.into())) } else { (Some(bound.into()), None) };
+            let (above, at_least) = if self.inclusive {
+                (None, Some(bound.into()))
+            } else {
+                (Some(bound.into()), None)
+            };
             context.push(ContextTier { above, at_least, rates: long, tiers: long_tiers });
         }
         Card { rates, tiers, context }
