@@ -87,6 +87,9 @@ impl Exact {
     /// `self ÷ divisor`, exactly: fails where the quotient does not terminate within 28 places
     /// (a price per 3,600 seconds, say) and where the divisor is zero.
     pub fn over(self, divisor: Self) -> Result<Self, OutOfRange> {
+        if let Some(places) = divisor.zeros_after_one() {
+            return Self::build(self.0.mantissa(), self.0.scale().saturating_add(places));
+        }
         let (mut dividend, divisor, _) = self.aligned(divisor)?;
         for scale in 0..=SCALE_MAX {
             if dividend.checked_rem(divisor).ok_or(OutOfRange)? == 0 {
@@ -95,6 +98,21 @@ impl Exact {
             dividend = dividend.checked_mul(10).ok_or(OutOfRange)?;
         }
         Err(OutOfRange)
+    }
+
+    /// How many zeros it has where it is a one with nothing but zeros behind it: a price per
+    /// thousand or per million only moves the point.
+    fn zeros_after_one(self) -> Option<u32> {
+        if self.0.scale() != 0 {
+            return None;
+        }
+        let mut rest = u64::try_from(self.0.mantissa()).ok().filter(|number| *number > 0)?;
+        let mut zeros = 0_u32;
+        while rest.checked_rem(10) == Some(0) {
+            rest = rest.checked_div(10)?;
+            zeros = zeros.saturating_add(1);
+        }
+        (rest == 1).then_some(zeros)
     }
 
     /// How many whole times `divisor` fits into `self`; zero for a negative `self`.

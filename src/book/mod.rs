@@ -96,6 +96,11 @@ impl Book {
         Lookup { document: &self.document, names: &self.names }.find(provider, name)
     }
 
+    /// The id of a provider by any of its spellings.
+    pub fn provider_id(&self, spelling: &str) -> Option<&str> {
+        Lookup { document: &self.document, names: &self.names }.provider_id(spelling)
+    }
+
     /// The book as a customer may see it: sell rates, no costs.
     pub fn projection(&self) -> Document {
         let mut document = self.document.clone();

@@ -1,5 +1,5 @@
 //! Which model a name means. Names come in many spellings: `openai/gpt-4o`, `GPT-4o`,
-//! `claude-sonnet-4-5@20250929`, `bedrock/us-east-1/anthropic.claude-v2`.
+//! `claude-sonnet-4-5@20250929`, `bedrock/anthropic.claude-v2`.
 //!
 //! The order, with a provider: the exact name; a family, in book order; the same for the providers
 //! it serves; then again without the provider's own name in front, with the date written the other
@@ -47,8 +47,9 @@ impl Names {
     }
 }
 
-/// Most path segments taken off the front of a name, such as `bedrock/us-east-1/`.
-const SEGMENTS_MAX: usize = 3;
+/// Most times a provider's own name is taken off the front, as in `fireworks_ai/fireworks/`.
+/// A region is never taken off: it may cost more, so it must be listed.
+const SEGMENTS_MAX: usize = 2;
 
 /// A lookup in one book.
 pub(super) struct Lookup<'a> {
@@ -66,7 +67,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The id of a provider by any of its spellings.
-    fn provider_id(&self, spelling: &str) -> Option<&'a str> {
+    pub fn provider_id(&self, spelling: &str) -> Option<&'a str> {
         let spelling = lower(spelling.trim());
         let by_pattern = || {
             let fits = |provider: &&Provider| provider.spellings.iter().any(|p| p.fits(&spelling));
@@ -104,7 +105,7 @@ impl<'a> Lookup<'a> {
                 return found;
             }
             let (head, tail) = rest.split_once('/')?;
-            if self.provider_id(head) != Some(provider) && !is_region(head) {
+            if self.provider_id(head) != Some(provider) {
                 return None;
             }
             rest = tail;
@@ -158,14 +159,6 @@ fn lower(text: &str) -> Cow<'_, str> {
     } else {
         Cow::Borrowed(text)
     }
-}
-
-/// A cloud region as a path segment: `us-east-1`, `eu`, `global`.
-fn is_region(segment: &str) -> bool {
-    let numbered = segment
-        .rsplit_once('-')
-        .is_some_and(|(area, number)| area.contains('-') && number.len() == 1 && digits(number));
-    numbered || matches!(segment, "us" | "eu" | "global")
 }
 
 fn digits(text: &str) -> bool {

@@ -70,7 +70,15 @@ fn price(input: &Input, book: &Book, now: Timestamp) -> Result<Value, LineError>
     let usage = usage(input)?;
     let out_of_range = |error: OutOfRange| LineError::new("amount_out_of_range", error.to_string());
     let total = input_total(&usage).map_err(out_of_range)?;
-    let (rates, tier) = tier(input.service_tier.as_deref(), |tier| card.rates_for(tier, total));
+    // A provider that serves another's model does so at its price, but not in its service tiers.
+    let own = input
+        .provider
+        .as_deref()
+        .and_then(|p| book.provider_id(p))
+        .is_none_or(|id| id == model.provider);
+    let (rates, tier) = tier(input.service_tier.as_deref(), |tier| {
+        if own || tier.is_none() { card.rates_for(tier, total) } else { None }
+    });
     let rates =
         rates.ok_or_else(|| LineError::new("model_not_priced", "the model has no rates"))?;
     let rated = rating::rate(&usage, rates).map_err(out_of_range)?;

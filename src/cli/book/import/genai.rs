@@ -91,30 +91,39 @@ const METERS: [(&str, Meter); 28] = [
     ("requests_kcount", Meter::Requests),
 ];
 
+/// What was read.
+#[derive(Default)]
+pub(super) struct Read {
+    pub providers: Vec<Provider>,
+    pub models: Vec<Model>,
+    /// Models listed without a price: free, if another source says so too.
+    pub unpriced: Vec<Model>,
+}
+
 /// Providers and models as the book writes them. Says on the way what could not be expressed.
 pub(super) fn read(
     providers: Vec<GenaiProvider>,
     units: &BTreeMap<String, u64>,
     origin: &Origin,
     notes: &mut Vec<String>,
-) -> (Vec<Provider>, Vec<Model>) {
-    let (mut entries, mut models) = (Vec::new(), Vec::new());
+) -> Read {
+    let mut read = Read::default();
     for provider in providers {
         let spelt =
             provider.spellings.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
         let makes = provider.makes.as_ref().map_or_else(regex::Named::default, |c| c.named(notes));
         let aliases =
             litellm::aliases(&provider.id).map(str::to_owned).chain(spelt.exact).collect();
-        entries.push(Provider {
+        read.providers.push(Provider {
             aliases: distinct(aliases, &provider.id),
             spellings: spelt.families,
             makes: makes.exact.into_iter().map(whole).chain(makes.families).collect(),
             serves: provider.serves,
             id: provider.id.clone(),
         });
-        models.extend(own_models(&provider.id, &provider.models, units, origin, notes));
+        own_models(&provider.id, &provider.models, units, origin, &mut read, notes);
     }
-    (entries, models)
+    read
 }
 
 /// A provider claims whole names by a pattern with the same beginning and end.
@@ -132,8 +141,9 @@ fn own_models(
     list: &[GenaiModel],
     units: &BTreeMap<String, u64>,
     origin: &Origin,
+    read: &mut Read,
     notes: &mut Vec<String>,
-) -> Vec<Model> {
+) {
     // Whole names first: an id is a name too, unless another model answers to it.
     let mut taken: BTreeSet<String> = BTreeSet::new();
     let named: Vec<regex::Named> = list.iter().map(|model| model.r#match.named(notes)).collect();
@@ -144,7 +154,6 @@ fn own_models(
             fresh.cloned().collect()
         })
         .collect();
-    let mut models = Vec::new();
     for ((model, named), mut names) in list.iter().zip(named).zip(claims) {
         let is_id = |name: &String| name.eq_ignore_ascii_case(&model.id);
         if names.iter().any(is_id) {
@@ -159,12 +168,13 @@ fn own_models(
             named.families.into_iter().filter(|family| *family != Pattern::default()).collect();
         row.context_window = model.context_window.map(Into::into);
         if fill(&mut row, model, units, origin, notes) {
-            models.push(row);
+            read.models.push(row);
         } else {
             notes.push(format!("{provider} {}: no price has a meter here", model.id));
+            let free = model.prices.iter().all(|entry| entry.prices.is_empty());
+            read.unpriced.extend(free.then_some(row));
         }
     }
-    models
 }
 
 /// Sets the periods of a row. The one in force when the data was read is the row's own.

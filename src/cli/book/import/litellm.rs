@@ -132,8 +132,7 @@ const TIERS: [(&str, &str); 3] =
 /// Tokens are priced by the million.
 const MILLION: u64 = 1_000_000;
 
-/// A whole row; `None` where nothing in it can be charged, or all of it is nought, which in this
-/// data says "not known" as often as "free".
+/// A whole row; `None` where nothing in it can be charged.
 pub(super) fn model(key: &str, entry: &Entry, origin: &Origin) -> Option<Model> {
     let provider = provider(text(entry, "litellm_provider")?);
     let mut row = empty_model(&provider, bare_name(key, &provider), origin);
@@ -142,7 +141,7 @@ pub(super) fn model(key: &str, entry: &Entry, origin: &Origin) -> Option<Model> 
         return None;
     }
     let Card { rates, tiers, context } = table.card();
-    if rates.is_empty() || rates.0.values().all(|rate| rate.amount.is_zero()) {
+    if rates.is_empty() {
         return None;
     }
     row.variants = off_peak(entry, &rates);
@@ -165,6 +164,7 @@ fn whole(entry: &Entry, field: &str) -> Option<Exact> {
 /// Its prices, without those that depend on more than tier and length.
 pub(super) fn table(entry: &Entry) -> Table {
     let mut table = Table::default();
+    table.length_first = true;
     table.inclusive = text(entry, "litellm_provider") == Some("xai");
     ladder(entry, &mut table);
     for (field, value) in entry {

@@ -14,14 +14,15 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::book::{Book, Document, Model, Provider, Rate, Rates, Tiers};
+use crate::book::{Book, CardRef, ContextTier, Document, Model, Provider, Rates, Situation, Tiers};
 use crate::cli::{Failure, say};
 use crate::clock::Timestamp;
+use crate::money::Exact;
 use crate::wire::usage::Meter;
 
 /// Make a catalogue from what scripts/dump-prices.py printed; written to standard output.
 #[derive(clap::Args)]
-pub(super) struct Args {
+pub(in crate::cli) struct Args {
     /// The dump.
     dump: PathBuf,
     /// The day the data was read, as YYYY-MM-DD.
@@ -81,7 +82,8 @@ fn merge(
         Origin { source: format!("{name} {version}"), checked: checked.to_owned(), read_at }
     };
     let (first, second) = (origin("genai-prices"), origin("litellm"));
-    let (mut providers, models) = genai::read(dump.genai, &dump.units, &first, notes);
+    let read = genai::read(dump.genai, &dump.units, &first, notes);
+    let mut providers = read.providers;
     providers.extend(missing_providers(&providers, &dump.litellm));
     let mut document = Document {
         format: "farebox-book-2".into(),
@@ -91,37 +93,155 @@ fn merge(
         known_at: Some(read_at),
         margin_guard: None,
         providers,
-        models,
+        models: read.models,
     };
     let base = Book::parse(&write(&document)?).map_err(|error| error.to_string())?;
-    let at: HashMap<(&str, &str), usize> = base
-        .document()
-        .models
+    let rows = dump
+        .litellm
         .iter()
-        .enumerate()
-        .map(|(at, model)| ((model.provider.as_str(), model.model.as_str()), at))
-        .collect();
-    let mut added: HashMap<(String, String), usize> = HashMap::new();
-    for (key, entry) in &dump.litellm {
-        let Some(row) = litellm::model(key, entry, &second) else { continue };
-        let known = base.find(Some(&row.provider), &row.model);
-        if let Some(at) = known.and_then(|model| at.get(&(&*model.provider, &*model.model))) {
-            if let Some(model) = document.models.get_mut(*at) {
-                complete(model, &row, key, &second);
+        .filter_map(|(key, entry)| Some((key, litellm::model(key, entry, &second)?)));
+    let mut merged = Merged::default();
+    for (key, row) in rows {
+        merged.take(&base, &read.unpriced, key, row, &second);
+    }
+    merged.into_document(&mut document);
+    Ok(document)
+}
+
+/// The second source's rows, sorted out against the first's.
+#[derive(Default)]
+struct Merged {
+    /// Rows of the first source with what the second adds to the model of that very name.
+    completed: HashMap<Name, Model>,
+    /// Rows of the first source as they are for another name they answer to.
+    renamed: Vec<(Name, Model)>,
+    /// Names the first source does not know.
+    added: BTreeMap<Name, Model>,
+}
+
+/// Provider, and name in lower case.
+type Name = (String, String);
+
+fn name_of(model: &Model) -> Name {
+    (model.provider.clone(), model.model.to_lowercase())
+}
+
+fn is_free(rates: &Rates) -> bool {
+    rates.0.values().all(|rate| rate.amount.is_zero())
+}
+
+impl Merged {
+    fn take(&mut self, base: &Book, unpriced: &[Model], key: &str, row: Model, origin: &Origin) {
+        let name = name_of(&row);
+        match base.find(Some(&row.provider), &row.model) {
+            Some(model) if model.provider == row.provider => {
+                let mut own = model.clone();
+                complete(&mut own, &row, key, origin);
+                // The same name comes from several of a provider's platforms; the plain key, or
+                // the first, speaks for the name itself.
+                if name_of(model) == name
+                    && (key == row.model || !self.completed.contains_key(&name))
+                {
+                    if let Some(before) = self.completed.insert(name.clone(), own) {
+                        self.rename(name, before, format!("{}/{}", row.provider, row.model));
+                    }
+                } else {
+                    let plain = name_of(model) == name
+                        || self.renamed.iter().any(|(_, row)| name_of(row) == name);
+                    let called = if plain { key.to_owned() } else { row.model };
+                    self.rename(name_of(model), own, called);
+                }
             }
-            continue;
+            Some(model) => self.add(name, served(model, row, origin), key, origin),
+            // Nought says "not known" as often as "free": it takes two sources to be free.
+            None if is_free(&row.rates) => {
+                let also = unpriced.iter().any(|model| {
+                    let families = model.families.iter().any(|family| family.fits(&name.1));
+                    let exact = core::iter::once(&model.model).chain(&model.aliases);
+                    model.provider == row.provider
+                        && (families
+                            || exact.into_iter().any(|own| own.eq_ignore_ascii_case(&name.1)))
+                });
+                if also {
+                    self.add(name, row, key, origin);
+                }
+            }
+            None => self.add(name, row, key, origin),
         }
-        let name = (row.provider.clone(), row.model.to_lowercase());
-        match added.get(&name).and_then(|at| document.models.get_mut(*at)) {
+    }
+
+    /// The row as it is for one more name.
+    fn rename(&mut self, of: Name, mut row: Model, name: String) {
+        (row.model, row.aliases, row.families) = (name, Vec::new(), Vec::new());
+        self.renamed.push((of, row));
+    }
+
+    fn add(&mut self, name: Name, row: Model, key: &str, origin: &Origin) {
+        match self.added.get_mut(&name) {
             Some(model) if model.rates == row.rates => {}
-            Some(model) => dispute(model, &row, key, &second),
+            Some(model) => dispute(model, &row, key, origin),
             None => {
-                added.insert(name, document.models.len());
-                document.models.push(row);
+                self.added.insert(name, row);
             }
         }
     }
-    Ok(document)
+
+    /// Puts everything into the document. A name gets a row of its own only where that differs.
+    fn into_document(self, document: &mut Document) {
+        for model in &mut document.models {
+            if let Some(completed) = self.completed.get(&name_of(model)) {
+                model.clone_from(completed);
+            }
+        }
+        let at: HashMap<Name, usize> =
+            document.models.iter().enumerate().map(|(at, model)| (name_of(model), at)).collect();
+        let mut own: BTreeMap<Name, Model> = self.added;
+        for (of, mut model) in self.renamed {
+            let Some(row) = at.get(&of).and_then(|at| document.models.get_mut(*at)) else {
+                continue;
+            };
+            let name = name_of(&model);
+            if same_prices(row, &model) {
+                row.disputed = row.disputed.take().or(model.disputed.take());
+            } else if !own.contains_key(&name) {
+                row.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&name.1));
+                own.insert(name, model);
+            }
+        }
+        document.models.extend(own.into_values());
+    }
+}
+
+fn same_prices(one: &Model, other: &Model) -> bool {
+    one.rates == other.rates
+        && one.tiers == other.tiers
+        && one.context == other.context
+        && one.variants == other.variants
+        && one.history == other.history
+}
+
+/// A model of another provider, which this one serves too. At the same price it is that model,
+/// dates and all, but not its service tiers: those are the other provider's.
+fn served(model: &Model, row: Model, origin: &Origin) -> Model {
+    if !same_base(&model.rates, &row.rates) {
+        return row;
+    }
+    let mut own = Model {
+        provider: row.provider.clone(),
+        model: row.model.clone(),
+        aliases: Vec::new(),
+        families: Vec::new(),
+        disputed: None,
+        ..model.clone()
+    };
+    own.tiers = Tiers::default();
+    own.context.iter_mut().for_each(|tier| tier.tiers = Tiers::default());
+    for period in &mut own.history {
+        period.tiers = Tiers::default();
+        period.context.iter_mut().for_each(|tier| tier.tiers = Tiers::default());
+    }
+    complete(&mut own, &row, &row.model, origin);
+    own
 }
 
 fn missing_providers(
@@ -147,77 +267,70 @@ fn missing_providers(
 /// Prices both sources state, if they state any: those a request nearly always pays.
 const COMPARED: [Meter; 3] = [Meter::InputUncached, Meter::OutputTotal, Meter::CacheRead];
 
-/// Meters that stand beside the token classes, so that one source may know them alone.
-const BESIDE: [Meter; 14] = [
-    Meter::AudioIn,
-    Meter::ImageIn,
-    Meter::VideoIn,
-    Meter::AudioOut,
-    Meter::ImageOut,
-    Meter::CacheReadAudio,
-    Meter::CacheReadImage,
-    Meter::Citation,
-    Meter::WebSearchRequests,
-    Meter::Images,
-    Meter::Characters,
-    Meter::Seconds,
-    Meter::Pages,
-    Meter::SearchUnits,
-];
-
 /// Adds to a row what another source knows besides; notes where they differ.
 fn complete(model: &mut Model, other: &Model, key: &str, origin: &Origin) {
     if !same_base(&model.rates, &other.rates) {
         dispute(model, other, key, origin);
         return;
     }
-    let extra: Vec<(Meter, Rate)> = BESIDE
-        .iter()
-        .filter(|meter| model.rates.get(**meter).is_none())
-        .filter_map(|meter| Some((*meter, *other.rates.get(*meter)?)))
-        .collect();
-    let add = |rates: &mut Rates| {
-        extra.iter().for_each(|(meter, rate)| drop(rates.0.insert(*meter, *rate)))
-    };
+    let other_card = other.card(&Situation::default());
+    let Some(other_card) = other_card else { return };
     let bounds = |model: &Model| -> Vec<_> {
         model.context.iter().map(|tier| (tier.above, tier.at_least)).collect()
     };
     // Tiers of the other source are complete only where both know the same bounds.
     if bounds(model) == bounds(other) {
-        adopt(&mut model.tiers, &other.tiers);
+        adopt(&mut model.tiers, &other.tiers, &model.rates, &other.rates);
         for (tier, other) in model.context.iter_mut().zip(&other.context) {
-            adopt(&mut tier.tiers, &other.tiers);
+            adopt(&mut tier.tiers, &other.tiers, &tier.rates, &other.rates);
         }
     }
-    let cards = core::iter::once((&mut model.rates, &mut model.tiers))
-        .chain(model.context.iter_mut().map(|tier| (&mut tier.rates, &mut tier.tiers)));
-    for (rates, tiers) in cards {
-        add(rates);
-        tiers.0.values_mut().for_each(|rates| add(rates));
+    add_missing(&mut model.rates, &mut model.tiers, &mut model.context, other_card);
+    for period in &mut model.history {
+        add_missing(&mut period.rates, &mut period.tiers, &mut period.context, other_card);
     }
-    let beside = model
-        .history
-        .iter_mut()
-        .map(|period| (&mut period.rates, &mut period.tiers, &mut period.context));
-    let variants = model
-        .variants
-        .iter_mut()
-        .map(|variant| (&mut variant.rates, &mut variant.tiers, &mut variant.context));
-    for (rates, tiers, context) in beside.chain(variants) {
-        add(rates);
-        tiers.0.values_mut().for_each(|rates| add(rates));
-        for tier in context {
-            add(&mut tier.rates);
-            tier.tiers.0.values_mut().for_each(|rates| add(rates));
-        }
+    for variant in &mut model.variants {
+        add_missing(&mut variant.rates, &mut variant.tiers, &mut variant.context, other_card);
     }
     model.max_output_tokens = model.max_output_tokens.or(other.max_output_tokens);
 }
 
-fn adopt(tiers: &mut Tiers, other: &Tiers) {
+/// Adds the meters a card does not price, each at the other card's rate for that tier and length.
+fn add_missing(
+    rates: &mut Rates,
+    tiers: &mut Tiers,
+    context: &mut [ContextTier],
+    other: CardRef<'_>,
+) {
+    let add = |rates: &mut Rates, tier: Option<&str>, length: Exact| {
+        let known = other.rates_for(tier, length).or_else(|| other.rates_for(None, length));
+        for (meter, rate) in known.into_iter().flat_map(|known| &known.0) {
+            // A price of its own for reasoning is what the sources most often have wrong.
+            if *meter != Meter::Reasoning {
+                rates.0.entry(*meter).or_insert(*rate);
+            }
+        }
+    };
+    let all = |rates: &mut Rates, tiers: &mut Tiers, length: Exact| {
+        add(rates, None, length);
+        tiers.0.iter_mut().for_each(|(tier, rates)| add(rates, Some(tier), length));
+    };
+    all(rates, tiers, Exact::ZERO);
+    for tier in context {
+        let length = tier.above.or(tier.at_least).unwrap_or(Exact::ZERO);
+        let length = length.plus(Exact::from(1)).unwrap_or(length);
+        all(&mut tier.rates, &mut tier.tiers, length);
+    }
+}
+
+/// Takes over service tiers, with the meters that one of the sources prices in its default tier: a
+/// price for cache reads in batches alone is a price no one has checked.
+fn adopt(tiers: &mut Tiers, other: &Tiers, own: &Rates, default: &Rates) {
     for (tier, rates) in &other.0 {
         if !tiers.0.contains_key(tier) {
-            tiers.0.insert(tier.clone(), rates.clone());
+            let mut rates = rates.clone();
+            rates.0.retain(|meter, _| own.get(*meter).or(default.get(*meter)).is_some());
+            tiers.0.insert(tier.clone(), rates);
         }
     }
 }

@@ -16,6 +16,9 @@ pub(super) struct Table {
     cells: BTreeMap<Cell, BTreeMap<Meter, Rate>>,
     /// The bounds belong to the higher tier.
     pub inclusive: bool,
+    /// A long request in a service tier that states no price for long ones pays the default
+    /// tier's long price, not the service tier's short one.
+    pub length_first: bool,
 }
 
 impl Table {
@@ -30,18 +33,22 @@ impl Table {
     }
 
     /// The rates of one tier past one bound: the default tier's, overlaid by what the tier says.
+    /// Which of length and tier overlays the other last is the data set's own rule.
     fn rates(&self, tier: Option<&str>, above: Option<u64>) -> Rates {
         let mut rates = BTreeMap::new();
-        let mut overlay = |tier: Option<&str>| {
-            for ((of, bound), cell) in &self.cells {
-                if of.as_deref() == tier && bound.is_none_or(|bound| above >= Some(bound)) {
-                    rates.extend(cell.iter().map(|(meter, rate)| (*meter, *rate)));
-                }
-            }
-        };
-        overlay(None);
-        if tier.is_some() {
-            overlay(tier);
+        let reached = |bound: &Option<u64>| bound.is_none_or(|bound| above >= Some(bound));
+        let mut cells: Vec<(&Cell, &BTreeMap<Meter, Rate>)> = self
+            .cells
+            .iter()
+            .filter(|((of, bound), _)| (of.is_none() || of.as_deref() == tier) && reached(bound))
+            .collect();
+        if self.length_first {
+            cells.sort_by_key(|((tier, bound), _)| (*bound, tier.is_some()));
+        } else {
+            cells.sort_by_key(|((tier, bound), _)| (tier.is_some(), *bound));
+        }
+        for (_, cell) in cells {
+            rates.extend(cell.iter().map(|(meter, rate)| (*meter, *rate)));
         }
         Rates(rates)
     }
