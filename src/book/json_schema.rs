@@ -68,9 +68,9 @@ impl JsonSchema for Caps {
         "Caps".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let decimal = generator.subschema_for::<Exact>();
+        let decimal = generator.subschema_for::<Exact>().to_value();
         let meters: serde_json::Map<_, _> =
-            Meter::ALL.iter().map(|meter| (meter.as_str().to_owned(), decimal.to_value())).collect();
+            Meter::ALL.iter().map(|meter| (meter.as_str().to_owned(), decimal.clone())).collect();
         json_schema!({
             "description": "Quantities by meter, each in the meter's unit.",
             "type": "object", "additionalProperties": false, "properties": meters
