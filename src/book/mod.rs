@@ -96,6 +96,19 @@ impl Book {
         Lookup { document: &self.document, names: &self.names }.find(provider, name)
     }
 
+    /// The model sold under a name, by the letter: a name, an alias, or a family that the book
+    /// lists, and only one provider's. Guessing is for reports; what is forwarded must be what was
+    /// priced.
+    ///
+    /// ```
+    /// let book = farebox::book::Book::parse(farebox::book::DEFAULT).unwrap();
+    /// assert!(book.sold("gpt-4o-mini").is_some());
+    /// assert!(book.find(None, "GPT-4o-mini").is_some() && book.sold("GPT-4o-mini").is_none());
+    /// ```
+    pub fn sold(&self, name: &str) -> Option<&Model> {
+        Lookup { document: &self.document, names: &self.names }.sold(name)
+    }
+
     /// The id of a provider by any of its spellings.
     pub fn provider_id(&self, spelling: &str) -> Option<&str> {
         Lookup { document: &self.document, names: &self.names }.provider_id(spelling)

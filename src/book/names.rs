@@ -90,6 +90,21 @@ impl<'a> Lookup<'a> {
         prefixed.or_else(made).or_else(|| self.only_one(name))
     }
 
+    pub fn sold(&self, name: &str) -> Option<&'a Model> {
+        let by_letter =
+            |model: &&Model| model.model == name || model.aliases.iter().any(|a| a == name);
+        let lower = lower(name);
+        let mut exact = self.listed(&lower).filter(by_letter);
+        if let Some(model) = exact.next() {
+            return exact.all(|other| other.provider == model.provider).then_some(model);
+        }
+        let providers = self.names.families.values().flatten();
+        let of_family = |model: &&Model| model.families.iter().any(|family| family.fits(&lower));
+        let mut found = providers.filter_map(|at| self.model(*at)).filter(of_family);
+        let model = found.next()?;
+        found.all(|other| other.provider == model.provider).then_some(model)
+    }
+
     /// The model of a name that a single provider lists.
     fn only_one(&self, name: &str) -> Option<&'a Model> {
         let mut listed = self.listed(name);

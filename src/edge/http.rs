@@ -127,7 +127,9 @@ pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
     });
     let query = incoming.query().split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        KEY_PARAMETERS.contains(&name).then(|| value.to_owned())
+        // Gemini's clients put it here. What is not one of ours is someone else's, and goes nowhere.
+        let ours = KEY_PARAMETERS.contains(&name) && value.starts_with("fb_");
+        ours.then(|| value.to_owned())
     });
     let alone = KEY_HEADERS.iter().filter_map(|name| incoming.header(name));
     let mut keys = token.into_iter().chain(alone).chain(query);

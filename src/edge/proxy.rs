@@ -85,7 +85,7 @@ fn price<'a>(
     at: Timestamp,
 ) -> Result<(Quote, Pinned, &'a Upstream), Problem> {
     let unpriced = |why: Unpriced| api::unpriced(&why, &ask.model);
-    let model = config.book.find(None, &ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
+    let model = config.book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
     let upstream = config.upstreams.get(&model.provider).ok_or_else(|| {
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }

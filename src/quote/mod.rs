@@ -95,7 +95,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Bounds the cost of `ask` at a time, or says why it cannot be bounded. Without a time: under
 /// the rates that are current in the book.
 pub fn quote(ask: &Ask, book: &Book, at: Option<Timestamp>) -> Result<Quote, Unpriced> {
-    let model = book.find(None, &ask.model).ok_or(Unpriced::Model)?;
+    let model = book.sold(&ask.model).ok_or(Unpriced::Model)?;
     quote_model(ask, book, model, at)
 }
 

@@ -67,6 +67,8 @@ const RESPONSES: Shape = Shape {
 const MESSAGES: Shape = Shape {
     content: &["messages", "system"],
     max_output: &["max_tokens"],
+    // Not of this API; but who takes it all the same is bounded by it.
+    choices: &["n"],
     output: true,
     unbounded: &[
         ("mcp_servers", "mcp"),
