@@ -200,7 +200,8 @@ def main() -> int:
     for (globs, meters, count), seen in zip(table, explained):
         if count != seen:
             open_ones.append(f"the row for {globs} {meters} explains {seen} differences, not {count}")
-    print("\n".join(open_ones))
+    for line in open_ones:
+        print(line)
     print(f"genai-prices: {compared['agree']} cases agree, {compared['differ']} differ and are explained, "
           f"{compared['no extractor']} have no extractor there" if not open_ones else f"{len(open_ones)} not explained")
     return bool(open_ones)
