@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-wasm test-edge test-sdk test-browser test-crash bench fuzz-long advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-crash bench fuzz-long advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -17,7 +17,7 @@ build: ## the Worker, the npm package and the dashboard's copies
 test: ## everything; ends with one line "N passed, N failed"
 	@scripts/test.sh
 
-lint test-rust test-wasm test-edge test-sdk test-browser: ## one part of `make test`
+lint test-rust test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
 	@scripts/test.sh $@
 
 test-crash: build ## twenty SIGKILLs under load instead of one

@@ -103,6 +103,24 @@ test-browser() {
   suite browser node --test --test-concurrency=1 tests/browser/*.test.mjs
 }
 
+# The golden matrix against readers of other people's making; docs/metering-differences.md explains what differs.
+test-differential() {
+  say "differential: metering against other readers"
+  local -x PYTHONDONTWRITEBYTECODE=1
+  local here=tests/golden/meter there=target/differential eventsource=eventsource-parser@4.1.3
+  if ! cmp -s "$here/requirements.txt" "$there/requirements.txt"; then
+    rm -rf "$there"; mkdir -p "$there"
+    { python3 -m venv "$there/venv" && "$there/venv/bin/pip" --quiet install -r "$here/requirements.txt" \
+      && npm install --prefix "$there" --no-audit --no-fund --loglevel=error "$eventsource"; } >"$output/differential-setup.log" 2>&1 \
+      || { cat "$output/differential-setup.log"; failed=$((failed + 1)); broken+=(differential-setup); return; }
+    cp "$here/requirements.txt" "$there/"
+  fi
+  check fixtures "$there/venv/bin/python" "$here/fixtures.py"
+  check differential-usage "$there/venv/bin/python" "$here/differential.py"
+  check farebox cargo build --quiet --profile native --bin farebox
+  check differential-framing "$there/venv/bin/python" "$here/sse_differential.py" target/native/farebox "$there/node_modules"
+}
+
 scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
 if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-edge test-sdk test-browser; fi
 for part in "$@"; do "$part"; done
