@@ -272,7 +272,9 @@ impl Metering {
             // A terminal event was seen: what happened to the connection after it is no matter.
             _ if is_final => Outcome::Complete,
             (End::ClientLeft, _) => Outcome::Cancelled,
-            (End::Eof, Some(Ending::Complete)) if self.reader.is_streamed_whole() => at_end(present),
+            (End::Eof, Some(Ending::Complete)) if self.reader.is_streamed_whole() => {
+                at_end(present)
+            }
             (End::Eof, _) if self.is_whole() || self.reader.is_idle() => at_end(present),
             _ => Outcome::Truncated,
         }

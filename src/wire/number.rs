@@ -74,7 +74,8 @@ mod tests {
         for text in ["-1", "9223372036854775808", "1e99", "-0.5", "1e", "Infinity", ""] {
             assert_eq!(read(text), Quantity::Nonsense, "{text}");
         }
-        for node in [Node::Opaque, Node::Bool(true), Node::Text("many".into()), Node::List(vec![])] {
+        for node in [Node::Opaque, Node::Bool(true), Node::Text("many".into()), Node::List(vec![])]
+        {
             assert_eq!(Quantity::read(&node, true), Quantity::Nonsense, "{node:?}");
         }
         assert_eq!(read("12.3"), Quantity::Mended("12.3".parse().unwrap_or_default()));

@@ -28,8 +28,11 @@ impl Framing {
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         Some(match kind.as_str() {
             "text/event-stream" => Self::Sse,
-            "application/x-ndjson" | "application/jsonl" | "application/jsonlines"
-            | "application/x-jsonlines" | "application/stream+json" => Self::Lines,
+            "application/x-ndjson"
+            | "application/jsonl"
+            | "application/jsonlines"
+            | "application/x-jsonlines"
+            | "application/stream+json" => Self::Lines,
             "application/vnd.amazon.eventstream" => Self::EventStream,
             "application/json" => Self::Json,
             kind if kind.ends_with("+json") => Self::Json,

@@ -98,7 +98,8 @@ impl Decoder {
             _ => false,
         };
         let fresh = self.started && !self.has_data && !self.in_parts;
-        let data = line.strip_prefix(b"data:").filter(|d| blank && fresh && d.len() <= EVENT_MAX)?;
+        let data =
+            line.strip_prefix(b"data:").filter(|d| blank && fresh && d.len() <= EVENT_MAX)?;
         Some(data.strip_prefix(b" ").unwrap_or(data))
     }
 

@@ -110,7 +110,7 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         let Some(node) = usage.at(field) else { continue };
         match to {
             To::Meter(meter) if counts.get(*meter).is_none() => counts.put(*meter, node),
-            To::Modalities(meters) => modalities(node, meters, &mut counts),
+            To::Modalities(meters) => modalities(node, *meters, &mut counts),
             To::Meter(_) | To::Known => {}
         }
     }
@@ -141,7 +141,8 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
     }
     // Titan counts each of its results.
     for item in body.list("results") {
-        if let Some(Quantity::Sound(tokens)) = item.get("tokenCount").map(|n| Quantity::read(n, true))
+        if let Some(Quantity::Sound(tokens)) =
+            item.get("tokenCount").map(|n| Quantity::read(n, true))
         {
             counts.overlay = true;
             counts.add(Meter::OutputTotal, tokens);
@@ -150,11 +151,11 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
 }
 
 /// `[{"modality": "TEXT", "tokenCount": 16}, …]`; the modality may be the enum's number.
-fn modalities(list: &Node, meters: &Modalities, counts: &mut Counts) {
+fn modalities(list: &Node, meters: Modalities, counts: &mut Counts) {
     let Node::List(items) = list else { return };
     for item in items {
         let name = match item.get("modality") {
-            Some(Node::Text(name)) | Some(Node::Number(name)) => name.to_ascii_uppercase(),
+            Some(Node::Text(name) | Node::Number(name)) => name.to_ascii_uppercase(),
             _ => continue,
         };
         let name = name.strip_prefix("MODALITY_").unwrap_or(&name);
@@ -185,7 +186,10 @@ fn modalities(list: &Node, meters: &Modalities, counts: &mut Counts) {
 /// Cohere bills `billed_units`; only where they are missing is what the model saw all there is.
 fn billed_units(usage: &Node, counts: &mut Counts) {
     if usage.get("billed_units").is_none() {
-        let seen = [("tokens/input_tokens", Meter::InputTotal), ("tokens/output_tokens", Meter::OutputTotal)];
+        let seen = [
+            ("tokens/input_tokens", Meter::InputTotal),
+            ("tokens/output_tokens", Meter::OutputTotal),
+        ];
         for (path, meter) in seen {
             if let Some(node) = usage.at(path) {
                 counts.put(meter, node);
@@ -201,7 +205,9 @@ fn billed_units(usage: &Node, counts: &mut Counts) {
 fn modifiers(usage: &Node, path: &str, found: &mut Vec<Unknown>) {
     let usual = [("speed", "standard"), ("inference_geo", "global")];
     for (key, usual) in usual {
-        if let Some(word) = usage.text(key).filter(|word| *word != usual && *word != "not_available") {
+        if let Some(word) =
+            usage.text(key).filter(|word| *word != usual && *word != "not_available")
+        {
             found.push(Unknown { path: format!("{path}/{key}={word}"), quantity: Exact::from(1) });
         }
     }
@@ -336,7 +342,8 @@ fn overlay(usage: &Node, counts: &mut Counts) {
             Some("1h") => Meter::CacheWrite1h,
             _ => continue,
         };
-        if let Some(Quantity::Sound(tokens)) = item.get("inputTokens").map(|n| Quantity::read(n, true))
+        if let Some(Quantity::Sound(tokens)) =
+            item.get("inputTokens").map(|n| Quantity::read(n, true))
         {
             counts.add(meter, tokens);
         }
@@ -357,13 +364,7 @@ fn contradictions(counts: &mut Counts) {
 }
 
 /// Numbers that no row names. Zero of something unknown is nothing.
-fn unknown(
-    node: &Node,
-    path: &str,
-    fields: &[(&str, To)],
-    depth: usize,
-    found: &mut Vec<Unknown>,
-) {
+fn unknown(node: &Node, path: &str, fields: &[(&str, To)], depth: usize, found: &mut Vec<Unknown>) {
     let below = |name: &str| {
         let mut rows: Vec<(&str, To)> = Vec::new();
         for (field, to) in fields {

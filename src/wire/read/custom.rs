@@ -125,9 +125,7 @@ impl Custom {
 
     /// Reads one event or answer.
     pub(super) fn read(&self, root: &Node, answer: &mut Answer) {
-        let holds = |when: &When| {
-            matches!(root.pointer(&when.pointer), Some(Node::Text(text)) if **text == *when.equals)
-        };
+        let holds = |when: &When| matches!(root.pointer(&when.pointer), Some(Node::Text(text)) if **text == *when.equals);
         if self.when.as_ref().is_some_and(|when| !holds(when)) {
             return;
         }

@@ -25,7 +25,8 @@ pub(super) fn read(root: &Node, whole: bool, answer: &mut Answer) {
 /// `count_tokens`, `countTokens`, `input_tokens`: a number at the root, and no usage. Free.
 fn counted(root: &Node, answer: &mut Answer) {
     let vllm = root.get("count").filter(|_| root.get("max_model_len").is_some());
-    let counted = ["input_tokens", "totalTokens", "inputTokens"].iter().find_map(|k| root.get(k)).or(vllm);
+    let counted =
+        ["input_tokens", "totalTokens", "inputTokens"].iter().find_map(|k| root.get(k)).or(vllm);
     if let Some(Quantity::Sound(tokens)) = counted.map(|node| Quantity::read(node, true)) {
         answer.usage.set(Meter::CountedTokens, tokens, Provenance::Reported);
     }
@@ -34,13 +35,13 @@ fn counted(root: &Node, answer: &mut Answer) {
 /// Vertex `:predict` counts each text it embeds.
 fn predictions(root: &Node, answer: &mut Answer) {
     let mut counts = Counts::default();
-    each(root, "predictions/embeddings/statistics/token_count", &mut |node| {
-        match Quantity::read(node, true) {
-            Quantity::Sound(tokens) | Quantity::Mended(tokens) => {
-                counts.add(Meter::InputTotal, tokens);
-            }
-            Quantity::Nonsense => counts.suspect = true,
+    each(root, "predictions/embeddings/statistics/token_count", &mut |node| match Quantity::read(
+        node, true,
+    ) {
+        Quantity::Sound(tokens) | Quantity::Mended(tokens) => {
+            counts.add(Meter::InputTotal, tokens);
         }
+        Quantity::Nonsense => counts.suspect = true,
     });
     answer.report(counts);
 }
@@ -53,7 +54,9 @@ fn images(root: &Node, answer: &mut Answer) {
     };
     let lists = [root.list("data"), root.list("images"), root.list("predictions")];
     let count = lists.iter().map(|items| items.iter().filter(made).count()).max();
-    if let Some(count) = count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0) {
+    if let Some(count) =
+        count.and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0)
+    {
         answer.usage.set(Meter::Images, Exact::from(count), Provenance::Counted);
     }
 }

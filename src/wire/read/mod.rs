@@ -16,8 +16,8 @@ mod tables;
 
 use std::sync::Arc;
 
-pub use answer::{Answer, SubUsage};
 pub(crate) use answer::Ending;
+pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
 
@@ -130,7 +130,7 @@ impl Reader {
 
     /// A stream of one answer, or a session without a turn under way.
     pub(crate) fn is_streamed_whole(&self) -> bool {
-        !self.whole && !(self.session && self.answer.content_since)
+        !(self.whole || self.session && self.answer.content_since)
     }
 
     /// A session in which nothing is being said: it may end at any time.

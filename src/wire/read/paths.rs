@@ -7,16 +7,16 @@ use crate::wire::json::Plan;
 /// Objects that wrap an answer: an event's payload, a batch's line, a gateway's envelope. Looked
 /// into in this order; the first that says something speaks.
 pub(super) const WRAPPERS: &[&str] = &[
-    "message",          // Anthropic message_start
-    "response/body",    // OpenAI batch
-    "response",         // Responses events, Realtime, Cohere v1, Gemini batch
-    "result/message",   // Anthropic batch
-    "result",           // Cloudflare
-    "interaction",      // Gemini Interactions
-    "delta",            // Cohere v2 message-end
-    "metadata",         // Bedrock ConverseStream
-    "modelOutput",      // Bedrock batch
-    "x_groq",           // Groq
+    "message",        // Anthropic message_start
+    "response/body",  // OpenAI batch
+    "response",       // Responses events, Realtime, Cohere v1, Gemini batch
+    "result/message", // Anthropic batch
+    "result",         // Cloudflare
+    "interaction",    // Gemini Interactions
+    "delta",          // Cohere v2 message-end
+    "metadata",       // Bedrock ConverseStream
+    "modelOutput",    // Bedrock batch
+    "x_groq",         // Groq
     "body",
     "data",
 ];

@@ -62,9 +62,9 @@ fn event_type(root: &Node) -> &str {
 
 /// The bodies in a unit that may carry usage: itself, then what it wraps.
 pub(super) fn bodies(root: &Node) -> impl Iterator<Item = (&Node, &'static str)> {
-    let wrapped = WRAPPERS.iter().filter_map(|path| {
-        root.at(path).filter(|body| body.is_object()).map(|body| (body, *path))
-    });
+    let wrapped = WRAPPERS
+        .iter()
+        .filter_map(|path| root.at(path).filter(|body| body.is_object()).map(|body| (body, *path)));
     core::iter::once((root, "")).chain(wrapped)
 }
 
@@ -81,11 +81,21 @@ pub(super) fn ending(kind: Kind, root: &Node, whole: bool, session: bool) -> Opt
         "error" | "response.failed" | "interaction.failed" => Some(Ending::Error),
         "response.incomplete" | "interaction.incomplete" => Some(Ending::Incomplete),
         "response.cancelled" | "interaction.cancelled" => Some(Ending::Cancelled),
-        "response.completed" | "response.done" | "message_stop" | "message-end" | "stream-end"
-        | "image_generation.completed" | "image_edit.completed" | "transcript.text.done"
-        | "speech.audio.done" | "interaction.completed" | "interaction.complete"
-        | "session.closed" | "Termination" | "Metadata" => Some(Ending::Complete),
-        "conversation.item.input_audio_transcription.completed" => Some(Ending::Complete),
+        "response.completed"
+        | "response.done"
+        | "message_stop"
+        | "message-end"
+        | "stream-end"
+        | "image_generation.completed"
+        | "image_edit.completed"
+        | "transcript.text.done"
+        | "speech.audio.done"
+        | "interaction.completed"
+        | "interaction.complete"
+        | "session.closed"
+        | "Termination"
+        | "Metadata"
+        | "conversation.item.input_audio_transcription.completed" => Some(Ending::Complete),
         _ => None,
     };
     if by_type.is_some() {
@@ -180,7 +190,8 @@ pub(super) fn name(root: &Node, whole: bool, answer: &mut Answer) {
 
 fn tier(body: &Node, answer: &mut Answer) {
     let usage = ["usage", "usageMetadata", "usage_metadata"].iter().find_map(|key| body.get(key));
-    let in_usage = |keys: &[&str]| usage.and_then(|usage| keys.iter().find_map(|key| usage.text(key)));
+    let in_usage =
+        |keys: &[&str]| usage.and_then(|usage| keys.iter().find_map(|key| usage.text(key)));
     let word = ["service_tier", "serviceTier/type", "serviceTier"]
         .iter()
         .find_map(|path| body.text(path))

@@ -42,12 +42,19 @@ impl Skip {
     pub fn look(&mut self, name: &[u8], data: &[u8], known: bool) -> Look {
         let kind = if name.is_empty() { first_type(data) } else { name };
         match kind {
-            b"content_block_delta" | b"content-delta" | b"text-generation"
-            | b"response.output_text.delta" | b"response.reasoning_text.delta"
-            | b"response.reasoning_summary_text.delta" | b"response.refusal.delta"
-            | b"response.function_call_arguments.delta" | b"response.output_audio.delta"
-            | b"response.output_audio_transcript.delta" | b"response.audio.delta"
-            | b"response.audio_transcript.delta" | b"response.text.delta" => return Look::Content,
+            b"content_block_delta"
+            | b"content-delta"
+            | b"text-generation"
+            | b"response.output_text.delta"
+            | b"response.reasoning_text.delta"
+            | b"response.reasoning_summary_text.delta"
+            | b"response.refusal.delta"
+            | b"response.function_call_arguments.delta"
+            | b"response.output_audio.delta"
+            | b"response.output_audio_transcript.delta"
+            | b"response.audio.delta"
+            | b"response.audio_transcript.delta"
+            | b"response.text.delta" => return Look::Content,
             b"content_block_start" | b"content_block_stop" | b"ping" => return Look::Nothing,
             _ => {}
         }
@@ -59,7 +66,8 @@ impl Skip {
         let Some(delta) = memchr::memmem::find(data, b"\"delta\":{") else { return Look::Read };
         let null = |finder: &Finder<'_>| {
             finder.find_iter(data).all(|at| {
-                let after = data.get(at.saturating_add(finder.needle().len())..).unwrap_or_default();
+                let after =
+                    data.get(at.saturating_add(finder.needle().len())..).unwrap_or_default();
                 let after = after.strip_prefix(b"\"").unwrap_or(after);
                 after.starts_with(b":null")
             })
@@ -79,9 +87,9 @@ impl Skip {
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
     fn escaped_key(&self, data: &[u8]) -> bool {
-        self.escape.find_iter(data).any(|at| {
-            matches!(data.get(at.saturating_add(4)), Some(b'4' | b'5' | b'6' | b'7'))
-        })
+        self.escape
+            .find_iter(data)
+            .any(|at| matches!(data.get(at.saturating_add(4)), Some(b'4' | b'5' | b'6' | b'7')))
     }
 }
 
@@ -96,8 +104,12 @@ fn first_type(data: &[u8]) -> &[u8] {
 /// Whether a delta's own fields hold a string that is not empty, its role aside.
 fn holds_text(delta: &[u8]) -> bool {
     let keys: [&[u8]; 6] = [
-        b"\"content\":\"", b"\"arguments\":\"", b"\"reasoning_content\":\"", b"\"reasoning\":\"",
-        b"\"refusal\":\"", b"\"data\":\"",
+        b"\"content\":\"",
+        b"\"arguments\":\"",
+        b"\"reasoning_content\":\"",
+        b"\"reasoning\":\"",
+        b"\"refusal\":\"",
+        b"\"data\":\"",
     ];
     keys.iter().any(|key| {
         memchr::memmem::find(delta, key).is_some_and(|at| {

@@ -47,7 +47,14 @@ fn iterations(body: &Node, answer: &mut Answer) {
     answer.sub_usage.retain(|sub| !sub.kind.starts_with("iteration:"));
     for item in items {
         let Some(kind) = item.text("type").filter(|kind| *kind != "message") else { continue };
-        push(&format!("iteration:{kind}"), false, item.text("model"), item, Hint::Anthropic, answer);
+        push(
+            &format!("iteration:{kind}"),
+            false,
+            item.text("model"),
+            item,
+            Hint::Anthropic,
+            answer,
+        );
     }
 }
 
@@ -86,7 +93,8 @@ fn tools(body: &Node, answer: &mut Answer) {
     if answer.usage.get(Meter::WebSearchRequests).is_some() {
         return;
     }
-    let calls = body.list("output").iter().filter(|item| item.text("type") == Some("web_search_call"));
+    let calls =
+        body.list("output").iter().filter(|item| item.text("type") == Some("web_search_call"));
     calls.for_each(|_| answer.count(Meter::WebSearchRequests));
 }
 

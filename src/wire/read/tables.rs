@@ -5,6 +5,7 @@
 //! what was cached is `InputTotal`; one that does not is `InputUncached`. What a number is that no
 //! row names is not known: it is kept on the reading and raises a flag.
 
+#[allow(clippy::enum_glob_use)] // a table of meters reads best without `Meter::`
 use crate::wire::usage::Meter::{self, *};
 
 /// What a field of a usage object is.
@@ -13,7 +14,7 @@ pub(super) enum To {
     /// A quantity of this meter.
     Meter(Meter),
     /// A list of `{modality, tokenCount}`.
-    Modalities(&'static Modalities),
+    Modalities(Modalities),
     /// Understood, and no quantity of its own: a sum, a time, a copy. With all below it.
     Known,
 }
@@ -21,7 +22,8 @@ pub(super) enum To {
 /// The meters of text, audio, images, video and documents; `None` where there is no such meter.
 pub(super) type Modalities = [Option<Meter>; 5];
 
-const PROMPT: Modalities = [Some(TextIn), Some(AudioIn), Some(ImageIn), Some(VideoIn), Some(DocumentIn)];
+const PROMPT: Modalities =
+    [Some(TextIn), Some(AudioIn), Some(ImageIn), Some(VideoIn), Some(DocumentIn)];
 const CACHED: Modalities =
     [Some(CacheReadText), Some(CacheReadAudio), Some(CacheReadImage), None, None];
 const ANSWER: Modalities = [Some(TextOut), Some(AudioOut), Some(ImageOut), None, None];
@@ -53,7 +55,14 @@ pub(super) enum Rule {
 
 /// Every family, the most telling first.
 pub(super) const ALL: &[&Table] = &[
-    &COHERE, &GEMINI, &INTERACTIONS, &BEDROCK, &BEDROCK_METRICS, &CHAT, &ANTHROPIC, &RESPONSES,
+    &COHERE,
+    &GEMINI,
+    &INTERACTIONS,
+    &BEDROCK,
+    &BEDROCK_METRICS,
+    &CHAT,
+    &ANTHROPIC,
+    &RESPONSES,
     &PAGES,
 ];
 
@@ -93,10 +102,10 @@ pub(super) const CHAT: Table = Table {
         ("completion_tokens_details/image_tokens", m(ImageOut)),
         ("completion_tokens_details/accepted_prediction_tokens", m(AcceptedPrediction)),
         ("completion_tokens_details/rejected_prediction_tokens", m(RejectedPrediction)),
-        ("citation_tokens", m(Citation)),           // Perplexity
-        ("num_search_queries", m(SearchQueries)),   // Perplexity
-        ("prompt_audio_seconds", m(Seconds)),       // Mistral
-        ("cost_in_usd_ticks", m(CostInUsdTicks)),   // xAI
+        ("citation_tokens", m(Citation)),         // Perplexity
+        ("num_search_queries", m(SearchQueries)), // Perplexity
+        ("prompt_audio_seconds", m(Seconds)),     // Mistral
+        ("cost_in_usd_ticks", m(CostInUsdTicks)), // xAI
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)), // xAI
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
         ("server_tool_use_details/web_search_requests", m(WebSearchRequests)), // OpenRouter
@@ -170,7 +179,12 @@ pub(super) const RESPONSES: Table = Table {
 
 /// Anthropic Messages, wherever it is served.
 pub(super) const ANTHROPIC: Table = Table {
-    signs: &["cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "iterations"],
+    signs: &[
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+        "cache_creation",
+        "iterations",
+    ],
     rule: Rule::Overlay,
     fields: &[
         ("input_tokens", m(InputUncached)),
@@ -190,9 +204,16 @@ pub(super) const ANTHROPIC: Table = Table {
 /// Gemini and Vertex: `usageMetadata`, in the spelling of its JSON and of its protobuf.
 pub(super) const GEMINI: Table = Table {
     signs: &[
-        "promptTokenCount", "candidatesTokenCount", "responseTokenCount", "totalTokenCount",
-        "prompt_token_count", "candidates_token_count", "response_token_count", "total_token_count",
-        "trafficType", "traffic_type",
+        "promptTokenCount",
+        "candidatesTokenCount",
+        "responseTokenCount",
+        "totalTokenCount",
+        "prompt_token_count",
+        "candidates_token_count",
+        "response_token_count",
+        "total_token_count",
+        "trafficType",
+        "traffic_type",
     ],
     rule: Rule::ThoughtsOutside,
     fields: &[
@@ -210,16 +231,16 @@ pub(super) const GEMINI: Table = Table {
         ("tool_use_prompt_token_count", m(ToolPrompt)),
         ("totalTokenCount", Known),
         ("total_token_count", Known),
-        ("promptTokensDetails", To::Modalities(&PROMPT)),
-        ("prompt_tokens_details", To::Modalities(&PROMPT)),
-        ("toolUsePromptTokensDetails", To::Modalities(&PROMPT)),
-        ("tool_use_prompt_tokens_details", To::Modalities(&PROMPT)),
-        ("cacheTokensDetails", To::Modalities(&CACHED)),
-        ("cache_tokens_details", To::Modalities(&CACHED)),
-        ("candidatesTokensDetails", To::Modalities(&ANSWER)),
-        ("candidates_tokens_details", To::Modalities(&ANSWER)),
-        ("responseTokensDetails", To::Modalities(&ANSWER)),
-        ("response_tokens_details", To::Modalities(&ANSWER)),
+        ("promptTokensDetails", To::Modalities(PROMPT)),
+        ("prompt_tokens_details", To::Modalities(PROMPT)),
+        ("toolUsePromptTokensDetails", To::Modalities(PROMPT)),
+        ("tool_use_prompt_tokens_details", To::Modalities(PROMPT)),
+        ("cacheTokensDetails", To::Modalities(CACHED)),
+        ("cache_tokens_details", To::Modalities(CACHED)),
+        ("candidatesTokensDetails", To::Modalities(ANSWER)),
+        ("candidates_tokens_details", To::Modalities(ANSWER)),
+        ("responseTokensDetails", To::Modalities(ANSWER)),
+        ("response_tokens_details", To::Modalities(ANSWER)),
     ],
 };
 
@@ -234,10 +255,10 @@ pub(super) const INTERACTIONS: Table = Table {
         ("total_thought_tokens", m(Reasoning)),
         ("total_tool_use_tokens", m(ToolPrompt)),
         ("total_tokens", Known),
-        ("input_tokens_by_modality", To::Modalities(&PROMPT)),
-        ("tool_use_tokens_by_modality", To::Modalities(&PROMPT)),
-        ("cached_tokens_by_modality", To::Modalities(&CACHED)),
-        ("output_tokens_by_modality", To::Modalities(&ANSWER)),
+        ("input_tokens_by_modality", To::Modalities(PROMPT)),
+        ("tool_use_tokens_by_modality", To::Modalities(PROMPT)),
+        ("cached_tokens_by_modality", To::Modalities(CACHED)),
+        ("output_tokens_by_modality", To::Modalities(ANSWER)),
     ],
 };
 
