@@ -87,7 +87,7 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
     let attempt = Attempt { id, ledger, config: config.clone(), quote: Rc::new(quote) };
     admit(incoming, &attempt, &ask, &key, pinned, received_at).await?;
     let answer = call_upstream(incoming, &attempt, family, upstream, &body).await?;
-    deliver(incoming, attempt, &ask, upstream, answer, strip).await
+    deliver(incoming, attempt, upstream, answer, strip).await
 }
 
 /// A key by either header; two different ones leave open whose request it is.
@@ -260,7 +260,6 @@ async fn call_upstream(
 async fn deliver(
     incoming: &Incoming,
     attempt: Attempt,
-    ask: &Ask,
     upstream: &Upstream,
     answer: web_sys::Response,
     strip: bool,
@@ -395,13 +394,14 @@ impl Attempt {
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, ended: Ended) -> Option<Exact> {
         let Ended { reading, status, began, error_class } = ended;
+        let suspect = reading.needs_a_look();
         let settle = Settle {
             attempt_id: self.id,
             usage: reading.usage,
+            suspect,
             outcome: reading.outcome,
             upstream_status: status,
             error_class,
-            suspect: reading.needs_a_look(),
             served_model: reading.model.filter(|model| model.len() <= 256),
             served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
             first_byte_at: began,

@@ -381,6 +381,9 @@ fn unknown(node: &Node, path: &str, fields: &[(&str, To)], depth: usize, found: 
             return;
         }
         let Some(rows) = below(name) else { continue };
+        if name.ends_with("_cost") {
+            continue; // a gateway's prices are not quantities
+        }
         let path = format!("{path}/{name}");
         match value {
             Node::Object(_) => unknown(value, &path, &rows, depth.saturating_add(1), found),
