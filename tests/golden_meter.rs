@@ -237,3 +237,59 @@ fn an_answer_cut_off_anywhere_never_reports_more_than_the_whole_one() {
         }
     }
 }
+
+#[test]
+fn a_client_that_leaves_pays_for_what_was_seen_and_never_for_more_than_it_allowed() {
+    let mut streams = 0;
+    for case in inputs() {
+        let whole = read_whole(&case);
+        if whole.seen_output < 2 || !whole.usage_present {
+            continue;
+        }
+        streams += 1;
+        let bytes = body(&case);
+        for at in (0..bytes.len()).step_by(stride(bytes.len())) {
+            let mut cut = metering(&case).with_max_output(2);
+            cut.chunk(&bytes[..at]);
+            let reading = cut.end(End::ClientLeft);
+            let charged = reading.usage.get(Meter::OutputTotal).unwrap_or_default();
+            let reported = reading.reported.get(Meter::OutputTotal).unwrap_or_default();
+            assert!(charged >= reading.seen_output.into(), "{} at {at}", case["id"]);
+            assert!(charged <= reported.max(2.into()), "{} at {at}", case["id"]);
+        }
+    }
+    assert!(streams > 5, "some of the cases are streams");
+}
+
+/// Time grows with length and not with its square, for lines and values made to hurt: up to ten
+/// megabytes, one in a build without optimisation.
+#[test]
+fn ten_times_the_bytes_on_one_line_take_ten_times_the_time() {
+    type Make = fn(usize) -> String;
+    let shapes: [(&str, Framing, Make); 8] = [
+        ("a data line", Framing::Sse, |n| format!("data: {}", "x".repeat(n))),
+        ("a comment", Framing::Sse, |n| format!(":{}", "x".repeat(n))),
+        ("data lines of one event", Framing::Sse, |n| "data: x\n".repeat(n / 8)),
+        ("line ends", Framing::Sse, |n| "\r".repeat(n)),
+        ("quotes", Framing::Json, |n| format!("{{\"choices\":[{}", "\"\",".repeat(n / 3))),
+        ("backslashes", Framing::Json, |n| format!("{{\"id\":\"{}", "\\\\".repeat(n / 2))),
+        ("brackets", Framing::Json, |n| "[".repeat(n)),
+        ("keys", Framing::Lines, |n| format!("{{\"usage\":{{{}", "\"a\":1,".repeat(n / 6))),
+    ];
+    for (name, framing, make) in shapes {
+        let time = |text: &str| {
+            let run = || {
+                let began = std::time::Instant::now();
+                let mut metering = Metering::new(framing, 200);
+                text.as_bytes().chunks(1000).for_each(|piece| metering.chunk(piece));
+                metering.end(End::Cut);
+                began.elapsed()
+            };
+            (0..3).map(|_| run()).min().unwrap()
+        };
+        let size = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+        let (short, long) = (time(&make(size)), time(&make(10 * size)));
+        // Ten, and room for a busy machine; the square would be a hundred.
+        assert!(long < short * 40, "{name}: {short:?} and {long:?}");
+    }
+}

@@ -8,8 +8,6 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Numbers of unknown meaning kept of one answer: enough to see what is new.
 pub(super) const UNKNOWN_MAX: usize = 32;
-/// How deep they are looked for.
-const UNKNOWN_DEPTH: usize = 4;
 
 /// A number in a usage object that no table names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +100,7 @@ fn table_of(usage: &Node, anthropic: bool) -> Option<&'static Table> {
 pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
     let mut counts = Counts::default();
     let Some(table) = table_of(usage, hint == Hint::Anthropic) else {
-        unknown(usage, path, &[], 0, &mut counts.unknown);
+        unknown(usage, path, &[], &mut counts.unknown);
         return counts;
     };
     counts.overlay = table.rule == Rule::Overlay;
@@ -125,7 +123,7 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         Rule::Overlay => overlay(usage, &mut counts),
     }
     contradictions(&mut counts);
-    unknown(usage, path, table.fields, 0, &mut counts.unknown);
+    unknown(usage, path, table.fields, &mut counts.unknown);
     counts
 }
 
@@ -364,35 +362,37 @@ fn contradictions(counts: &mut Counts) {
 }
 
 /// Numbers that no row names. Zero of something unknown is nothing.
-fn unknown(node: &Node, path: &str, fields: &[(&str, To)], depth: usize, found: &mut Vec<Unknown>) {
-    let below = |name: &str| {
-        let mut rows: Vec<(&str, To)> = Vec::new();
-        for (field, to) in fields {
-            match field.strip_prefix(name).map(|rest| rest.strip_prefix('/')) {
-                Some(None) if field.len() == name.len() => return None,
-                Some(Some(rest)) => rows.push((rest, *to)),
-                _ => {}
-            }
-        }
-        Some(rows)
+fn unknown(usage: &Node, at: &str, fields: &[(&str, To)], found: &mut Vec<Unknown>) {
+    let named = |path: &str| {
+        fields.iter().any(|(field, _)| {
+            path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     };
-    for (name, value) in node.fields() {
-        if found.len() >= UNKNOWN_MAX || depth >= UNKNOWN_DEPTH {
+    let mut path = String::new();
+    numbers(usage, &mut path, &mut |path, text| {
+        // A gateway's prices are not quantities.
+        if found.len() >= UNKNOWN_MAX || named(path) || path.ends_with("_cost") {
             return;
         }
-        let Some(rows) = below(name) else { continue };
-        if name.ends_with("_cost") {
-            continue; // a gateway's prices are not quantities
+        if let Some(quantity) = parse(text).filter(|quantity| !quantity.is_zero()) {
+            found.push(Unknown { path: format!("{at}/{path}"), quantity });
         }
-        let path = format!("{path}/{name}");
+    });
+}
+
+/// Visits every number below, with its path. The scanner bounds the depth.
+fn numbers(node: &Node, path: &mut String, visit: &mut dyn FnMut(&str, &str)) {
+    for (name, value) in node.fields() {
+        let length = path.len();
+        if length > 0 {
+            path.push('/');
+        }
+        path.push_str(name);
         match value {
-            Node::Object(_) => unknown(value, &path, &rows, depth.saturating_add(1), found),
-            Node::Number(text) => {
-                if let Some(quantity) = parse(text).filter(|quantity| !quantity.is_zero()) {
-                    found.push(Unknown { path, quantity });
-                }
-            }
+            Node::Number(text) => visit(path, text),
+            Node::Object(_) => numbers(value, path, visit),
             _ => {}
         }
+        path.truncate(length);
     }
 }
