@@ -16,17 +16,6 @@ pub fn has_key(json: &[u8], quoted: &[u8], value: impl Fn(u8) -> bool) -> bool {
     })
 }
 
-/// Whether `json` holds the key `quoted` with a string that is not empty.
-pub fn has_text(json: &[u8], quoted: &[u8]) -> bool {
-    memmem::find_iter(json, quoted).any(|at| {
-        let after = json.get(at.saturating_add(quoted.len())..).unwrap_or_default();
-        let mut rest = after.iter().copied().skip_while(u8::is_ascii_whitespace);
-        let opened = rest.next() == Some(b':')
-            && rest.find(|byte| !byte.is_ascii_whitespace()) == Some(b'"');
-        opened && rest.next().is_some_and(|byte| byte != b'"')
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,8 +25,6 @@ mod tests {
         let is_object = |byte| byte == b'{';
         assert!(has_key(br#"{"a":1,"usage" : {"x":1}}"#, b"\"usage\"", is_object));
         assert!(!has_key(br#"{"usage":null}"#, b"\"usage\"", is_object));
-        assert!(has_text(br#"{"content" : "x"}"#, b"\"content\""));
-        assert!(!has_text(br#"{"content":"","x":"content"}"#, b"\"content\""));
         let text = serde_json::json!({"content": "so \"usage\":{\"prompt_tokens\":1}"}).to_string();
         assert!(!has_key(text.as_bytes(), b"\"usage\"", is_object));
     }

@@ -13,6 +13,8 @@ const EVENT_MAX: usize = 64 * 1024;
 pub struct Strip {
     /// The unfinished event; given up and passed on past [`EVENT_MAX`].
     held: Vec<u8>,
+    /// How much of it was looked through for its end.
+    searched: usize,
 }
 
 impl Strip {
@@ -21,17 +23,21 @@ impl Strip {
         self.held.extend_from_slice(chunk);
         let mut out = Vec::with_capacity(self.held.len());
         let mut rest = self.held.as_slice();
-        while let Some(end) = event_end(rest) {
+        let mut from = self.searched;
+        while let Some(end) = event_end(rest, from) {
             let (event, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             if !is_usage_only(event) {
                 out.extend_from_slice(event);
             }
             rest = after;
+            from = 0;
         }
         if rest.len() > EVENT_MAX {
             out.extend_from_slice(rest);
             rest = &[];
         }
+        // An end cut in two begins in the last bytes; no more than these is looked at again.
+        self.searched = rest.len().saturating_sub(BLANK_MAX);
         self.held = rest.to_vec();
         out
     }
@@ -42,10 +48,15 @@ impl Strip {
     }
 }
 
-/// Where the first event ends, its blank line included.
-fn event_end(bytes: &[u8]) -> Option<usize> {
-    let blank = |mark: &[u8]| memmem::find(bytes, mark).map(|at| at.saturating_add(mark.len()));
-    [blank(b"\n\n"), blank(b"\r\n\r\n"), blank(b"\r\r")].into_iter().flatten().min()
+/// Longest mark of a blank line.
+const BLANK_MAX: usize = 4;
+
+/// Where the first event ends, its blank line included; none ends before `from`.
+fn event_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..).unwrap_or_default();
+    let blank = |mark: &[u8]| memmem::find(rest, mark).map(|at| at.saturating_add(mark.len()));
+    let ends = [blank(b"\n\n"), blank(b"\r\n\r\n"), blank(b"\r\r")];
+    ends.into_iter().flatten().min().map(|end| end.saturating_add(from))
 }
 
 fn is_usage_only(event: &[u8]) -> bool {

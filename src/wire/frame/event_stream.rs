@@ -195,3 +195,93 @@ fn header(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (value, rest) = rest.get(2..)?.split_at_checked(usize::from(length))?;
     Some((name, value, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Default, Debug, PartialEq)]
+    struct Seen(Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>);
+
+    impl Sink for Seen {
+        fn event(&mut self, name: &[u8], data: &[u8]) {
+            self.0.push((name.to_vec(), data.to_vec()));
+        }
+        fn part(&mut self, data: &[u8]) {
+            self.1.extend_from_slice(data);
+        }
+        fn parts_end(&mut self, name: &[u8]) {
+            let data = core::mem::take(&mut self.1);
+            self.0.push((name.to_vec(), data));
+        }
+    }
+
+    fn frame(headers: &[(&str, &str)], payload: &[u8]) -> Vec<u8> {
+        let mut block = Vec::new();
+        for (name, value) in headers {
+            block.push(u8::try_from(name.len()).unwrap());
+            block.extend_from_slice(name.as_bytes());
+            block.push(7);
+            block.extend_from_slice(&u16::try_from(value.len()).unwrap().to_be_bytes());
+            block.extend_from_slice(value.as_bytes());
+        }
+        let total = u32::try_from(16 + block.len() + payload.len()).unwrap();
+        let mut out = total.to_be_bytes().to_vec();
+        out.extend_from_slice(&u32::try_from(block.len()).unwrap().to_be_bytes());
+        out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
+        out.extend_from_slice(&block);
+        out.extend_from_slice(payload);
+        out.extend_from_slice(&crc32fast::hash(&out).to_be_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8], cut: usize) -> (Seen, bool) {
+        let (mut decoder, mut seen) = (Decoder::default(), Seen::default());
+        bytes.chunks(cut).for_each(|piece| decoder.feed(piece, &mut seen));
+        (seen, decoder.is_broken())
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in_wherever_they_are_cut() {
+        let long = vec![b'x'; EVENT_MAX + 7];
+        let mut bytes = frame(&[(":message-type", "event"), (":event-type", "metadata")], b"{}");
+        bytes.extend(frame(&[], b""));
+        bytes.extend(frame(&[(":exception-type", "throttlingException")], b"{\"message\":\"no\"}"));
+        bytes.extend(frame(&[(":event-type", "chunk")], &long));
+        for cut in [1, 2, 3, 5, 7, 11, 13, 4096, usize::MAX] {
+            let (seen, broken) = decode(&bytes, cut);
+            let names: Vec<&[u8]> = seen.0.iter().map(|(name, _)| name.as_slice()).collect();
+            assert_eq!(names, [&b"metadata"[..], b"", b"error", b"chunk"]);
+            assert!(seen.0.last().unwrap().1 == long && !broken);
+        }
+    }
+
+    #[test]
+    fn one_wrong_bit_anywhere_ends_the_reading() {
+        let bytes = frame(&[(":event-type", "metadata")], b"{\"usage\":{\"inputTokens\":1}}");
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut wrong = bytes.clone();
+                wrong[at] ^= 1 << bit;
+                let (seen, broken) = decode(&wrong, 5);
+                // A longer length waits for bytes that never come; all else is found out.
+                assert!(seen.0.is_empty() && (broken || at < 12), "byte {at} bit {bit}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 1_usize..9) {
+            prop_assert_eq!(decode(&bytes, cut), decode(&bytes, usize::MAX));
+        }
+
+        #[test]
+        fn any_headers_are_survived(block in prop::collection::vec(any::<u8>(), 0..60)) {
+            event_type(&block);
+        }
+    }
+}

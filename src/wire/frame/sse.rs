@@ -183,6 +183,11 @@ impl Decoder {
 
 /// `field: value`, `field:value` or `field`.
 fn split_field(line: &[u8]) -> (&[u8], &[u8]) {
+    for field in [&b"data"[..], b"event"] {
+        if let Some(value) = line.strip_prefix(field).and_then(|rest| rest.strip_prefix(b":")) {
+            return (field, value.strip_prefix(b" ").unwrap_or(value));
+        }
+    }
     let Some(colon) = memchr::memchr(b':', line) else { return (line, b"") };
     let (field, rest) = line.split_at_checked(colon).unwrap_or((line, b""));
     let value = rest.get(1..).unwrap_or_default();

@@ -430,13 +430,11 @@ impl Scanner {
             if rest.get(at) == Some(&b'"') {
                 return rest.get(at.saturating_add(1)..).unwrap_or_default();
             }
-            match rest.get(at.saturating_add(2)..) {
-                Some(after) => rest = after,
-                None => {
-                    self.escaped = true;
-                    break;
-                }
-            }
+            let Some(after) = rest.get(at.saturating_add(2)..) else {
+                self.escaped = true;
+                break;
+            };
+            rest = after;
         }
         self.too_long = true;
         &[]

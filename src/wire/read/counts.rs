@@ -8,8 +8,6 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Numbers of unknown meaning kept of one answer: enough to see what is new.
 pub(super) const UNKNOWN_MAX: usize = 32;
-/// How deep they are looked for.
-const UNKNOWN_DEPTH: usize = 4;
 
 /// A number in a usage object that no table names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +100,7 @@ fn table_of(usage: &Node, anthropic: bool) -> Option<&'static Table> {
 pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
     let mut counts = Counts::default();
     let Some(table) = table_of(usage, hint == Hint::Anthropic) else {
-        unknown(usage, path, &[], 0, &mut counts.unknown);
+        unknown(usage, path, &[], &mut counts.unknown);
         return counts;
     };
     counts.overlay = table.rule == Rule::Overlay;
@@ -110,7 +108,7 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         let Some(node) = usage.at(field) else { continue };
         match to {
             To::Meter(meter) if counts.get(*meter).is_none() => counts.put(*meter, node),
-            To::Modalities(meters) => modalities(node, meters, &mut counts),
+            To::Modalities(meters) => modalities(node, *meters, &mut counts),
             To::Meter(_) | To::Known => {}
         }
     }
@@ -125,7 +123,7 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         Rule::Overlay => overlay(usage, &mut counts),
     }
     contradictions(&mut counts);
-    unknown(usage, path, table.fields, 0, &mut counts.unknown);
+    unknown(usage, path, table.fields, &mut counts.unknown);
     counts
 }
 
@@ -151,11 +149,11 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
 }
 
 /// `[{"modality": "TEXT", "tokenCount": 16}, …]`; the modality may be the enum's number.
-fn modalities(list: &Node, meters: &Modalities, counts: &mut Counts) {
+fn modalities(list: &Node, meters: Modalities, counts: &mut Counts) {
     let Node::List(items) = list else { return };
     for item in items {
         let name = match item.get("modality") {
-            Some(Node::Text(name)) | Some(Node::Number(name)) => name.to_ascii_uppercase(),
+            Some(Node::Text(name) | Node::Number(name)) => name.to_ascii_uppercase(),
             _ => continue,
         };
         let name = name.strip_prefix("MODALITY_").unwrap_or(&name);
@@ -364,32 +362,37 @@ fn contradictions(counts: &mut Counts) {
 }
 
 /// Numbers that no row names. Zero of something unknown is nothing.
-fn unknown(node: &Node, path: &str, fields: &[(&str, To)], depth: usize, found: &mut Vec<Unknown>) {
-    let below = |name: &str| {
-        let mut rows: Vec<(&str, To)> = Vec::new();
-        for (field, to) in fields {
-            match field.strip_prefix(name).map(|rest| rest.strip_prefix('/')) {
-                Some(None) if field.len() == name.len() => return None,
-                Some(Some(rest)) => rows.push((rest, *to)),
-                _ => {}
-            }
-        }
-        Some(rows)
+fn unknown(usage: &Node, at: &str, fields: &[(&str, To)], found: &mut Vec<Unknown>) {
+    let named = |path: &str| {
+        fields.iter().any(|(field, _)| {
+            path.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
     };
-    for (name, value) in node.fields() {
-        if found.len() >= UNKNOWN_MAX || depth >= UNKNOWN_DEPTH {
+    let mut path = String::new();
+    numbers(usage, &mut path, &mut |path, text| {
+        // A gateway's prices are not quantities.
+        if found.len() >= UNKNOWN_MAX || named(path) || path.ends_with("_cost") {
             return;
         }
-        let Some(rows) = below(name) else { continue };
-        let path = format!("{path}/{name}");
+        if let Some(quantity) = parse(text).filter(|quantity| !quantity.is_zero()) {
+            found.push(Unknown { path: format!("{at}/{path}"), quantity });
+        }
+    });
+}
+
+/// Visits every number below, with its path. The scanner bounds the depth.
+fn numbers(node: &Node, path: &mut String, visit: &mut dyn FnMut(&str, &str)) {
+    for (name, value) in node.fields() {
+        let length = path.len();
+        if length > 0 {
+            path.push('/');
+        }
+        path.push_str(name);
         match value {
-            Node::Object(_) => unknown(value, &path, &rows, depth.saturating_add(1), found),
-            Node::Number(text) => {
-                if let Some(quantity) = parse(text).filter(|quantity| !quantity.is_zero()) {
-                    found.push(Unknown { path, quantity });
-                }
-            }
+            Node::Number(text) => visit(path, text),
+            Node::Object(_) => numbers(value, path, visit),
             _ => {}
         }
+        path.truncate(length);
     }
 }

@@ -46,6 +46,8 @@ pub struct Reader {
     /// The whole body is one answer, not a stream of events.
     whole: bool,
     skip: skip::Skip,
+    /// The last event with a running count, not yet read.
+    running: Vec<u8>,
     transcriber: Option<String>,
     xai: bool,
     /// What it has read.
@@ -69,6 +71,7 @@ impl Reader {
             session,
             whole,
             skip: skip::Skip::default(),
+            running: Vec::new(),
             transcriber: None,
             xai: false,
             answer: Answer::default(),
@@ -110,7 +113,8 @@ impl Reader {
     /// Output tokens seen so far, at least.
     pub fn seen_output(&self) -> u64 {
         let counted = self.counter.as_ref().map_or(0, |counter| counter.least());
-        counted.max(self.answer.deltas)
+        let running = u64::from(!self.running.is_empty());
+        counted.max(self.answer.deltas.saturating_add(running))
     }
 
     /// Whether the upstream said that the content is over; usage may still follow.
@@ -130,7 +134,7 @@ impl Reader {
 
     /// A stream of one answer, or a session without a turn under way.
     pub(crate) fn is_streamed_whole(&self) -> bool {
-        !self.whole && !(self.session && self.answer.content_since)
+        !(self.whole || self.session && self.answer.content_since)
     }
 
     /// A session in which nothing is being said: it may end at any time.
@@ -138,8 +142,24 @@ impl Reader {
         self.session && !self.answer.content_since
     }
 
+    fn saw_content(&mut self) {
+        self.answer.deltas = self.answer.deltas.saturating_add(1);
+        self.answer.content_since = true;
+    }
+
+    /// Reads the event with a running count that turned out to be the last of its row.
+    fn read_running(&mut self) {
+        if !self.running.is_empty() {
+            let running = core::mem::take(&mut self.running);
+            self.json(b"", &running);
+            self.running = running;
+            self.running.clear();
+        }
+    }
+
     /// No more bytes will come: what the headers and the operator's extractor say is added.
     pub(crate) fn finish<'h>(&mut self, headers: impl Iterator<Item = (&'h str, &'h str)>) {
+        self.read_running();
         headers::read(headers, &mut self.answer);
         self.answer.overlay_custom();
     }
@@ -197,7 +217,8 @@ impl Reader {
     fn content(&mut self, root: &Node) {
         let mut any = false;
         let counter = &mut self.counter;
-        for path in paths::CONTENT {
+        let begins = |path: &str| root.fields().iter().any(|(name, _)| path.starts_with(&**name));
+        for path in paths::CONTENT.iter().filter(|path| begins(path)) {
             each(root, path, &mut |node| {
                 any |= match node {
                     Node::Text(text) => !text.is_empty(),
@@ -210,8 +231,7 @@ impl Reader {
             });
         }
         if any && !self.whole {
-            self.answer.deltas = self.answer.deltas.saturating_add(1);
-            self.answer.content_since = true;
+            self.saw_content();
         }
     }
 
@@ -323,13 +343,22 @@ impl Sink for Reader {
             match self.skip.look(name, data, known) {
                 skip::Look::Read => {}
                 skip::Look::Content => {
-                    self.answer.deltas = self.answer.deltas.saturating_add(1);
-                    self.answer.content_since = true;
+                    self.read_running();
+                    self.saw_content();
+                    return;
+                }
+                skip::Look::Running => {
+                    if !self.running.is_empty() {
+                        self.saw_content();
+                    }
+                    self.running.clear();
+                    self.running.extend_from_slice(data);
                     return;
                 }
                 skip::Look::Nothing => return,
             }
         }
+        self.read_running();
         self.json(name, data);
         // A stream's error may be named by its event alone.
         if name == b"error" {
@@ -338,6 +367,7 @@ impl Sink for Reader {
     }
 
     fn part(&mut self, data: &[u8]) {
+        self.read_running();
         let mut scanner = core::mem::take(&mut self.scanner);
         scanner.feed(&self.plan.clone(), data, &mut |node| self.unit(b"", node));
         self.scanner = scanner;

@@ -94,8 +94,8 @@ pub(super) fn ending(kind: Kind, root: &Node, whole: bool, session: bool) -> Opt
         | "interaction.complete"
         | "session.closed"
         | "Termination"
-        | "Metadata" => Some(Ending::Complete),
-        "conversation.item.input_audio_transcription.completed" => Some(Ending::Complete),
+        | "Metadata"
+        | "conversation.item.input_audio_transcription.completed" => Some(Ending::Complete),
         _ => None,
     };
     if by_type.is_some() {

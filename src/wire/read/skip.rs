@@ -12,6 +12,8 @@ pub(super) enum Look {
     Read,
     /// Content and nothing else.
     Content,
+    /// Content, and a running count that the next event's replaces: read it if it is the last.
+    Running,
     /// Nothing of interest.
     Nothing,
 }
@@ -23,6 +25,10 @@ pub(super) struct Skip {
     error: Finder<'static>,
     escape: Finder<'static>,
     groq: Finder<'static>,
+    delta: Finder<'static>,
+    gemini_usage: Finder<'static>,
+    gemini_finish: Finder<'static>,
+    template: Template,
 }
 
 impl Default for Skip {
@@ -33,6 +39,10 @@ impl Default for Skip {
             error: Finder::new("\"error\""),
             escape: Finder::new("\\u00"),
             groq: Finder::new("\"x_groq\""),
+            delta: Finder::new("\"delta\":{"),
+            gemini_usage: Finder::new("\"usageMetadata\""),
+            gemini_finish: Finder::new("\"finishReason\""),
+            template: Template::default(),
         }
     }
 }
@@ -54,35 +64,54 @@ impl Skip {
             | b"response.output_audio_transcript.delta"
             | b"response.audio.delta"
             | b"response.audio_transcript.delta"
-            | b"response.text.delta" => return Look::Content,
-            b"content_block_start" | b"content_block_stop" | b"ping" => return Look::Nothing,
-            _ => {}
+            | b"response.text.delta" => Look::Content,
+            b"content_block_start" | b"content_block_stop" | b"ping" => Look::Nothing,
+            b"" if known => self.unnamed(data),
+            _ => Look::Read,
         }
-        if known && kind.is_empty() { self.chunk(data) } else { Look::Read }
+    }
+
+    fn unnamed(&mut self, data: &[u8]) -> Look {
+        if self.template.fits(data) {
+            return Look::Content;
+        }
+        if data.starts_with(b"{\"candidates\":") {
+            return self.gemini(data);
+        }
+        let look = self.chunk(data);
+        if look == Look::Content {
+            self.template = Template::of(data);
+        }
+        look
     }
 
     /// A chunk of a chat completion: harmless where no usage, finish reason or error stands in it.
     fn chunk(&self, data: &[u8]) -> Look {
-        let Some(delta) = memchr::memmem::find(data, b"\"delta\":{") else { return Look::Read };
-        let null = |finder: &Finder<'_>| {
-            finder.find_iter(data).all(|at| {
-                let after =
-                    data.get(at.saturating_add(finder.needle().len())..).unwrap_or_default();
-                let after = after.strip_prefix(b"\"").unwrap_or(after);
-                after.starts_with(b":null")
-            })
-        };
-        let harmless = null(&self.usage)
-            && null(&self.finish)
-            && null(&self.error)
+        let Some(delta) = self.delta.find(data) else { return Look::Read };
+        let harmless = only_null(&self.finish, data)
+            && only_null(&self.error, data)
             && self.groq.find(data).is_none()
             && !self.escaped_key(data);
         if !harmless {
             return Look::Read;
         }
         // `"role":"assistant","content":""` opens a stream and holds nothing yet.
-        let rest = data.get(delta.saturating_add(9)..).unwrap_or_default();
-        if holds_text(rest) { Look::Content } else { Look::Nothing }
+        let rest = data.get(delta.saturating_add(self.delta.needle().len())..).unwrap_or_default();
+        match (only_null(&self.usage, data), holds_text(rest)) {
+            (true, true) => Look::Content,
+            (true, false) => Look::Nothing,
+            (false, true) => Look::Running,
+            (false, false) => Look::Read,
+        }
+    }
+
+    /// Gemini repeats its count on every event; only the last one is the count.
+    fn gemini(&self, data: &[u8]) -> Look {
+        let running = self.gemini_usage.find(data).is_some()
+            && self.gemini_finish.find(data).is_none()
+            && self.error.find(data).is_none()
+            && !self.escaped_key(data);
+        if running { Look::Running } else { Look::Read }
     }
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
@@ -90,6 +119,78 @@ impl Skip {
         self.escape
             .find_iter(data)
             .any(|at| matches!(data.get(at.saturating_add(4)), Some(b'4' | b'5' | b'6' | b'7')))
+    }
+}
+
+/// Whether a key (given by the start of its name) has no other value than `null`.
+fn only_null(key: &Finder<'_>, data: &[u8]) -> bool {
+    key.find_iter(data).all(|at| {
+        let after = data.get(at.saturating_add(key.needle().len())..).unwrap_or_default();
+        after.strip_prefix(b"\"").unwrap_or(after).starts_with(b":null")
+    })
+}
+
+/// Longest event a template is made of; longer ones are rare.
+const TEMPLATE_MAX: usize = 1024;
+
+/// A harmless event, its content (and OpenAI's padding) cut out. What is the same but for these
+/// strings is as harmless: one comparison instead of a search for every key.
+#[derive(Debug, Default)]
+struct Template {
+    /// Up to the content's opening quote.
+    head: Vec<u8>,
+    /// From the content's closing quote on; or up to the padding's opening quote.
+    middle: Vec<u8>,
+    /// From the padding's closing quote on, where there is padding.
+    tail: Option<Vec<u8>>,
+}
+
+impl Template {
+    fn of(data: &[u8]) -> Self {
+        let key: &[u8] = b"\"delta\":{\"content\":\"";
+        let found = memchr::memmem::find(data, key).filter(|_| data.len() <= TEMPLATE_MAX);
+        let Some(head) = found.map(|at| at.saturating_add(key.len())) else {
+            return Self::default();
+        };
+        let Some((head, rest)) = data.split_at_checked(head) else { return Self::default() };
+        let Some((_, after)) = split_string(rest) else { return Self::default() };
+        let padding: &[u8] = b"\"obfuscation\":\"";
+        let cut = memchr::memmem::find(after, padding).map(|at| at.saturating_add(padding.len()));
+        let parts = cut.and_then(|cut| after.split_at_checked(cut));
+        let padded = parts.and_then(|(middle, rest)| Some((middle, split_string(rest)?.1)));
+        match padded {
+            Some((middle, tail)) => {
+                Self { head: head.into(), middle: middle.into(), tail: Some(tail.into()) }
+            }
+            None => Self { head: head.into(), middle: after.into(), tail: None },
+        }
+    }
+
+    fn fits(&self, data: &[u8]) -> bool {
+        if self.head.is_empty() {
+            return false;
+        }
+        let Some(rest) = data.strip_prefix(self.head.as_slice()) else { return false };
+        let Some((content, after)) = split_string(rest) else { return false };
+        let Some(after) = after.strip_prefix(self.middle.as_slice()) else { return false };
+        let over = match &self.tail {
+            None => after.is_empty(),
+            Some(tail) => split_string(after).is_some_and(|(_, rest)| rest == tail.as_slice()),
+        };
+        over && !content.is_empty()
+    }
+}
+
+/// The inside of a string whose opening quote has been read, and what follows from its closing
+/// quote on.
+fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from = 0_usize;
+    loop {
+        let at = memchr::memchr2(b'"', b'\\', bytes.get(from..)?)?.saturating_add(from);
+        if bytes.get(at) == Some(&b'"') {
+            return bytes.split_at_checked(at);
+        }
+        from = at.saturating_add(2);
     }
 }
 

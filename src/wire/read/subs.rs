@@ -36,8 +36,9 @@ fn push(
     answer.sub(SubUsage { kind, included, model, usage: counts.usage });
 }
 
-/// Anthropic's `iterations`: those of type `message` are the answer's own total; a compaction is
-/// not in it, an advisor is another model's, and a declined hop is listed at its own.
+/// Anthropic's `iterations`. Those of type `message` are the answer's own total, a compaction is not
+/// in it, an advisor is another model's. Where a model declined and another one answered, both are
+/// listed, and the total may be that of the last alone.
 fn iterations(body: &Node, answer: &mut Answer) {
     let items = body.list("usage/iterations");
     if items.is_empty() {
@@ -45,16 +46,30 @@ fn iterations(body: &Node, answer: &mut Answer) {
     }
     // Cumulative like all of the report: the last list is the whole list.
     answer.sub_usage.retain(|sub| !sub.kind.starts_with("iteration:"));
+    let hops = || items.iter().filter(|item| is_hop(item));
+    let fell_back = hops().any(|hop| hop.text("type") == Some("fallback_message"));
+    let total = body.at("usage/output_tokens").and_then(output);
+    let sum = Exact::sum(hops().filter_map(|hop| hop.get("output_tokens").and_then(output))).ok();
+    let all_included = fell_back && total.is_some() && sum == total;
+    let served = hops().next_back();
     for item in items {
-        let Some(kind) = item.text("type").filter(|kind| *kind != "message") else { continue };
-        push(
-            &format!("iteration:{kind}"),
-            false,
-            item.text("model"),
-            item,
-            Hint::Anthropic,
-            answer,
-        );
+        let included = is_hop(item) && all_included;
+        let own = is_hop(item) && !all_included && (!fell_back || served == Some(item));
+        if !own {
+            let kind = format!("iteration:{}", item.text("type").unwrap_or_default());
+            push(&kind, included, item.text("model"), item, Hint::Anthropic, answer);
+        }
+    }
+}
+
+fn is_hop(item: &Node) -> bool {
+    matches!(item.text("type"), Some("message" | "fallback_message"))
+}
+
+fn output(node: &Node) -> Option<Exact> {
+    match Quantity::read(node, true) {
+        Quantity::Sound(tokens) => Some(tokens),
+        _ => None,
     }
 }
 

@@ -5,6 +5,7 @@
 //! what was cached is `InputTotal`; one that does not is `InputUncached`. What a number is that no
 //! row names is not known: it is kept on the reading and raises a flag.
 
+#[allow(clippy::enum_glob_use)] // a table of meters reads best without `Meter::`
 use crate::wire::usage::Meter::{self, *};
 
 /// What a field of a usage object is.
@@ -13,7 +14,7 @@ pub(super) enum To {
     /// A quantity of this meter.
     Meter(Meter),
     /// A list of `{modality, tokenCount}`.
-    Modalities(&'static Modalities),
+    Modalities(Modalities),
     /// Understood, and no quantity of its own: a sum, a time, a copy. With all below it.
     Known,
 }
@@ -230,16 +231,16 @@ pub(super) const GEMINI: Table = Table {
         ("tool_use_prompt_token_count", m(ToolPrompt)),
         ("totalTokenCount", Known),
         ("total_token_count", Known),
-        ("promptTokensDetails", To::Modalities(&PROMPT)),
-        ("prompt_tokens_details", To::Modalities(&PROMPT)),
-        ("toolUsePromptTokensDetails", To::Modalities(&PROMPT)),
-        ("tool_use_prompt_tokens_details", To::Modalities(&PROMPT)),
-        ("cacheTokensDetails", To::Modalities(&CACHED)),
-        ("cache_tokens_details", To::Modalities(&CACHED)),
-        ("candidatesTokensDetails", To::Modalities(&ANSWER)),
-        ("candidates_tokens_details", To::Modalities(&ANSWER)),
-        ("responseTokensDetails", To::Modalities(&ANSWER)),
-        ("response_tokens_details", To::Modalities(&ANSWER)),
+        ("promptTokensDetails", To::Modalities(PROMPT)),
+        ("prompt_tokens_details", To::Modalities(PROMPT)),
+        ("toolUsePromptTokensDetails", To::Modalities(PROMPT)),
+        ("tool_use_prompt_tokens_details", To::Modalities(PROMPT)),
+        ("cacheTokensDetails", To::Modalities(CACHED)),
+        ("cache_tokens_details", To::Modalities(CACHED)),
+        ("candidatesTokensDetails", To::Modalities(ANSWER)),
+        ("candidates_tokens_details", To::Modalities(ANSWER)),
+        ("responseTokensDetails", To::Modalities(ANSWER)),
+        ("response_tokens_details", To::Modalities(ANSWER)),
     ],
 };
 
@@ -254,10 +255,10 @@ pub(super) const INTERACTIONS: Table = Table {
         ("total_thought_tokens", m(Reasoning)),
         ("total_tool_use_tokens", m(ToolPrompt)),
         ("total_tokens", Known),
-        ("input_tokens_by_modality", To::Modalities(&PROMPT)),
-        ("tool_use_tokens_by_modality", To::Modalities(&PROMPT)),
-        ("cached_tokens_by_modality", To::Modalities(&CACHED)),
-        ("output_tokens_by_modality", To::Modalities(&ANSWER)),
+        ("input_tokens_by_modality", To::Modalities(PROMPT)),
+        ("tool_use_tokens_by_modality", To::Modalities(PROMPT)),
+        ("cached_tokens_by_modality", To::Modalities(CACHED)),
+        ("output_tokens_by_modality", To::Modalities(ANSWER)),
     ],
 };
 

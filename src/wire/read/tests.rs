@@ -1,1 +1,161 @@
-//! Rules of reading, one test each.
+//! Rules of reading that need more than an answer and its expectation.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use super::custom::{Custom, Fault};
+use super::{TextCounter, paths, tables};
+use crate::meter::{End, Framing, Metering, Reading};
+use crate::money::Exact;
+use crate::wire::json::{Node, Plan, Scanner};
+use crate::wire::usage::Meter;
+
+fn read(metering: Metering, body: &str) -> Reading {
+    let mut metering = metering;
+    metering.chunk(body.as_bytes());
+    metering.end(End::Eof)
+}
+
+fn quantity(reading: &Reading, meter: Meter) -> Option<String> {
+    reading.usage.get(meter).map(|quantity| quantity.to_string())
+}
+
+fn custom(text: &str) -> Custom {
+    serde_json::from_str(text).unwrap()
+}
+
+const ACME: &str = r#"{"name": "acme", "mode": "additive", "when": {"pointer": "/kind", "equals": "step"},
+    "model": "/engine/name", "fields": [
+    {"pointer": "/cost/in~1out/0", "meter": "input_total"},
+    {"pointer": "/cost/ms", "meter": "seconds", "divide_by": "1000"}]}"#;
+
+#[test]
+fn an_operators_extractor_reads_what_no_table_knows() {
+    let body = "data: {\"kind\":\"step\",\"engine\":{\"name\":\"a-1\"},\"cost\":{\"in/out\":[5,9],\"ms\":1500}}\n\n\
+        data: {\"kind\":\"other\",\"cost\":{\"in/out\":[100],\"ms\":1}}\n\n\
+        data: {\"kind\":\"step\",\"cost\":{\"in/out\":[7],\"ms\":250}}\n\ndata: [DONE]\n\n";
+    let metering = |custom| Metering::new(Framing::Sse, 200).with_custom(Arc::new(custom));
+    let reading = read(metering(custom(ACME)), body);
+    assert_eq!(quantity(&reading, Meter::InputTotal).as_deref(), Some("12"));
+    assert_eq!(quantity(&reading, Meter::Seconds).as_deref(), Some("1.75"));
+    assert_eq!(reading.model.as_deref(), Some("a-1"));
+    assert!(reading.usage_present && reading.is_final);
+    let reading = read(metering(custom(&ACME.replace("additive", "cumulative"))), body);
+    assert_eq!(quantity(&reading, Meter::InputTotal).as_deref(), Some("7"));
+    assert_eq!(quantity(&reading, Meter::Seconds).as_deref(), Some("0.25"));
+}
+
+#[test]
+fn an_operators_extractor_overrules_ours_meter_by_meter() {
+    let mine = r#"{"name": "x", "mode": "cumulative", "fields": [
+        {"pointer": "/usage/real_output", "meter": "output_total"}]}"#;
+    let body = r#"{"usage":{"prompt_tokens":5,"completion_tokens":2,"real_output":40}}"#;
+    let metering = Metering::new(Framing::Json, 200).with_custom(Arc::new(custom(mine)));
+    let reading = read(metering, body);
+    assert_eq!(quantity(&reading, Meter::InputTotal).as_deref(), Some("5"));
+    assert_eq!(quantity(&reading, Meter::OutputTotal).as_deref(), Some("40"));
+}
+
+#[test]
+fn every_fault_of_an_extractor_is_named_with_its_place() {
+    assert_eq!(custom(ACME).check(), []);
+    let bad = r#"{"name": "", "mode": "additive", "when": {"pointer": "kind", "equals": "x"}, "model": "/a~b",
+        "fields": [{"pointer": "/a", "meter": "seconds", "divide_by": "0"},
+                   {"pointer": "b", "meter": "seconds"}, {"pointer": "/c", "meter": "requests"}]}"#;
+    let mut paths: Vec<String> =
+        custom(bad).check().into_iter().map(|Fault { path, .. }| path).collect();
+    paths.sort();
+    let want = [
+        "/fields/0/divide_by",
+        "/fields/1/meter",
+        "/fields/1/pointer",
+        "/fields/2/meter",
+        "/model",
+        "/name",
+        "/when/pointer",
+    ];
+    assert_eq!(paths, want);
+    for unknown in [
+        r#"{"name":"x","mode":"sum","fields":[]}"#,
+        r#"{"name":"x","mode":"additive","fields":[],"y":1}"#,
+    ] {
+        assert!(serde_json::from_str::<Custom>(unknown).is_err(), "{unknown}");
+    }
+}
+
+/// Counts words; good enough to see that it is asked.
+#[derive(Default)]
+struct Words(u64);
+
+impl TextCounter for Words {
+    fn add(&mut self, text: &str) {
+        self.0 += u64::try_from(text.split_whitespace().count()).unwrap();
+    }
+    fn least(&self) -> u64 {
+        self.0
+    }
+}
+
+#[test]
+fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
+    let delta = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one two three\"}}]}\n\n";
+    let body = delta.repeat(4);
+    let new = || Metering::new(Framing::Sse, 200);
+    let output = |metering| quantity(&read(metering, &body), Meter::OutputTotal);
+    assert_eq!(output(new()).as_deref(), Some("4"), "an event is one token at least");
+    assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("12"));
+    let allowed = new().with_counter(Box::new(Words::default())).with_max_output(5);
+    assert_eq!(output(allowed).as_deref(), Some("5"));
+}
+
+#[test]
+fn a_number_no_table_names_is_kept_and_raises_a_flag() {
+    let body = r#"{"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"total_time":0.5,
+        "new_tokens":3,"details":{"x":{"y":1.5}},"nothing":0,"word":"x","some_cost":0.1}}"#;
+    let reading = read(Metering::new(Framing::Json, 200), body);
+    let unknown: Vec<(&str, String)> =
+        reading.unknown.iter().map(|u| (u.path.as_str(), u.quantity.to_string())).collect();
+    assert_eq!(unknown, [("usage/new_tokens", "3".into()), ("usage/details/x/y", "1.5".into())]);
+    assert!(reading.needs_a_look() && !reading.suspect);
+}
+
+/// `path` → `{"a":{"b":7}}`, with further keys of value null beside the first.
+fn object(path: &str, beside: &[&str]) -> String {
+    let inner =
+        path.rsplit('/').fold("7".to_owned(), |value, key| format!("{{\"{key}\":{value}}}"));
+    let beside = beside.iter().filter(|key| path.split('/').next() != Some(**key));
+    let beside: String = beside.map(|key| format!("\"{key}\":null,")).collect();
+    inner.replacen('{', &format!("{{{beside}"), 1)
+}
+
+#[test]
+fn every_row_of_every_table_is_reached_in_a_usage_object_of_its_family() {
+    let plan = paths::plan();
+    for table in tables::ALL {
+        // What tells OpenAI's plain `input_tokens` from Anthropic's.
+        let openai = core::ptr::eq(*table, &raw const tables::RESPONSES);
+        let beside = [table.signs[0], if openai { "type" } else { table.signs[0] }];
+        for (field, to) in table.fields {
+            let tables::To::Meter(meter) = to else { continue };
+            let text = format!("{{\"usage\":{}}}", object(field, &beside));
+            let mut counts = super::counts::Counts::default();
+            Scanner::default().feed(&plan, text.as_bytes(), &mut |root| {
+                let usage = root.get("usage").unwrap();
+                counts = super::counts::read(usage, "usage", super::counts::Hint::None);
+            });
+            assert!(counts.usage.get(*meter) >= Some(Exact::from(7)), "{text}");
+            assert!(counts.unknown.is_empty(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_plan_holds_every_path_once() {
+    let plan = Plan::new(["a/b/**", "a/b", "a"]);
+    let mut kept = Vec::new();
+    Scanner::default()
+        .feed(&plan, br#"{"a":{"b":{"c":1},"d":2}}"#, &mut |node| kept.push(node.clone()));
+    assert_eq!(kept.first().and_then(|root| root.at("a/b/c")), Some(&Node::Number("1".into())));
+    assert_eq!(kept.first().and_then(|root| root.at("a/d")), None);
+}
