@@ -117,7 +117,13 @@ pub(super) fn read(
         read.providers.push(Provider {
             aliases: distinct(aliases, &provider.id),
             spellings: spelt.families,
-            makes: makes.exact.into_iter().map(whole).chain(makes.families).collect(),
+            makes: makes
+                .exact
+                .into_iter()
+                .map(whole)
+                .chain(makes.families)
+                .chain(litellm::makes(&provider.id))
+                .collect(),
             serves: provider.serves,
             id: provider.id.clone(),
         });
@@ -127,7 +133,7 @@ pub(super) fn read(
 }
 
 /// A provider claims whole names by a pattern with the same beginning and end.
-fn whole(name: String) -> Pattern {
+pub(super) fn whole(name: String) -> Pattern {
     Pattern { prefix: Some(name.clone()), suffix: Some(name), ..Pattern::default() }
 }
 

@@ -105,7 +105,30 @@ fn merge(
         merged.take(&base, &read.unpriced, key, row, &second);
     }
     merged.into_document(&mut document);
+    homes(&mut document, &dump.litellm)?;
     Ok(document)
+}
+
+/// A name that the second source writes without its provider belongs there: where several providers
+/// list it and none claims it, that one does.
+fn homes(
+    document: &mut Document,
+    entries: &BTreeMap<String, litellm::Entry>,
+) -> Result<(), Failure> {
+    let book = Book::parse(&write(document)?).map_err(|error| error.to_string())?;
+    for (key, entry) in entries {
+        let Some(provider) = entry.get("litellm_provider").and_then(|name| name.as_str()) else {
+            continue;
+        };
+        let provider = litellm::provider(provider);
+        let lost = book.find(None, key).is_none() && book.find(Some(&provider), key).is_some();
+        if let (true, Some(home)) =
+            (lost, document.providers.iter_mut().find(|entry| entry.id == provider))
+        {
+            home.makes.push(genai::whole(key.to_lowercase()));
+        }
+    }
+    Ok(())
 }
 
 /// The second source's rows, sorted out against the first's.
