@@ -161,7 +161,8 @@ fn patterns(place: &str, patterns: &[Pattern], faults: &mut Faults) {
     }
 }
 
-fn check_model(place: &str, model: &Model, faults: &mut Faults) {
+/// What must hold of one model by itself.
+pub(super) fn check_model(place: &str, model: &Model, faults: &mut Faults) {
     if model.provider.is_empty()
         || model.model.is_empty()
         || model.aliases.iter().any(String::is_empty)
