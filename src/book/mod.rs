@@ -13,7 +13,7 @@ mod schema;
 mod shape;
 
 use crate::clock::Timestamp;
-use check::Faults;
+use check::{Faults, Place};
 use names::{Lookup, Names};
 
 pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
@@ -120,7 +120,7 @@ fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> Book
         let models = document.get("models").and_then(serde_json::Value::as_array);
         for (at, model) in models.into_iter().flatten().enumerate().take(MODELS_MAX) {
             if let Ok(model) = serde_json::from_value(model.clone()) {
-                check::check_model(&format!("models[{at}]"), &model, &mut faults);
+                check::check_model(&Place::top("models", at), &model, &mut faults);
             }
         }
     }

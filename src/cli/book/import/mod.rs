@@ -9,6 +9,7 @@ mod litellm;
 mod regex;
 mod table;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -226,9 +227,9 @@ impl Merged {
             let name = name_of(&model);
             if same_prices(row, &model) {
                 row.disputed = row.disputed.take().or(model.disputed.take());
-            } else if !own.contains_key(&name) {
-                row.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&name.1));
-                own.insert(name, model);
+            } else if let Entry::Vacant(free) = own.entry(name) {
+                row.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&free.key().1));
+                free.insert(model);
             }
         }
         document.models.extend(own.into_values());
