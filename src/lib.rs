@@ -12,6 +12,7 @@
 //! | [`book`] | the price book: schema, checks, lookup |
 //! | [`rating`] | usage × rates → lines |
 //! | [`quote`] | request × book → lower, expected, upper |
+//! | [`replay`] | recorded usage × another book → what it would have cost |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, signature, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
@@ -42,6 +43,7 @@ pub mod money;
 pub mod quote;
 pub mod rating;
 pub mod record;
+pub mod replay;
 pub mod tokens;
 pub mod wire;
 

@@ -12,6 +12,9 @@ use core::str::FromStr;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// A number of so many characters fits 64 bits whatever its digits.
+const DIGITS_SMALL: usize = 18;
+
 /// Digits after the point that a result may have; the most `rust_decimal` holds.
 const SCALE_MAX: u32 = 28;
 
@@ -45,6 +48,14 @@ impl Exact {
 
     /// Builds `mantissa × 10^-scale`, or fails where that is not representable.
     fn build(mut mantissa: i128, mut scale: u32) -> Result<Self, OutOfRange> {
+        // Nearly every number fits 64 bits, where division is many times faster than in 128.
+        if let Ok(mut small) = u64::try_from(mantissa) {
+            while scale > 0 && small.checked_rem(10) == Some(0) {
+                small = small.checked_div(10).ok_or(OutOfRange)?;
+                scale = scale.saturating_sub(1);
+            }
+            mantissa = i128::from(small);
+        }
         while scale > 0 && mantissa.checked_rem(10) == Some(0) {
             mantissa = mantissa.checked_div(10).ok_or(OutOfRange)?;
             scale = scale.saturating_sub(1);
@@ -106,13 +117,9 @@ impl Exact {
         if self.0.scale() != 0 {
             return None;
         }
-        let mut rest = u64::try_from(self.0.mantissa()).ok().filter(|number| *number > 0)?;
-        let mut zeros = 0_u32;
-        while rest.checked_rem(10) == Some(0) {
-            rest = rest.checked_div(10)?;
-            zeros = zeros.saturating_add(1);
-        }
-        (rest == 1).then_some(zeros)
+        let number = u64::try_from(self.0.mantissa()).ok()?;
+        let zeros = POWERS_OF_TEN.iter().position(|power| *power == number)?;
+        u32::try_from(zeros).ok()
     }
 
     /// How many whole times `divisor` fits into `self`; zero for a negative `self`.
@@ -142,9 +149,28 @@ impl Exact {
     }
 }
 
+/// The powers of ten that prices are given per, and that scales differ by: more than a price of a
+/// billion needs.
+const POWERS_OF_TEN: [u64; 13] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+    100_000_000_000,
+    1_000_000_000_000,
+];
+
 /// `10^exponent`, or `None` past 128 bits.
 fn power_of_ten(exponent: u32) -> Option<i128> {
-    10_i128.checked_pow(exponent)
+    let known = usize::try_from(exponent).ok().and_then(|at| POWERS_OF_TEN.get(at));
+    known.map_or_else(|| 10_i128.checked_pow(exponent), |power| Some(i128::from(*power)))
 }
 
 impl From<u64> for Exact {
@@ -181,6 +207,14 @@ impl FromStr for Exact {
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !plain(whole) || !plain(fraction) {
             return Err(OutOfRange);
+        }
+        // Up to 18 digits are read here: most of a price book is such numbers.
+        if text.len() <= DIGITS_SMALL && digits.len() == text.len() {
+            let scale = digits.len().saturating_sub(whole.len()).saturating_sub(1);
+            let number = digits.bytes().filter(u8::is_ascii_digit).fold(0_i64, |number, digit| {
+                number.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')))
+            });
+            return Self::build(i128::from(number), u32::try_from(scale).map_err(|_| OutOfRange)?);
         }
         let exact = Decimal::from_str_exact(text).map_err(|_| OutOfRange)?;
         Self::build(exact.mantissa(), exact.scale())

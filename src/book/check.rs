@@ -7,7 +7,6 @@ use std::collections::{HashMap, HashSet};
 use super::choose::is_default_tier;
 use super::rates::{Rates, Tiers};
 use super::schema::{ContextTier, Document, Model, Pattern, Variant};
-use crate::clock::Timestamp;
 use crate::money::Exact;
 use crate::wire::usage::Meter;
 
@@ -70,9 +69,9 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) fn add(&mut self, at: impl Into<String>, problem: impl Into<String>) {
+    pub(super) fn add(&mut self, at: impl fmt::Display, problem: impl Into<String>) {
         if self.list.len() < FAULTS_MAX {
-            self.list.push(Fault { at: at.into(), problem: problem.into() });
+            self.list.push(Fault { at: at.to_string(), problem: problem.into() });
         } else {
             self.more = true;
         }
@@ -87,21 +86,55 @@ impl Faults {
     }
 }
 
+/// Where in a document something stands; only written out when there is a fault.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    inside: Option<&'a Place<'a>>,
+    name: &'a str,
+    nth: Option<usize>,
+}
+
+impl<'a> Place<'a> {
+    /// An element of a list at the top.
+    pub(super) fn top(name: &'a str, nth: usize) -> Self {
+        Self { inside: None, name, nth: Some(nth) }
+    }
+
+    fn at(&'a self, name: &'a str) -> Self {
+        Self { inside: Some(self), name, nth: None }
+    }
+
+    fn nth(&'a self, name: &'a str, nth: usize) -> Self {
+        Self { inside: Some(self), name, nth: Some(nth) }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(inside) = self.inside {
+            write!(f, "{inside}.")?;
+        }
+        f.write_str(self.name)?;
+        self.nth.map_or(Ok(()), |nth| write!(f, "[{nth}]"))
+    }
+}
+
 /// Checks a document that is of the schema.
 pub(super) fn check(document: &Document, faults: &mut Faults) {
     head(document, faults);
     providers(document, faults);
     let mut taken: HashMap<(&str, String), usize> = HashMap::new();
     for (at, model) in document.models.iter().enumerate() {
-        let place = format!("models[{at}]");
-        let names = core::iter::once(&model.model).chain(&model.aliases);
-        for name in names.map(|name| name.to_lowercase()).collect::<HashSet<_>>() {
-            if let Some(first) = taken.insert((&model.provider, name.clone()), at) {
+        let place = Place::top("models", at);
+        for name in core::iter::once(&model.model).chain(&model.aliases) {
+            let name = name.to_lowercase();
+            let first = *taken.entry((&model.provider, name.clone())).or_insert(at);
+            if first != at {
                 let problem = format!(
                     "{name:?} of {} is priced by models[{first}] already; one name, one model",
                     model.provider
                 );
-                faults.add(&place, problem);
+                faults.add(place, problem);
             }
         }
         check_model(&place, model, faults);
@@ -131,44 +164,42 @@ fn head(document: &Document, faults: &mut Faults) {
 fn providers(document: &Document, faults: &mut Faults) {
     let mut ids = HashSet::new();
     for (at, provider) in document.providers.iter().enumerate() {
-        let place = format!("providers[{at}]");
+        let place = Place::top("providers", at);
         for spelling in core::iter::once(&provider.id).chain(&provider.aliases) {
             if spelling.is_empty() || !ids.insert(spelling.to_lowercase()) {
                 faults.add(&place, format!("the spelling {spelling:?} is empty or given twice"));
             }
         }
-        patterns(&format!("{place}.spellings"), &provider.spellings, faults);
-        patterns(&format!("{place}.makes"), &provider.makes, faults);
+        patterns(&place.at("spellings"), &provider.spellings, faults);
+        patterns(&place.at("makes"), &provider.makes, faults);
         for (nth, other) in provider.serves.iter().enumerate() {
             if !document.providers.iter().any(|provider| provider.id == *other) {
-                faults.add(
-                    format!("{place}.serves[{nth}]"),
-                    format!("there is no provider {other:?}"),
-                );
+                faults.add(place.nth("serves", nth), format!("there is no provider {other:?}"));
             }
         }
     }
 }
 
-fn patterns(place: &str, patterns: &[Pattern], faults: &mut Faults) {
+fn patterns(place: &Place<'_>, patterns: &[Pattern], faults: &mut Faults) {
     for (at, pattern) in patterns.iter().enumerate() {
         if pattern.is_empty() {
             faults.add(
-                format!("{place}[{at}]"),
+                Place { nth: Some(at), ..*place },
                 "says nothing, so it would claim every name; give prefix, suffix, contains or dated",
             );
         }
     }
 }
 
-fn check_model(place: &str, model: &Model, faults: &mut Faults) {
+/// What must hold of one model by itself.
+pub(super) fn check_model(place: &Place<'_>, model: &Model, faults: &mut Faults) {
     if model.provider.is_empty()
         || model.model.is_empty()
         || model.aliases.iter().any(String::is_empty)
     {
         faults.add(place, "provider, model and aliases must not be empty");
     }
-    patterns(&format!("{place}.families"), &model.families, faults);
+    patterns(&place.at("families"), &model.families, faults);
     let bounds = [
         ("context_window", model.context_window),
         ("max_output_tokens", model.max_output_tokens),
@@ -190,32 +221,31 @@ fn check_model(place: &str, model: &Model, faults: &mut Faults) {
     card(place, &model.rates, &model.tiers, &model.context, faults);
     variants(place, &model.variants, faults);
     for (at, period) in model.history.iter().enumerate() {
-        let place = format!("{place}.history[{at}]");
+        let place = place.nth("history", at);
         card(&place, &period.rates, &period.tiers, &period.context, faults);
         variants(&place, &period.variants, faults);
     }
     periods(place, model, faults);
     if let Some(cost) = &model.cost {
-        card(&format!("{place}.cost"), &cost.rates, &cost.tiers, &cost.context, faults);
+        card(&place.at("cost"), &cost.rates, &cost.tiers, &cost.context, faults);
     }
 }
 
-fn markup(place: &str, model: &Model, faults: &mut Faults) {
+fn markup(place: &Place<'_>, model: &Model, faults: &mut Faults) {
     let Some(markup) = model.markup else { return };
     if markup.is_negative() {
-        faults.add(format!("{place}.markup"), "must not be negative");
+        faults.add(place.at("markup"), "must not be negative");
     }
     if model.cost.is_none() {
-        faults.add(format!("{place}.markup"), "needs `cost`: there is nothing to add to");
+        faults.add(place.at("markup"), "needs `cost`: there is nothing to add to");
     }
 }
 
 /// The periods of one model must follow each other without a gap or an overlap.
-fn periods(place: &str, model: &Model, faults: &mut Faults) {
-    type Bounds = (Option<Timestamp>, Option<Timestamp>, String);
-    let mut all: Vec<Bounds> = vec![(model.valid_from, model.valid_to, place.to_owned())];
+fn periods(place: &Place<'_>, model: &Model, faults: &mut Faults) {
+    let mut all = vec![(model.valid_from, model.valid_to, *place)];
     let history = model.history.iter().enumerate();
-    all.extend(history.map(|(at, p)| (p.valid_from, p.valid_to, format!("{place}.history[{at}]"))));
+    all.extend(history.map(|(at, p)| (p.valid_from, p.valid_to, place.nth("history", at))));
     all.sort_by_key(|(from, ..)| *from);
     for (from, to, place) in &all {
         if from.zip(*to).is_some_and(|(from, to)| from >= to) {
@@ -235,19 +265,19 @@ fn periods(place: &str, model: &Model, faults: &mut Faults) {
     }
 }
 
-fn variants(place: &str, variants: &[Variant], faults: &mut Faults) {
+fn variants(place: &Place<'_>, variants: &[Variant], faults: &mut Faults) {
     if variants.len() > ENTRIES_MAX {
-        faults.add(format!("{place}.variants"), format!("must hold at most {ENTRIES_MAX}"));
+        faults.add(place.at("variants"), format!("must hold at most {ENTRIES_MAX}"));
         return;
     }
     for (at, variant) in variants.iter().enumerate() {
-        let here = format!("{place}.variants[{at}]");
+        let here = place.nth("variants", at);
         if variant.conditions() == 0 {
             faults.add(&here, "states no condition; such rates belong into `rates`");
         }
         if let Some(hours) = &variant.hours {
             if hours.bounds().is_none() {
-                faults.add(format!("{here}.hours"), "from and to must be times of day, HH:MM");
+                faults.add(here.at("hours"), "from and to must be times of day, HH:MM");
             }
             if hours.weekdays.iter().any(|day| !(1..=7).contains(day)) {
                 faults.add(format!("{here}.hours.weekdays"), "are numbers from 1 (Monday) to 7");
@@ -298,16 +328,22 @@ impl super::schema::Hours {
 }
 
 /// Rates, tiers and context tiers of one place.
-fn card(place: &str, rates: &Rates, tiers: &Tiers, context: &[ContextTier], faults: &mut Faults) {
-    check_rates(&format!("{place}.rates"), rates, faults);
+fn card(
+    place: &Place<'_>,
+    rates: &Rates,
+    tiers: &Tiers,
+    context: &[ContextTier],
+    faults: &mut Faults,
+) {
+    check_rates(&place.at("rates"), rates, faults);
     check_tiers(place, tiers, faults);
     if context.len() > ENTRIES_MAX {
-        faults.add(format!("{place}.context"), format!("must hold at most {ENTRIES_MAX}"));
+        faults.add(place.at("context"), format!("must hold at most {ENTRIES_MAX}"));
         return;
     }
     let mut previous: Option<(Exact, bool)> = None;
     for (at, tier) in context.iter().enumerate() {
-        let here = format!("{place}.context[{at}]");
+        let here = place.nth("context", at);
         match tier.bound() {
             None => faults.add(&here, "exactly one of `above` and `at_least` must be given"),
             Some((bound, _)) if bound.to_u64().is_none() => {
@@ -320,14 +356,14 @@ fn card(place: &str, rates: &Rates, tiers: &Tiers, context: &[ContextTier], faul
                 previous = Some(bound);
             }
         }
-        check_rates(&format!("{here}.rates"), &tier.rates, faults);
+        check_rates(&here.at("rates"), &tier.rates, faults);
         check_tiers(&here, &tier.tiers, faults);
         same_meters(&here, rates, &tier.rates, faults);
     }
 }
 
 /// A meter priced in short requests but not in long ones would be unpriced past the bound.
-fn same_meters(place: &str, base: &Rates, long: &Rates, faults: &mut Faults) {
+fn same_meters(place: &Place<'_>, base: &Rates, long: &Rates, faults: &mut Faults) {
     let missing: Vec<&str> = base
         .0
         .keys()
@@ -339,16 +375,17 @@ fn same_meters(place: &str, base: &Rates, long: &Rates, faults: &mut Faults) {
             "gives no rate for {}, which the rates below the bound price",
             missing.join(", ")
         );
-        faults.add(format!("{place}.rates"), problem);
+        faults.add(place.at("rates"), problem);
     }
 }
 
-fn check_tiers(place: &str, tiers: &Tiers, faults: &mut Faults) {
+fn check_tiers(place: &Place<'_>, tiers: &Tiers, faults: &mut Faults) {
     let plain = |tier: &str| {
         (1..=32).contains(&tier.len()) && tier.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
     };
     for (tier, rates) in &tiers.0 {
-        let here = format!("{place}.tiers.{tier}");
+        let inside = place.at("tiers");
+        let here = inside.at(tier);
         if is_default_tier(tier) {
             faults.add(&here, "the default tier's rates are `rates`: this prices it twice");
         } else if !plain(tier) {
@@ -365,7 +402,7 @@ const NEVER_PRICED: [(Meter, &str); 3] = [
     (Meter::CostInUsdTicks, "it is the provider's own price"),
 ];
 
-fn check_rates(place: &str, rates: &Rates, faults: &mut Faults) {
+fn check_rates(place: &Place<'_>, rates: &Rates, faults: &mut Faults) {
     if rates.0.is_empty() {
         faults.add(place, "has no rate; a model without rates would be free");
     }

@@ -13,7 +13,7 @@ mod schema;
 mod shape;
 
 use crate::clock::Timestamp;
-use check::Faults;
+use check::{Faults, Place};
 use names::{Lookup, Names};
 
 pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
@@ -127,8 +127,15 @@ impl Book {
 
 /// Every fault of a document that is not of the schema.
 fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> BookError {
-    if let Ok(document) = serde_json::from_str(json) {
+    if let Ok(document) = serde_json::from_str::<serde_json::Value>(json) {
         shape::faults(&document, &mut faults);
+        // Models of the right shape are checked all the same, so that one pass finds their faults.
+        let models = document.get("models").and_then(serde_json::Value::as_array);
+        for (at, model) in models.into_iter().flatten().enumerate().take(MODELS_MAX) {
+            if let Ok(model) = serde_json::from_value(model.clone()) {
+                check::check_model(&Place::top("models", at), &model, &mut faults);
+            }
+        }
     }
     if faults.is_empty() {
         // What a schema cannot say: not JSON at all, or the same key twice.

@@ -6,6 +6,7 @@
 #![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags)] // many comments here are help texts
 #![allow(clippy::arithmetic_side_effects)] // deadlines of a command, not amounts
 
+mod archive;
 mod book;
 mod catalogue;
 mod dev;
@@ -14,6 +15,7 @@ mod lines;
 mod meter;
 mod price;
 mod remote;
+mod replay;
 mod secrets;
 mod session;
 mod verify;
@@ -47,6 +49,8 @@ enum Verb {
     /// Check, compare and make price books.
     #[command(subcommand)]
     Book(book::Verb),
+    /// Price recorded usage by another book, with every difference line by line.
+    Replay(replay::Args),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(args) => dev::run(&args),
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
+        Verb::Replay(args) => replay::run(&args, json),
         Verb::Book(verb) => book::run(&verb, json),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Failure, complain};
+use super::{Failure, archive, complain};
 use crate::auth::Ring;
 use crate::record::{Expected, Report, Verdict, verify};
 
@@ -20,9 +20,6 @@ pub(super) struct Args {
     #[arg(long)]
     expect: Option<PathBuf>,
 }
-
-/// Folders within folders that are followed; archives have two.
-const DEPTH_MAX: usize = 16;
 
 pub(super) fn run(args: &Args, json: bool) -> ExitCode {
     match check(args) {
@@ -47,12 +44,7 @@ fn check(args: &Args) -> Result<Report, Failure> {
     let ring = Ring::parse(read(&args.key)?.trim())
         .map_err(|error| format!("{}: the key file {error}", args.key.display()))?;
     let expected = args.expect.as_deref().map(expected).transpose()?;
-    let mut files = Vec::new();
-    collect(&args.path, DEPTH_MAX, &mut files)?;
-    if files.is_empty() {
-        return Err(format!("{}: there are no .ndjson files here", args.path.display()));
-    }
-    files.sort();
+    let files = archive::files(&args.path)?;
     let texts = files.iter().map(|file| read(file)).collect::<Result<Vec<_>, _>>()?;
     Ok(verify(texts.iter().flat_map(|text| text.lines()), &ring, expected.as_ref()))
 }
@@ -63,24 +55,6 @@ fn read(path: &Path) -> Result<String, Failure> {
 
 fn expected(path: &Path) -> Result<Expected, Failure> {
     serde_json::from_str(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    if fs::metadata(path).map_err(failed)?.is_file() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!("{}: folders are nested too deep", path.display()));
-    };
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let entry = entry.map_err(failed)?.path();
-        if entry.is_dir() || entry.extension().is_some_and(|extension| extension == "ndjson") {
-            collect(&entry, depth, files)?;
-        }
-    }
-    Ok(())
 }
 
 fn show(report: &Report, json: bool) {

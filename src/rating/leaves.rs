@@ -72,12 +72,17 @@ pub(super) fn of<'a>(
     rates: &'a Rates,
     suspect: &mut Vec<Meter>,
 ) -> Result<Vec<Leaf<'a>>, OutOfRange> {
-    let mut split = Split { usage, rates, leaves: Vec::with_capacity(LEAVES_USUAL), suspect };
+    let reported = usage.iter().fold(0, |mask, (meter, _)| mask | bit(meter));
+    let leaves = Vec::with_capacity(LEAVES_USUAL);
+    let mut split = Split { usage, reported, rates, leaves, suspect };
     split.input()?;
     split.cache_write()?;
     let output = usage.get(Meter::OutputTotal);
     split.whole(Meter::OutputTotal, output, &PARTS_OF_OUTPUT, rates.get(Meter::OutputTotal))?;
     for (meter, otherwise) in ALONE {
+        if !split.has(meter) {
+            continue;
+        }
         let rate = rates.get(meter);
         if let Some(quantity) = usage.get(meter)
             && (rate.is_some() || otherwise == IsUnpriced)
@@ -101,35 +106,57 @@ fn written(usage: &Usage) -> Result<Option<Exact>, OutOfRange> {
 }
 
 /// Input tokens neither read from a cache nor written to one; from the total where they were not
-/// reported. `None` inside: the total contradicts its parts.
-fn uncached(usage: &Usage, written: Option<Exact>) -> Result<Option<Option<Exact>>, OutOfRange> {
+/// reported.
+fn uncached(usage: &Usage, written: Option<Exact>) -> Result<Uncached, OutOfRange> {
     if let Some(uncached) = usage.get(Meter::InputUncached) {
-        return Ok(Some(Some(uncached)));
+        return Ok(Uncached::Known(Some(uncached)));
     }
-    let Some(total) = usage.get(Meter::InputTotal) else { return Ok(None) };
+    let Some(total) = usage.get(Meter::InputTotal) else { return Ok(Uncached::Known(None)) };
     let cached = Exact::sum(usage.get(Meter::CacheRead).into_iter().chain(written))?;
     let rest = total.minus(cached)?;
-    Ok(Some((!rest.is_negative()).then_some(rest)))
+    Ok(if rest.is_negative() {
+        Uncached::Contradiction(total)
+    } else {
+        Uncached::Known(Some(rest))
+    })
+}
+
+/// The uncached input: reported or derived, if any was; or a total smaller than its cached parts.
+enum Uncached {
+    Known(Option<Exact>),
+    Contradiction(Exact),
+}
+
+/// A meter's place in a set of meters; there are fewer than 64.
+fn bit(meter: Meter) -> u64 {
+    1_u64.checked_shl(meter as u32).unwrap_or(0)
 }
 
 struct Split<'u, 'a> {
     usage: &'u Usage,
+    /// The meters the usage has, as bits: most parts are absent, and need not be looked up.
+    reported: u64,
     rates: &'a Rates,
     leaves: Vec<Leaf<'a>>,
     suspect: &'u mut Vec<Meter>,
 }
 
 impl<'a> Split<'_, 'a> {
+    fn has(&self, meter: Meter) -> bool {
+        self.reported & bit(meter) != 0
+    }
+
     fn input(&mut self) -> Result<(), OutOfRange> {
         let input_rate = self.rates.get(Meter::InputUncached);
-        let uncached = uncached(self.usage, written(self.usage)?)?;
-        if uncached == Some(None) {
-            // A total that contradicts its cached parts has no remainder; it is charged itself.
-            self.suspect.push(Meter::InputTotal);
-            let total = self.usage.get(Meter::InputTotal);
-            return self.whole(Meter::InputUncached, total, &PARTS_OF_INPUT, input_rate);
-        }
-        self.whole(Meter::InputUncached, uncached.flatten(), &PARTS_OF_INPUT, input_rate)?;
+        let uncached = match uncached(self.usage, written(self.usage)?)? {
+            Uncached::Known(uncached) => uncached,
+            Uncached::Contradiction(total) => {
+                // There is no remainder; the total is charged itself.
+                self.suspect.push(Meter::InputTotal);
+                return self.whole(Meter::InputUncached, Some(total), &PARTS_OF_INPUT, input_rate);
+            }
+        };
+        self.whole(Meter::InputUncached, uncached, &PARTS_OF_INPUT, input_rate)?;
         let rate = self.rates.get(Meter::CacheRead).or(input_rate);
         let read = self.usage.get(Meter::CacheRead);
         self.whole(Meter::CacheRead, read, &PARTS_OF_CACHE_READ, rate)
@@ -163,7 +190,8 @@ impl<'a> Split<'_, 'a> {
         rate: Option<&'a Rate>,
     ) -> Result<(), OutOfRange> {
         let mut rest = total.unwrap_or(Exact::ZERO);
-        for (part, otherwise) in parts {
+        let reported = self.reported;
+        for (part, otherwise) in parts.iter().filter(|(part, _)| reported & bit(*part) != 0) {
             let Some(quantity) = self.uncached_part(*part)?.filter(|q| !q.is_zero()) else {
                 continue;
             };

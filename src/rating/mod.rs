@@ -49,7 +49,9 @@ pub struct Rated {
 /// ```
 pub fn rate(usage: &Usage, rates: &Rates) -> Result<Rated, OutOfRange> {
     let mut rated = Rated::default();
-    for leaf in leaves::of(usage, rates, &mut rated.suspect)? {
+    let leaves = leaves::of(usage, rates, &mut rated.suspect)?;
+    rated.lines.reserve_exact(leaves.len());
+    for leaf in leaves {
         if leaf.quantity.is_zero() {
             continue;
         }

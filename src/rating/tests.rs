@@ -100,3 +100,23 @@ proptest! {
         prop_assert_eq!(tokens, Exact::from(uncached + read + out));
     }
 }
+
+#[test]
+fn a_modality_counts_what_was_not_cached_where_the_report_splits_it() {
+    let rates = "input_uncached=1 cache_read=0.1 audio_in=5 cache_read_audio=0.5";
+    check(
+        "input_total=300 text_in=100 audio_in=200 cache_read=100 cache_read_text=36 cache_read_audio=64",
+        rates,
+        "audio_in=136 input_uncached=64 cache_read_audio=64 cache_read=36",
+    );
+    check("input_total=300 audio_in=200 cache_read=100", rates, "audio_in=200 cache_read=100");
+}
+
+#[test]
+fn a_plain_rate_for_cache_writes_covers_those_of_any_length() {
+    check(
+        "input_total=10 cache_write_5m=3 cache_write_1h=4",
+        "input_uncached=1 cache_write=2",
+        "input_uncached=3 cache_write_5m=3 cache_write_1h=4",
+    );
+}

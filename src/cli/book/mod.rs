@@ -1,19 +1,79 @@
 //! `farebox book`: check, compare and make price books.
 
+mod costs;
+mod diff;
 mod import;
+
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::Failure;
+use super::{Failure, say};
+use crate::book::{BOOK_MAX, Book, BookError};
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
+    /// Check a book and list every fault with its path.
+    Check(CheckArgs),
+    /// Show which rates differ between two books, and what that means for recorded usage.
+    Diff(diff::Args),
+    /// Write the upstreams' prices from the catalogue into a book, as the costs of its models.
+    Costs(costs::Args),
     /// Make the catalogue of upstream costs from public price data.
     Import(import::Args),
 }
 
-pub(super) fn run(verb: &Verb, _json: bool) -> Result<(), Failure> {
+/// Check a price book.
+#[derive(clap::Args)]
+pub(super) struct CheckArgs {
+    /// The book.
+    book: PathBuf,
+}
+
+pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
     match verb {
+        Verb::Check(args) => check(args, json),
+        Verb::Diff(args) => diff::run(args, json),
+        Verb::Costs(args) => costs::run(args),
         Verb::Import(args) => import::run(args),
     }
+}
+
+/// Reads a book. One that is too long is refused by its size, before any of it is read.
+pub(super) fn read(path: &Path) -> Result<Book, Failure> {
+    parse(path)?.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > BOOK_MAX as u64 {
+        return Err(format!(
+            "{}: {length} bytes are too long for a book: at most {BOOK_MAX}",
+            path.display()
+        ));
+    }
+    Ok(Book::parse(&std::fs::read_to_string(path).map_err(failed)?))
+}
+
+fn check(args: &CheckArgs, json: bool) -> Result<(), Failure> {
+    let error = match parse(&args.book)? {
+        Ok(book) => {
+            let (version, models) = (book.version(), book.document().models.len());
+            return say(&if json {
+                serde_json::json!({ "ok": true, "version": version, "models": models }).to_string()
+            } else {
+                format!("OK · {version} · {models} models · {}", book.currency())
+            });
+        }
+        Err(error) => error,
+    };
+    if json {
+        say(&serde_json::json!({ "ok": false, "faults": error.faults, "more": error.more })
+            .to_string())?;
+    } else {
+        error.faults.iter().try_for_each(|fault| say(&fault.to_string()))?;
+    }
+    let more = if error.more { " or more" } else { "" };
+    Err(format!("{}: {} faults{more}", args.book.display(), error.faults.len()))
 }

@@ -117,7 +117,13 @@ pub(super) fn read(
         read.providers.push(Provider {
             aliases: distinct(aliases, &provider.id),
             spellings: spelt.families,
-            makes: makes.exact.into_iter().map(whole).chain(makes.families).collect(),
+            makes: makes
+                .exact
+                .into_iter()
+                .map(whole)
+                .chain(makes.families)
+                .chain(litellm::makes(&provider.id))
+                .collect(),
             serves: provider.serves,
             id: provider.id.clone(),
         });
@@ -127,7 +133,7 @@ pub(super) fn read(
 }
 
 /// A provider claims whole names by a pattern with the same beginning and end.
-fn whole(name: String) -> Pattern {
+pub(super) fn whole(name: String) -> Pattern {
     Pattern { prefix: Some(name.clone()), suffix: Some(name), ..Pattern::default() }
 }
 
@@ -191,7 +197,7 @@ fn fill(
         core::iter::once(None).chain(starts.into_iter().map(Some)).collect();
     let mut periods: Vec<Period> = Vec::new();
     for from in starts {
-        let table = |hours| model.table(from, hours, units, notes_of(row), &mut Vec::new());
+        let table = |hours| model.table(from, hours, units, "", &mut Vec::new());
         let Card { rates, tiers, context } = table(None).card();
         let times = model.prices.iter().filter_map(|entry| entry.hours.as_ref());
         let variants = times
@@ -211,7 +217,7 @@ fn fill(
             periods.push(Period { valid_from, ..period });
         }
     }
-    model.table(None, None, units, notes_of(row), notes);
+    model.table(None, None, units, &format!("{} {}", row.provider, row.model), notes);
     let later: Vec<_> = periods.iter().skip(1).map(|period| period.valid_from).collect();
     for (period, end) in periods.iter_mut().zip(later) {
         period.valid_to = end;
@@ -227,10 +233,6 @@ fn fill(
     true
 }
 
-fn notes_of(row: &Model) -> String {
-    format!("{} {}", row.provider, row.model)
-}
-
 fn midnight(date: &str) -> Option<Timestamp> {
     format!("{date}T00:00:00Z").parse().ok()
 }
@@ -243,7 +245,7 @@ impl GenaiModel {
         day: Option<&str>,
         hours: Option<&(String, String)>,
         units: &BTreeMap<String, u64>,
-        name: String,
+        name: &str,
         notes: &mut Vec<String>,
     ) -> Table {
         let started = |entry: &&Entry| entry.from.as_deref().is_none_or(|from| day >= Some(from));
@@ -251,20 +253,20 @@ impl GenaiModel {
         let active = self.prices.iter().rfind(|entry| started(entry) && timed(entry));
         let mut table = Table::default();
         let Some(entry) = active.or(self.prices.first()) else { return table };
-        entry.add_to(&mut table, None, units, &name, notes);
+        entry.add_to(&mut table, None, units, name, notes);
         for variant in self.variants.iter().filter(|entry| started(entry)) {
             let when: Vec<_> =
                 variant.when.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
             match when[..] {
                 [("processing", "batch")] => {
-                    variant.add_to(&mut table, Some("batch"), units, &name, notes)
+                    variant.add_to(&mut table, Some("batch"), units, name, notes);
                 }
                 [("service_tier", "default")] => {}
                 [("service_tier", tier)] => {
-                    variant.add_to(&mut table, Some(tier), units, &name, notes)
+                    variant.add_to(&mut table, Some(tier), units, name, notes);
                 }
                 [("speed", "fast")] => {
-                    variant.add_to(&mut table, Some("fast"), units, &name, notes)
+                    variant.add_to(&mut table, Some("fast"), units, name, notes);
                 }
                 _ => notes.push(format!("{name}: the condition {when:?} cannot be expressed")),
             }
@@ -326,10 +328,10 @@ impl Clause {
                 named.families.push(parts.families.into_iter().fold(Pattern::default(), both));
             }
             Self::Prefix(part) => {
-                named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() })
+                named.families.push(Pattern { prefix: Some(part.clone()), ..Pattern::default() });
             }
             Self::Suffix(part) => {
-                named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() })
+                named.families.push(Pattern { suffix: Some(part.clone()), ..Pattern::default() });
             }
             Self::Contains(part) => {
                 named.families.push(Pattern { contains: Some(part.clone()), ..Pattern::default() });

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::table::{Table, unit_rate};
 use super::{Origin, empty_model};
-use crate::book::{Card, Hours, Model, Rate, Rates, Variant};
+use crate::book::{Card, Hours, Model, Pattern, Rate, Rates, Variant};
 use crate::money::Exact;
 use crate::wire::usage::Meter;
 
@@ -82,6 +82,40 @@ const PROVIDERS: [(&str, &[&str]); 29] = [
     ("typesafe", &[]),
     ("zhipuai", &["bigmodel"]),
 ];
+
+/// How names begin that only Bedrock gives: a vendor or a region, and a point.
+const BEDROCK: [&str; 22] = [
+    "ai21.",
+    "amazon.",
+    "anthropic.",
+    "cohere.",
+    "deepseek.",
+    "google.",
+    "meta.",
+    "minimax.",
+    "mistral.",
+    "moonshot.",
+    "moonshotai.",
+    "nvidia.",
+    "openai.",
+    "qwen.",
+    "stability.",
+    "writer.",
+    "us.",
+    "us-gov.",
+    "eu.",
+    "apac.",
+    "au.",
+    "jp.",
+];
+
+/// Names that mean a provider, besides those the data says.
+pub(super) fn makes(id: &str) -> Vec<Pattern> {
+    let prefixes = if id == "aws" { &BEDROCK[..] } else { &[] };
+    let pattern =
+        |prefix: &&str| Pattern { prefix: Some((*prefix).to_owned()), ..Pattern::default() };
+    prefixes.iter().map(pattern).collect()
+}
 
 /// Other spellings of a provider.
 pub(super) fn aliases(id: &str) -> impl Iterator<Item = &'static str> {

@@ -9,6 +9,7 @@ mod litellm;
 mod regex;
 mod table;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
@@ -105,7 +106,30 @@ fn merge(
         merged.take(&base, &read.unpriced, key, row, &second);
     }
     merged.into_document(&mut document);
+    homes(&mut document, &dump.litellm)?;
     Ok(document)
+}
+
+/// A name that the second source writes without its provider belongs there: where several providers
+/// list it and none claims it, that one does.
+fn homes(
+    document: &mut Document,
+    entries: &BTreeMap<String, litellm::Entry>,
+) -> Result<(), Failure> {
+    let book = Book::parse(&write(document)?).map_err(|error| error.to_string())?;
+    for (key, entry) in entries {
+        let Some(provider) = entry.get("litellm_provider").and_then(|name| name.as_str()) else {
+            continue;
+        };
+        let provider = litellm::provider(provider);
+        let lost = book.find(None, key).is_none() && book.find(Some(&provider), key).is_some();
+        if let (true, Some(home)) =
+            (lost, document.providers.iter_mut().find(|entry| entry.id == provider))
+        {
+            home.makes.push(genai::whole(key.to_lowercase()));
+        }
+    }
+    Ok(())
 }
 
 /// The second source's rows, sorted out against the first's.
@@ -203,9 +227,9 @@ impl Merged {
             let name = name_of(&model);
             if same_prices(row, &model) {
                 row.disputed = row.disputed.take().or(model.disputed.take());
-            } else if !own.contains_key(&name) {
-                row.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&name.1));
-                own.insert(name, model);
+            } else if let Entry::Vacant(free) = own.entry(name) {
+                row.aliases.retain(|alias| !alias.eq_ignore_ascii_case(&free.key().1));
+                free.insert(model);
             }
         }
         document.models.extend(own.into_values());

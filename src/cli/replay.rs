@@ -1,0 +1,176 @@
+//! `farebox replay`: what would recorded usage cost under another book?
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Failure, archive, book, say};
+use crate::book::Book;
+use crate::money::Exact;
+use crate::replay::{Attempt, NoPrice, Priced, line_changes};
+
+/// Price recorded usage by another book, with every difference line by line.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Usage records: an archive file (NDJSON), or a folder of them.
+    path: PathBuf,
+    /// The book to price them by.
+    #[arg(long)]
+    book: PathBuf,
+    /// Compare with this book instead of with what was charged.
+    #[arg(long)]
+    against: Option<PathBuf>,
+}
+
+/// The last record of each attempt: a correction replaces what it corrects.
+type Attempts = BTreeMap<(String, u64), Attempt>;
+
+pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
+    let new = book::read(&args.book)?;
+    let old = args.against.as_deref().map(book::read).transpose()?;
+    let mut totals = Totals::default();
+    for attempt in attempts(&args.path)?.values() {
+        let before = price(attempt, old.as_ref());
+        let after = attempt.price(&new);
+        totals.add(attempt, &before, &after)?;
+        if before == after {
+            continue;
+        }
+        if json {
+            say(&difference(attempt, &before, &after).to_string())?;
+        } else {
+            show(attempt, &before, &after)?;
+        }
+    }
+    if json { say(&json!({ "totals": totals }).to_string()) } else { totals.show() }
+}
+
+/// The revenue effect of a new book over recorded usage.
+pub(super) fn effect(path: &Path, old: &Book, new: &Book) -> Result<Totals, Failure> {
+    let mut totals = Totals::default();
+    for attempt in attempts(path)?.values() {
+        totals.add(attempt, &attempt.price(old), &attempt.price(new))?;
+    }
+    Ok(totals)
+}
+
+fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
+    match book {
+        Some(book) => attempt.price(book),
+        None => attempt.charged().map_err(NoPrice::from),
+    }
+}
+
+fn attempts(path: &Path) -> Result<Attempts, Failure> {
+    let mut attempts = Attempts::new();
+    let mut last: HashMap<(String, String), u64> = HashMap::new();
+    for file in archive::files(path)? {
+        let name = file.display().to_string();
+        let reader =
+            BufReader::new(fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?);
+        for (nth, line) in reader.lines().enumerate() {
+            let line = line.map_err(|error| format!("{name}: {error}"))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let attempt = Attempt::parse(&line).map_err(|error| {
+                format!("{name}, line {}: not a usage record: {error}", nth + 1)
+            })?;
+            let id = (attempt.customer.clone(), attempt.attempt_id.clone());
+            match last.get(&id).copied() {
+                Some(seq) if seq > attempt.seq => continue,
+                Some(seq) => drop(attempts.remove(&(attempt.customer.clone(), seq))),
+                None => {}
+            }
+            last.insert(id, attempt.seq);
+            attempts.insert((attempt.customer.clone(), attempt.seq), attempt);
+        }
+    }
+    Ok(attempts)
+}
+
+type Outcome = Result<Priced, NoPrice>;
+
+fn difference(attempt: &Attempt, before: &Outcome, after: &Outcome) -> serde_json::Value {
+    let side = |outcome: &Outcome| match outcome {
+        Ok(priced) => json!({ "amount": priced.amount }),
+        Err(why) => json!({ "error": why }),
+    };
+    let lines = match (before, after) {
+        (Ok(before), Ok(after)) => line_changes(before, after),
+        _ => Vec::new(),
+    };
+    json!({ "customer": attempt.customer, "seq": attempt.seq, "model": attempt.model,
+            "old": side(before), "new": side(after), "lines": lines })
+}
+
+fn show(attempt: &Attempt, before: &Outcome, after: &Outcome) -> Result<(), Failure> {
+    let side = |outcome: &Outcome| match outcome {
+        Ok(priced) => priced.amount.to_string(),
+        Err(why) => json!(why).to_string(),
+    };
+    let head = (&attempt.customer, attempt.seq, &attempt.model);
+    say(&format!("{} {} {}: {} -> {}", head.0, head.1, head.2, side(before), side(after)))?;
+    if let (Ok(before), Ok(after)) = (before, after) {
+        for change in line_changes(before, after) {
+            let line = |line: Option<&crate::rating::Line>| {
+                line.map_or("-".to_owned(), |l| {
+                    format!("{} x {} / {} = {}", l.quantity, l.rate, l.per, l.amount)
+                })
+            };
+            let (old, new) = (line(change.old.as_ref()), line(change.new.as_ref()));
+            say(&format!("  {}: {old} -> {new}", change.meter.as_str()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sums over all attempts that both sides can price, by currency; the rest is counted.
+#[derive(Default, Serialize)]
+pub(super) struct Totals {
+    attempts: u64,
+    /// Attempts that one of the sides cannot price: they are in no sum.
+    unpriced: u64,
+    changed: u64,
+    by_currency: BTreeMap<String, Sums>,
+}
+
+#[derive(Default, Clone, Copy, Serialize)]
+struct Sums {
+    old: Exact,
+    new: Exact,
+    difference: Exact,
+}
+
+impl Totals {
+    fn add(&mut self, attempt: &Attempt, before: &Outcome, after: &Outcome) -> Result<(), Failure> {
+        self.attempts += 1;
+        let (Ok(before), Ok(after)) = (before, after) else {
+            self.unpriced += 1;
+            return Ok(());
+        };
+        self.changed += u64::from(before.amount != after.amount);
+        let sums = self.by_currency.entry(attempt.currency.clone()).or_default();
+        let added = |sums: Sums| {
+            let (old, new) = (sums.old.plus(before.amount)?, sums.new.plus(after.amount)?);
+            Ok(Sums { old, new, difference: new.minus(old)? })
+        };
+        *sums = added(*sums).map_err(|error: crate::money::OutOfRange| error.to_string())?;
+        Ok(())
+    }
+
+    /// For people.
+    pub(super) fn show(&self) -> Result<(), Failure> {
+        say(&format!(
+            "{} attempts, {} change, {} not priced by both",
+            self.attempts, self.changed, self.unpriced
+        ))?;
+        self.by_currency.iter().try_for_each(|(currency, sums)| {
+            say(&format!("{} -> {} {currency} ({})", sums.old, sums.new, sums.difference))
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! Recorded usage × another book → what it would have cost, line by line. The command, the browser
+//! and tests run this code; it holds no more than one line of an archive at a time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::book::{Book, Situation, input_total};
+use crate::clock::Timestamp;
+use crate::money::{Exact, OutOfRange};
+use crate::rating::{self, Line};
+use crate::record::{Class, Quantity};
+use crate::wire::usage::{Meter, Usage};
+
+/// What a re-pricing needs of a usage record.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attempt {
+    /// Whose it is.
+    pub customer: String,
+    /// Position in the customer's chain.
+    pub seq: u64,
+    /// The attempt; a correction names the same one.
+    pub attempt_id: String,
+    /// Settled, voided or unresolved.
+    pub class: Class,
+    /// The model asked for.
+    pub model: String,
+    /// When it was asked: the price of that moment applies.
+    pub received_at: Timestamp,
+    /// The service tier that served.
+    #[serde(default)]
+    pub served_tier: Option<String>,
+    /// Currency of the amounts.
+    pub currency: String,
+    /// What was used.
+    pub quantities: Vec<Quantity>,
+    /// The arithmetic.
+    pub lines: Vec<Line>,
+    /// On a correction: what was charged before.
+    #[serde(default)]
+    pub previous: Option<Exact>,
+    /// What the record added to the spend.
+    pub amount: Exact,
+}
+
+/// Why an attempt has no price in a book.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "code", content = "meter")]
+pub enum NoPrice {
+    /// The book does not list the model, or not at that time.
+    ModelNotPriced,
+    /// It lists the model, but not this meter.
+    MeterNotPriced(Meter),
+    /// The book's amounts are in another currency than the record's.
+    CurrencyDiffers,
+    /// The amount is not exact in 28 digits.
+    AmountOutOfRange,
+}
+
+impl From<OutOfRange> for NoPrice {
+    fn from(_: OutOfRange) -> Self {
+        Self::AmountOutOfRange
+    }
+}
+
+/// One attempt at a price.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Priced {
+    /// The sum of the lines.
+    pub amount: Exact,
+    /// One a meter.
+    pub lines: Vec<Line>,
+}
+
+/// The change of one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LineChange {
+    /// Of what.
+    pub meter: Meter,
+    /// The line before; absent where the meter was not charged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Line>,
+    /// The line after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Line>,
+}
+
+/// An archive's line: the record with its signature, or the record alone.
+#[derive(Deserialize)]
+struct Sealed {
+    record: Attempt,
+}
+
+impl Attempt {
+    /// Reads one line of an archive.
+    pub fn parse(line: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str::<Sealed>(line)
+            .map(|sealed| sealed.record)
+            .or_else(|_| serde_json::from_str(line))
+    }
+
+    /// What the attempt was charged in all, as recorded. A correction's amount is a difference.
+    pub fn charged(&self) -> Result<Priced, OutOfRange> {
+        let amount = self.amount.plus(self.previous.unwrap_or(Exact::ZERO))?;
+        Ok(Priced { amount, lines: self.lines.clone() })
+    }
+
+    /// What it costs by a book, at the time it was asked and in the tier that served. Where the
+    /// book does not sell that tier, its default applies, as in settlement.
+    pub fn price(&self, book: &Book) -> Result<Priced, NoPrice> {
+        if self.class == Class::Voided {
+            return Ok(Priced::default());
+        }
+        if self.currency != book.currency() {
+            return Err(NoPrice::CurrencyDiffers);
+        }
+        let situation = Situation { at: Some(self.received_at), ..Situation::default() };
+        let model = book.find(None, &self.model).ok_or(NoPrice::ModelNotPriced)?;
+        let card = model.card(&situation).ok_or(NoPrice::ModelNotPriced)?;
+        let mut usage = Usage::default();
+        for quantity in &self.quantities {
+            usage.set(quantity.meter, quantity.quantity, quantity.provenance);
+        }
+        let input = input_total(&usage)?;
+        let rates = card
+            .rates_for(self.served_tier.as_deref(), input)
+            .or_else(|| card.rates_for(None, input))
+            .ok_or(NoPrice::ModelNotPriced)?;
+        let rated = rating::rate(&usage, rates)?;
+        match rated.unpriced.first() {
+            Some(meter) => Err(NoPrice::MeterNotPriced(*meter)),
+            None => Ok(Priced { amount: rated.amount, lines: rated.lines }),
+        }
+    }
+}
+
+/// The lines that differ, in the order of the meters.
+pub fn line_changes(old: &Priced, new: &Priced) -> Vec<LineChange> {
+    let of = |priced: &Priced, meter| priced.lines.iter().find(|line| line.meter == meter).cloned();
+    let change =
+        |meter: &Meter| LineChange { meter: *meter, old: of(old, *meter), new: of(new, *meter) };
+    Meter::ALL.iter().map(change).filter(|change| change.old != change.new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::book::DEFAULT;
+
+    fn record(more: &str) -> String {
+        format!(
+            r#"{{"record":{{"customer":"acme","seq":1,"attempt_id":"a","class":"settled",
+            "model":"gpt-4o-mini","received_at":"2026-11-24T10:00:00Z","currency":"USD",
+            "quantities":[{{"meter":"input_uncached","quantity":"1000","unit":"token","provenance":"reported"}},
+                          {{"meter":"output_total","quantity":"100","unit":"token","provenance":"reported"}}],
+            "lines":[{{"meter":"input_uncached","quantity":"1000","rate":"0.15","per":"1000000","amount":"0.00015"}},
+                     {{"meter":"output_total","quantity":"100","rate":"0.6","per":"1000000","amount":"0.00006"}}],
+            "amount":"0.00021"{more}}}}}"#
+        )
+    }
+
+    #[test]
+    fn under_the_same_book_nothing_changes() {
+        let attempt = Attempt::parse(&record("")).unwrap();
+        let book = Book::parse(DEFAULT).unwrap();
+        let (old, new) = (attempt.charged().unwrap(), attempt.price(&book).unwrap());
+        assert_eq!(old, new);
+        assert_eq!(line_changes(&old, &new), []);
+    }
+
+    #[test]
+    fn a_changed_rate_shows_in_its_line_alone() {
+        let attempt = Attempt::parse(&record("")).unwrap();
+        let book = Book::parse(&DEFAULT.replacen("\"0.6\"", "\"0.7\"", 1)).unwrap();
+        let (old, new) = (attempt.charged().unwrap(), attempt.price(&book).unwrap());
+        assert_eq!(new.amount, "0.00022".parse().unwrap());
+        let changes = line_changes(&old, &new);
+        assert_eq!(
+            changes.iter().map(|change| change.meter).collect::<Vec<_>>(),
+            [Meter::OutputTotal]
+        );
+    }
+
+    #[test]
+    fn what_the_other_book_cannot_price_is_said_not_counted_as_nought() {
+        let attempt = Attempt::parse(&record("")).unwrap();
+        let renamed = Book::parse(&DEFAULT.replace("gpt-4o-mini", "gpt-4o-tiny")).unwrap();
+        assert_eq!(attempt.price(&renamed), Err(NoPrice::ModelNotPriced));
+        let euros = Book::parse(&DEFAULT.replace("\"USD\"", "\"EUR\"")).unwrap();
+        assert_eq!(attempt.price(&euros), Err(NoPrice::CurrencyDiffers));
+    }
+
+    #[test]
+    fn a_correction_stands_for_the_whole_attempt() {
+        let attempt = Attempt::parse(&record(r#","previous":"0.0001""#)).unwrap();
+        assert_eq!(attempt.charged().unwrap().amount, "0.00031".parse().unwrap());
+    }
+}
