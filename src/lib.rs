@@ -5,6 +5,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`money`] [`clock`] [`ids`] | the words everything else is written in |
+//! | [`strict`] | reading the JSON that people write, with the path of every fault |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
 //! | [`tokens`] | bounds on how many tokens a text is |
@@ -42,6 +43,7 @@ pub mod money;
 pub mod quote;
 pub mod rating;
 pub mod record;
+pub mod strict;
 pub mod tokens;
 pub mod wire;
 

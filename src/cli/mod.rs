@@ -11,6 +11,7 @@ mod key;
 mod lines;
 mod meter;
 mod price;
+mod rate;
 mod remote;
 mod secrets;
 mod session;
@@ -42,6 +43,8 @@ enum Verb {
     Meter(meter::Args),
     /// Price usages by a price book: JSON Lines in, JSON Lines out.
     Price(lines::Args),
+    /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
+    Rate(lines::Args),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(args) => dev::run(&args),
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
+        Verb::Rate(args) => rate::run(&args),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

@@ -1,5 +1,6 @@
 //! Usage × rates → lines. Exact, and nothing in it is silently free.
 
+pub mod charge;
 mod leaves;
 
 use serde::{Deserialize, Serialize};

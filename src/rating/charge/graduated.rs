@@ -1,0 +1,33 @@
+//! Graduated: each tier prices the units that fall into it. A tier's fee is due once it is entered.
+
+use core::cmp::Ordering;
+
+use super::tiers::Tier;
+use super::{Kind, Parts, beyond_tiers};
+use crate::money::Ratio;
+use crate::strict::Fault;
+
+pub(super) fn price(
+    tiers: &[Tier],
+    quantity: Ratio,
+    fee_at_zero: bool,
+    parts: &mut Parts,
+) -> Result<(), Fault> {
+    if quantity.is_zero() {
+        if let Some(first) = tiers.first().filter(|_| fee_at_zero) {
+            parts.fee(Kind::FlatFee, first.flat_fee.into());
+        }
+        return Ok(());
+    }
+    let mut before = Ratio::ZERO;
+    for tier in tiers {
+        if quantity.compare(before)? != Ordering::Greater {
+            return Ok(());
+        }
+        let end = tier.up_to.map_or(Ok(quantity), |up_to| quantity.least(up_to.into()))?;
+        parts.units(end.minus(before)?, tier.unit_price)?;
+        parts.fee(Kind::FlatFee, tier.flat_fee.into());
+        before = end;
+    }
+    if quantity.compare(before)? == Ordering::Greater { Err(beyond_tiers()) } else { Ok(()) }
+}
