@@ -4,7 +4,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`money`] [`clock`] [`ids`] | the words everything else is written in |
+//! | [`money`] [`clock`] [`calendar`] [`ids`] | the words everything else is written in |
 //! | [`strict`] | reading the JSON that people write, with the path of every fault |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
@@ -35,7 +35,9 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
 pub mod api;
 pub mod auth;
 pub mod book;
+pub mod calendar;
 pub mod clock;
+pub mod credits;
 pub mod ids;
 pub mod ledger;
 pub mod meter;

@@ -6,7 +6,7 @@
 
 use core::cmp::Ordering;
 
-use super::{Charged, Kind, Line, Part, Parts};
+use super::{Kind, Line, Part, Parts};
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::{Faults, Object};
 
@@ -20,7 +20,7 @@ pub(super) struct Around {
     maximum: Option<Exact>,
     round_to: Option<(RoundTo, Rounding)>,
     /// `first_tier_flat_fee_at_zero_usage`.
-    pub fee_at_zero: bool,
+    pub fee_at_zero: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +49,19 @@ impl Around {
             minimum: charge.amount("minimum_amount", faults),
             maximum: charge.amount("maximum_amount", faults),
             round_to: read_round_to(charge, faults),
-            fee_at_zero: charge.flag("first_tier_flat_fee_at_zero_usage", faults),
+            fee_at_zero: charge
+                .take("first_tier_flat_fee_at_zero_usage")
+                .and_then(|spot| spot.flag(faults)),
         };
         if around.minimum.zip(around.maximum).is_some_and(|(min, max)| min > max) {
             faults.invalid(min_path, "is above maximum_amount");
         }
         around
+    }
+
+    /// Whether the first tier's fee is due at zero usage; it is not unless somebody says so.
+    pub fn fee_at_zero(&self) -> bool {
+        self.fee_at_zero.unwrap_or(false)
     }
 
     /// Sets how the amount is rounded where the charge itself does not say.
@@ -97,28 +104,15 @@ impl Around {
         Ok(number)
     }
 
-    /// Bounds and rounds the amount, and turns the parts into lines that add up to it.
-    pub fn finish(&self, mut parts: Parts) -> Result<Charged, OutOfRange> {
-        self.bound(&mut parts)?;
+    /// The amount within its bounds, rounded where the charge says so, and its parts.
+    pub fn settle(&self, parts: &mut Parts) -> Result<Ratio, OutOfRange> {
+        self.bound(parts)?;
         let total = parts.total()?;
-        let amount = match self.round_to {
-            None => total.exact()?,
-            Some((RoundTo::Places(places), rounding)) => total.rounded(places, rounding)?,
-            Some((RoundTo::Step(step), rounding)) => total.to_step(step, rounding)?,
-        };
-        let mut lines = parts.0.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-        let added = Exact::sum(lines.iter().map(|line| line.amount))?;
-        let rest = amount.minus(added)?;
-        if !rest.is_zero() {
-            lines.push(Line {
-                quantity: Exact::ZERO,
-                unit_price: None,
-                amount: rest,
-                kind: Kind::Rounding,
-                inexact: false,
-            });
-        }
-        Ok(Charged { amount, lines })
+        Ok(match self.round_to {
+            None => total,
+            Some((RoundTo::Places(places), rounding)) => total.rounded(places, rounding)?.into(),
+            Some((RoundTo::Step(step), rounding)) => total.to_step(step, rounding)?.into(),
+        })
     }
 
     fn bound(&self, parts: &mut Parts) -> Result<(), OutOfRange> {
@@ -135,6 +129,23 @@ impl Around {
         }
         Ok(())
     }
+}
+
+/// The parts as lines that add up to `amount`.
+pub(super) fn lines(parts: &Parts, amount: Exact) -> Result<Vec<Line>, OutOfRange> {
+    let mut lines = parts.0.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    let added = Exact::sum(lines.iter().map(|line| line.amount))?;
+    let rest = amount.minus(added)?;
+    if !rest.is_zero() {
+        lines.push(Line {
+            quantity: Exact::ZERO,
+            unit_price: None,
+            amount: rest,
+            kind: Kind::Rounding,
+            inexact: false,
+        });
+    }
+    Ok(lines)
 }
 
 /// A part as decimals: exact where it can be, else cut and marked.

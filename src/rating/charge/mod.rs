@@ -18,7 +18,7 @@ mod volume;
 
 use serde::Serialize;
 
-use crate::money::{Exact, OutOfRange, Ratio};
+use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::Fault;
 use around::Around;
 use percentage::Percentage;
@@ -44,7 +44,7 @@ enum Model {
     /// The tier that the whole quantity reaches prices all of it.
     Volume { tiers: Vec<Tier> },
     /// Whole packages.
-    Package { size: Exact, price: Exact, rounding: crate::money::Rounding },
+    Package { size: Exact, price: Exact, rounding: Rounding },
     /// A share of every amount, and a fee for each.
     Percentage(Percentage),
     /// Each tier takes its share of the part that falls into it.
@@ -145,10 +145,30 @@ impl Charge {
     /// assert_eq!(charged.lines.len(), 2);
     /// ```
     pub fn price(&self, input: &Input) -> Result<Charged, Fault> {
+        let (parts, total) = self.settled(input)?;
+        let amount = total.exact()?;
+        Ok(Charged { amount, lines: around::lines(&parts, amount)? })
+    }
+
+    /// As [`Charge::price`], for whoever rounds afterwards: the amount before `rounding` to so many
+    /// `places`, which may have no decimal, and the lines of the rounded one.
+    pub fn price_to(
+        &self,
+        input: &Input,
+        places: u32,
+        rounding: Rounding,
+    ) -> Result<(Ratio, Charged), Fault> {
+        let (parts, total) = self.settled(input)?;
+        let amount = total.rounded(places, rounding)?;
+        Ok((total, Charged { amount, lines: around::lines(&parts, amount)? }))
+    }
+
+    fn settled(&self, input: &Input) -> Result<(Parts, Ratio), Fault> {
         let used = self.used(input)?;
         let mut parts = Parts::default();
         self.parts(&used, &mut parts)?;
-        Ok(self.around.finish(parts)?)
+        let total = self.around.settle(&mut parts)?;
+        Ok((parts, total))
     }
 
     fn parts(&self, used: &Used, parts: &mut Parts) -> Result<(), Fault> {
@@ -160,9 +180,9 @@ impl Charge {
             (
                 Model::Graduated { tiers } | Model::GraduatedPercentage { tiers },
                 Used::Quantity(quantity),
-            ) => graduated::price(tiers, *quantity, self.around.fee_at_zero, parts)?,
+            ) => graduated::price(tiers, *quantity, self.around.fee_at_zero(), parts)?,
             (Model::Volume { tiers }, Used::Quantity(quantity)) => {
-                volume::price(tiers, *quantity, self.around.fee_at_zero, parts)?;
+                volume::price(tiers, *quantity, self.around.fee_at_zero(), parts)?;
             }
             (Model::Package { size, price, rounding }, Used::Quantity(quantity)) => {
                 package::price(*size, *price, *rounding, *quantity, parts)?;
@@ -225,6 +245,11 @@ impl Charge {
                 Ok(Used::Quantity(self.around.quantity(quantity)?))
             }
         }
+    }
+
+    /// Charges the first tier's fee at zero usage too, unless the charge itself decides.
+    pub fn fee_at_zero_by_default(&mut self) {
+        self.around.fee_at_zero = self.around.fee_at_zero.or(Some(true));
     }
 
     /// Whether the charge prices `amounts`, not a `quantity`.
