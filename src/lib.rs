@@ -42,6 +42,7 @@ pub mod ids;
 pub mod ledger;
 pub mod meter;
 pub mod money;
+pub mod plan;
 pub mod quote;
 pub mod rating;
 pub mod record;

@@ -10,6 +10,7 @@ mod dev;
 mod key;
 mod lines;
 mod meter;
+mod plan;
 mod price;
 mod rate;
 mod remote;
@@ -45,6 +46,9 @@ enum Verb {
     Price(lines::Args),
     /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
     Rate(lines::Args),
+    /// Check plans, and price a period's usage by them.
+    #[command(subcommand)]
+    Plan(plan::Verb),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
         Verb::Rate(args) => rate::run(&args),
+        Verb::Plan(verb) => plan::run(&verb, json),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

@@ -76,16 +76,6 @@ impl Ratio {
         numbers.into_iter().try_fold(Self::ZERO, Self::plus)
     }
 
-    /// Which is larger.
-    pub fn compare(self, other: Self) -> Result<Ordering, OutOfRange> {
-        Ok(self.minus(other)?.numerator.cmp(&0))
-    }
-
-    /// The smaller of the two.
-    pub fn least(self, other: Self) -> Result<Self, OutOfRange> {
-        Ok(if self.compare(other)? == Ordering::Greater { other } else { self })
-    }
-
     /// Exactly zero.
     pub fn is_zero(self) -> bool {
         self.numerator == 0
@@ -134,6 +124,34 @@ impl Ratio {
     /// The nearest multiple of `step`, by `rounding`; `0.05` for cash in Swiss francs, say.
     pub fn to_step(self, step: Exact, rounding: Rounding) -> Result<Exact, OutOfRange> {
         self.over(step.into())?.rounded(0, rounding)?.times(step)
+    }
+}
+
+impl PartialOrd for Ratio {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ratio {
+    /// Whole parts first, then the rests turned upside down: nothing here can grow out of range.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mut a, mut b) =
+            ((self.numerator, self.denominator), (other.numerator, other.denominator));
+        let mut turned = false;
+        loop {
+            let parts = |(n, d): (i128, i128)| {
+                // Denominators are above zero, so the fallback is never taken.
+                (n.checked_div_euclid(d).unwrap_or(0), n.checked_rem_euclid(d).unwrap_or(0))
+            };
+            let ((whole, rest), (other_whole, other_rest)) = (parts(a), parts(b));
+            let order = whole.cmp(&other_whole).then_with(|| (rest != 0).cmp(&(other_rest != 0)));
+            if order != Ordering::Equal || rest == 0 {
+                return if turned { order.reverse() } else { order };
+            }
+            (a, b) = ((a.1, rest), (b.1, other_rest));
+            turned = !turned;
+        }
     }
 }
 

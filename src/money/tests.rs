@@ -143,9 +143,23 @@ proptest! {
         if let Ok(product) = a.times(b) {
             prop_assert_eq!(x.times(y).unwrap().exact().unwrap(), product);
         }
+        prop_assert_eq!(x.cmp(&y), a.cmp(&b));
         if let Ok(quotient) = a.over(b) {
             prop_assert_eq!(x.over(y).unwrap().exact().unwrap(), quotient);
         }
+    }
+
+    #[test]
+    fn fractions_are_ordered_by_their_difference(
+        a in -400_i64..400, b in 1_u64..90, c in -400_i64..400, d in 1_u64..90
+    ) {
+        let fraction = |n: i64, d: u64| {
+            Ratio::from(exact(&n.to_string())).over(Exact::from(d).into()).unwrap()
+        };
+        let (x, y) = (fraction(a, b), fraction(c, d));
+        let difference = x.minus(y).unwrap();
+        prop_assert_eq!(x < y, difference.is_negative());
+        prop_assert_eq!(x == y, difference.is_zero());
     }
 
     #[test]

@@ -50,10 +50,25 @@ pub struct Event {
     pub id: String,
     /// When it happened.
     pub at: Timestamp,
-    /// How much; by how much the level changed; or the level.
-    pub quantity: Exact,
+    /// How much; by how much the level changed; or the level. Only counting does without.
+    pub quantity: Option<Exact>,
     /// What `Unique` tells apart; events without one are alike.
     pub key: Option<String>,
+}
+
+/// Why events have no quantity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AggregateError {
+    /// The event of this id has no quantity. Absent is not zero.
+    NoQuantity(String),
+    /// The result does not fit 28 digits.
+    OutOfRange,
+}
+
+impl From<OutOfRange> for AggregateError {
+    fn from(_: OutOfRange) -> Self {
+        Self::OutOfRange
+    }
 }
 
 /// Milliseconds in the second that time-weighted quantities are told in.
@@ -70,7 +85,7 @@ const MS_PER_SECOND: u64 = 1_000;
 /// use farebox::{calendar::Period, rating::aggregate::{Aggregation, Event, aggregate}};
 /// let at = |text: &str| text.parse().unwrap();
 /// let event = |id: &str, when: &str, change: &str| Event {
-///     id: id.into(), at: at(when), quantity: change.parse().unwrap(), key: None,
+///     id: id.into(), at: at(when), quantity: change.parse().ok(), key: None,
 /// };
 /// let day = Period { start: at("2026-11-23T00:00:00Z"), end: at("2026-11-24T00:00:00Z") };
 /// let events = [event("a", "2026-11-23T08:00:00Z", "8"), event("b", "2026-11-23T20:00:00Z", "-8")];
@@ -82,41 +97,49 @@ pub fn aggregate(
     events: &[Event],
     period: Period,
     carried: Exact,
-) -> Result<Option<Exact>, OutOfRange> {
+) -> Result<Option<Exact>, AggregateError> {
     let mut seen = BTreeSet::new();
     let mut inside: Vec<&Event> = events
         .iter()
         .filter(|event| period.holds(event.at) && seen.insert(event.id.as_str()))
         .collect();
     inside.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-    let quantities = || inside.iter().map(|event| event.quantity);
-    Ok(match aggregation {
-        Aggregation::Sum => Some(Exact::sum(quantities())?),
-        Aggregation::Count => Some(count(inside.len())?),
-        Aggregation::Max => quantities().max(),
+    match aggregation {
+        Aggregation::Count => return Ok(Some(count(inside.len())?)),
         Aggregation::Unique => {
             let keys: BTreeSet<_> = inside.iter().map(|event| event.key.as_deref()).collect();
-            Some(count(keys.len())?)
+            return Ok(Some(count(keys.len())?));
         }
-        Aggregation::Latest => inside.last().map(|event| event.quantity),
-        Aggregation::TimeWeightedSum => Some(weighted(&inside, period, carried, Exact::plus)?),
+        _ => {}
+    }
+    let each = inside.iter().map(|event| match event.quantity {
+        Some(quantity) => Ok((event.at, quantity)),
+        None => Err(AggregateError::NoQuantity(event.id.clone())),
+    });
+    let each: Vec<(Timestamp, Exact)> = each.collect::<Result<_, _>>()?;
+    let quantities = || each.iter().map(|(_, quantity)| *quantity);
+    Ok(match aggregation {
+        Aggregation::Max => quantities().max(),
+        Aggregation::Latest => quantities().last(),
+        Aggregation::TimeWeightedSum => Some(weighted(&each, period, carried, Exact::plus)?),
         Aggregation::TimeWeightedLevel => {
-            Some(weighted(&inside, period, carried, |_, level| Ok(level))?)
+            Some(weighted(&each, period, carried, |_, level| Ok(level))?)
         }
+        _ => Some(Exact::sum(quantities())?),
     })
 }
 
 /// Level × seconds over the period; `step` makes the next level of the last and an event.
 fn weighted(
-    events: &[&Event],
+    events: &[(Timestamp, Exact)],
     period: Period,
     carried: Exact,
     step: impl Fn(Exact, Exact) -> Result<Exact, OutOfRange>,
 ) -> Result<Exact, OutOfRange> {
     let (mut level, mut since, mut sum) = (carried, period.start, Exact::ZERO);
-    for event in events {
-        sum = sum.plus(level.times(event.at.since(since).into())?)?;
-        (level, since) = (step(level, event.quantity)?, event.at);
+    for (at, quantity) in events {
+        sum = sum.plus(level.times(at.since(since).into())?)?;
+        (level, since) = (step(level, *quantity)?, *at);
     }
     sum.plus(level.times(period.end.since(since).into())?)?.over(MS_PER_SECOND.into())
 }
@@ -141,7 +164,7 @@ mod tests {
 
     fn event(id: &str, when: &str, quantity: &str, key: &str) -> Event {
         let key = (!key.is_empty()).then(|| key.to_owned());
-        Event { id: id.into(), at: at(when), quantity: quantity.parse().unwrap(), key }
+        Event { id: id.into(), at: at(when), quantity: quantity.parse().ok(), key }
     }
 
     fn told(aggregation: Aggregation, events: &[Event]) -> Option<String> {
@@ -183,6 +206,14 @@ mod tests {
     }
 
     #[test]
+    fn an_event_without_a_quantity_is_counted_but_never_taken_for_zero() {
+        let events = [Event { quantity: None, ..event("a", "2026-11-05T00:00:00Z", "1", "x") }];
+        assert_eq!(told(Aggregation::Count, &events).as_deref(), Some("1"));
+        let error = aggregate(Aggregation::Sum, &events, november(), Exact::ZERO);
+        assert_eq!(error, Err(AggregateError::NoQuantity("a".into())));
+    }
+
+    #[test]
     fn a_level_from_before_the_period_is_carried_into_it() {
         let stop = [event("stop", "2026-11-01T01:00:00Z", "-2", "")];
         let seconds =
@@ -197,7 +228,7 @@ mod tests {
             let each = |(n, (hour, quantity, key)): (usize, (i64, i64, u8))| Event {
                 id: format!("e{n:02}"),
                 at: Timestamp::from_ms(start.saturating_add(hour.saturating_mul(3_600_000))),
-                quantity: quantity.to_string().parse().unwrap(),
+                quantity: quantity.to_string().parse().ok(),
                 key: Some(key.to_string()),
             };
             list.into_iter().enumerate().map(each).collect()
@@ -221,7 +252,7 @@ mod tests {
             let cut = Timestamp::from_ms(start.ms().saturating_add(hour.saturating_mul(3_600_000)));
             let before = Period { start, end: cut };
             let level = Exact::sum(
-                events.iter().filter(|event| before.holds(event.at)).map(|event| event.quantity)
+                events.iter().filter(|event| before.holds(event.at)).filter_map(|event| event.quantity)
             ).unwrap();
             let weigh = |period, carried| {
                 aggregate(Aggregation::TimeWeightedSum, &events, period, carried).unwrap().unwrap()

@@ -4,8 +4,6 @@
 //! Order: `divide_by` → `quantity_rounding` → `quantity_multiple` → `free_units` → the model →
 //! `minimum_amount`, `maximum_amount` → `round_to`.
 
-use core::cmp::Ordering;
-
 use super::{Kind, Line, Part, Parts};
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::{Faults, Object};
@@ -64,6 +62,11 @@ impl Around {
         self.fee_at_zero.unwrap_or(false)
     }
 
+    /// Neither converts nor bounds nor rounds.
+    pub fn is_plain(&self) -> bool {
+        *self == Self { fee_at_zero: self.fee_at_zero, ..Self::default() }
+    }
+
     /// Sets how the amount is rounded where the charge itself does not say.
     pub fn round_by_default(&mut self, other: &Self) {
         self.round_to = self.round_to.or(other.round_to);
@@ -72,7 +75,7 @@ impl Around {
     /// `quantity` in the charge's unit, without what is free.
     pub fn quantity(&self, quantity: Exact) -> Result<Ratio, OutOfRange> {
         let quantity = self.convert(quantity)?;
-        quantity.minus(quantity.least(self.free_units.into())?)
+        quantity.minus(quantity.min(self.free_units.into()))
     }
 
     /// Each amount likewise; what is free is taken from the first ones.
@@ -83,7 +86,7 @@ impl Around {
             if free.is_zero() || amount.is_negative() {
                 return Ok(amount);
             }
-            let taken = amount.least(free)?;
+            let taken = amount.min(free);
             free = free.minus(taken)?;
             amount.minus(taken)
         };
@@ -118,12 +121,12 @@ impl Around {
     fn bound(&self, parts: &mut Parts) -> Result<(), OutOfRange> {
         let total = parts.total()?;
         if let Some(minimum) = self.minimum.map(Ratio::from)
-            && total.compare(minimum)? == Ordering::Less
+            && total < minimum
         {
             parts.fee(Kind::Minimum, minimum.minus(total)?);
         }
         if let Some(maximum) = self.maximum.map(Ratio::from)
-            && total.compare(maximum)? == Ordering::Greater
+            && total > maximum
         {
             parts.fee(Kind::Maximum, maximum.minus(total)?);
         }

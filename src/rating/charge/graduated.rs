@@ -1,7 +1,5 @@
 //! Graduated: each tier prices the units that fall into it. A tier's fee is due once it is entered.
 
-use core::cmp::Ordering;
-
 use super::tiers::Tier;
 use super::{Kind, Parts, beyond_tiers};
 use crate::money::Ratio;
@@ -21,13 +19,13 @@ pub(super) fn price(
     }
     let mut before = Ratio::ZERO;
     for tier in tiers {
-        if quantity.compare(before)? != Ordering::Greater {
+        if quantity <= before {
             return Ok(());
         }
-        let end = tier.up_to.map_or(Ok(quantity), |up_to| quantity.least(up_to.into()))?;
+        let end = tier.up_to.map_or(quantity, |up_to| quantity.min(up_to.into()));
         parts.units(end.minus(before)?, tier.unit_price)?;
         parts.fee(Kind::FlatFee, tier.flat_fee.into());
         before = end;
     }
-    if quantity.compare(before)? == Ordering::Greater { Err(beyond_tiers()) } else { Ok(()) }
+    if quantity > before { Err(beyond_tiers()) } else { Ok(()) }
 }

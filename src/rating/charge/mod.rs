@@ -66,6 +66,13 @@ pub struct Input {
     pub amounts: Option<Vec<Exact>>,
 }
 
+impl Input {
+    /// So many units.
+    pub fn quantity(quantity: impl Into<Exact>) -> Self {
+        Self { quantity: Some(quantity.into()), amounts: None }
+    }
+}
+
 /// Most amounts in one input: a busy month of a customer, and still a bounded computation.
 pub const AMOUNTS_MAX: usize = 1_000_000;
 
@@ -250,6 +257,12 @@ impl Charge {
     /// Charges the first tier's fee at zero usage too, unless the charge itself decides.
     pub fn fee_at_zero_by_default(&mut self) {
         self.around.fee_at_zero = self.around.fee_at_zero.or(Some(true));
+    }
+
+    /// Whether every unit has the same price, whatever else was used: only then does taking some
+    /// back have one answer.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.model, Model::PerUnit { .. }) && self.around.is_plain()
     }
 
     /// Whether the charge prices `amounts`, not a `quantity`.

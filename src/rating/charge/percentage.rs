@@ -1,8 +1,6 @@
 //! Percentage: a share of every amount and a fee for each, with free events, a free total, and
 //! bounds on what one event costs.
 
-use core::cmp::Ordering;
-
 use super::{Kind, Parts};
 use crate::money::{Exact, OutOfRange, Ratio};
 use crate::strict::{Faults, Object};
@@ -81,10 +79,10 @@ impl Percentage {
         let counted = self.free_events.is_none_or(|free| Exact::from(at) < free);
         match self.free_total.map(Ratio::from) {
             Some(free) if counted => {
-                if after.compare(free)? != Ordering::Greater {
+                if after <= free {
                     return Ok(None);
                 }
-                Ok(Some(after.minus(free)?.least(whole)?))
+                Ok(Some(after.minus(free)?.min(whole)))
             }
             None if counted && self.free_events.is_some() => Ok(None),
             _ => Ok(Some(whole)),
@@ -96,12 +94,12 @@ impl Percentage {
         paid.events = paid.events.saturating_add(1);
         let price = part.times(self.rate)?.plus(self.fixed_fee.into())?;
         if let Some(min) = self.event_min.map(Ratio::from)
-            && price.compare(min)? == Ordering::Less
+            && price < min
         {
             paid.lifted = paid.lifted.plus(min.minus(price)?)?;
         }
         if let Some(max) = self.event_max.map(Ratio::from)
-            && price.compare(max)? == Ordering::Greater
+            && price > max
         {
             paid.lowered = paid.lowered.plus(max.minus(price)?)?;
         }

@@ -2,8 +2,6 @@
 //! graduated buys from each tier in turn, volume buys everything in the tier it ends in. A begun
 //! block counts in full.
 
-use core::cmp::Ordering;
-
 use super::{Parts, beyond_tiers, tiers};
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::{Fault, Faults, Object};
@@ -55,7 +53,7 @@ pub(super) fn graduated(
 ) -> Result<(), Fault> {
     let mut left = quantity;
     for tier in tiers {
-        let taken = tier.room()?.map_or(Ok(left), |room| left.least(room.into()))?;
+        let taken = tier.room()?.map_or(left, |room| left.min(room.into()));
         tier.buy(taken, parts)?;
         left = left.minus(taken)?;
     }
@@ -66,7 +64,7 @@ pub(super) fn volume(tiers: &[BlockTier], quantity: Ratio, parts: &mut Parts) ->
     let mut left = quantity;
     for tier in tiers {
         match tier.room()? {
-            Some(room) if left.compare(room.into())? == Ordering::Greater => {
+            Some(room) if left > room.into() => {
                 left = left.minus(room.into())?;
             }
             _ => return Ok(tier.buy(quantity, parts)?),

@@ -1,7 +1,5 @@
 //! Volume: the one tier that the whole quantity reaches prices all of it.
 
-use core::cmp::Ordering;
-
 use super::tiers::Tier;
 use super::{Kind, Parts, beyond_tiers};
 use crate::money::Ratio;
@@ -15,7 +13,7 @@ pub(super) fn price(
 ) -> Result<(), Fault> {
     for tier in tiers {
         let holds = match tier.up_to {
-            Some(up_to) => quantity.compare(up_to.into())? != Ordering::Greater,
+            Some(up_to) => quantity <= up_to.into(),
             None => true,
         };
         if holds {
