@@ -71,8 +71,10 @@ fn show(priced: &Priced, json: bool) -> Result<(), Failure> {
             LineKind::Charge | LineKind::Fee => String::new(),
             kind => format!(" ({kind:?})").to_lowercase(),
         };
-        let place: String =
-            line.dimensions.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let mut place = String::new();
+        for (name, value) in &line.dimensions {
+            place.push_str(&format!(" {name}={value}"));
+        }
         let used = line.quantity.map(|quantity| format!(" · {quantity}")).unwrap_or_default();
         let credits =
             line.credits.map(|credits| format!(" · {credits} credits")).unwrap_or_default();

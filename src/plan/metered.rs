@@ -129,13 +129,12 @@ fn cell(charge: &PlanCharge, entry: &Entry) -> Result<Option<usize>, Fault> {
     let matching = || charge.cells.iter().enumerate().filter(|(_, cell)| holds(&cell.place));
     let Some(most) = matching().map(|(_, cell)| cell.place.len()).max() else { return Ok(None) };
     let mut best = matching().filter(|(_, cell)| cell.place.len() == most).map(|(at, _)| at);
-    match (best.next(), best.next()) {
-        (Some(one), None) => Ok(Some(one)),
-        _ => {
-            let message = format!("two cells of {:?} match it equally well", charge.id);
-            Err(fault("ambiguous_price", &entry.path, message))
-        }
+    let one = best.next();
+    if best.next().is_some() {
+        let message = format!("two cells of {:?} match it equally well", charge.id);
+        return Err(fault("ambiguous_price", &entry.path, message));
     }
+    Ok(one)
 }
 
 fn dimensions(charge: &PlanCharge, cell: usize, entry: &Entry) -> Where {

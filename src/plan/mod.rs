@@ -173,7 +173,7 @@ enum By {
     /// So much in all, never more than the lines come to.
     Amount(Exact),
     /// What a charge makes of the spend: volume discounts.
-    Charge(Charge),
+    Charge(Box<Charge>),
 }
 
 /// What was used in a period.

@@ -294,7 +294,7 @@ fn discount(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<D
         faults.invalid(by_at, "must be a model that prices a quantity: the spend");
     }
     let on = names(object, "on", faults);
-    let by = percent.map(By::Percent).or(amount).or(by.map(By::Charge));
+    let by = percent.map(By::Percent).or(amount).or(by.map(|by| By::Charge(Box::new(by))));
     Some(Discount { id: id?, by: by?, on })
 }
 

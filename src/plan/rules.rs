@@ -198,6 +198,6 @@ impl Serialize for Rules {
     }
 }
 
-fn name<'a, T: PartialEq>(names: &[(&'a str, T)], value: T) -> &'a str {
+fn name<'a, T: Copy + PartialEq>(names: &[(&'a str, T)], value: T) -> &'a str {
     names.iter().find(|(_, known)| *known == value).map_or("", |(name, _)| *name)
 }

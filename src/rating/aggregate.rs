@@ -120,7 +120,7 @@ pub fn aggregate(
     let quantities = || each.iter().map(|(_, quantity)| *quantity);
     Ok(match aggregation {
         Aggregation::Max => quantities().max(),
-        Aggregation::Latest => quantities().last(),
+        Aggregation::Latest => quantities().next_back(),
         Aggregation::TimeWeightedSum => Some(weighted(&each, period, carried, Exact::plus)?),
         Aggregation::TimeWeightedLevel => {
             Some(weighted(&each, period, carried, |_, level| Ok(level))?)
@@ -150,7 +150,7 @@ fn count(events: usize) -> Result<Exact, OutOfRange> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
     use super::*;
     use proptest::prelude::*;
 
