@@ -11,7 +11,9 @@
 //! | [`tokens`] | bounds on how many tokens a text is |
 //! | [`meter`] | one answer's life: bytes in, usage and outcome out |
 //! | [`book`] | the price book: schema, checks, lookup |
-//! | [`rating`] | usage × rates → lines |
+//! | [`rating`] | usage × rates → lines; charge models, aggregations, outcomes |
+//! | [`plan`] | plans: fees, charges, allowances, limits, commitments, discounts; the disputed rules |
+//! | [`credits`] | grants and holds, replayed in the order of time |
 //! | [`quote`] | request × book → lower, expected, upper |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, signature, verification |

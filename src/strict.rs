@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::clock::Timestamp;
 use crate::money::Exact;
 
 /// Most faults that are reported; more would not be read.
@@ -152,6 +153,12 @@ impl<'a> Spot<'a> {
         text.or_else(|| self.wrong("a text", faults))
     }
 
+    /// As a point in time.
+    pub fn time(&self, faults: &mut Faults) -> Option<Timestamp> {
+        let time = self.text(faults)?.parse().ok();
+        time.or_else(|| self.wrong("a time, such as \"2026-11-23T22:00:00Z\"", faults))
+    }
+
     /// As `true` or `false`.
     pub fn flag(&self, faults: &mut Faults) -> Option<bool> {
         let flag = serde_json::from_str(self.raw.get()).ok();
@@ -283,6 +290,22 @@ impl<'a> Object<'a> {
         self.take(name).and_then(|spot| spot.flag(faults)).unwrap_or(false)
     }
 
+    /// A time, if it is there.
+    pub fn time(&mut self, name: &str, faults: &mut Faults) -> Option<Timestamp> {
+        self.take(name)?.time(faults)
+    }
+
+    /// A time that must be there.
+    pub fn need_time(&mut self, name: &str, faults: &mut Faults) -> Option<Timestamp> {
+        self.need(name, faults)?.time(faults)
+    }
+
+    /// The texts of a list; absent is empty.
+    pub fn texts(&mut self, name: &str, most: usize, faults: &mut Faults) -> Vec<String> {
+        let items = self.items(name, most, faults);
+        items.iter().filter_map(|spot| spot.text(faults)).collect()
+    }
+
     /// The items of a list; absent is empty.
     pub fn items(&mut self, name: &str, most: usize, faults: &mut Faults) -> Vec<Spot<'a>> {
         self.take(name).and_then(|spot| spot.list(most, faults)).unwrap_or_default()
@@ -398,6 +421,31 @@ mod tests {
         {
             assert_eq!(number(text), Err("amount_out_of_range"), "{text}");
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_and_never_a_panic(text in "\\PC{0,40}", near in near_json()) {
+            for text in [text, near] {
+                let mut faults = Faults::default();
+                if let Some(spot) = Spot::root(&text, &mut faults) {
+                    let _ = (spot.number(&mut faults), spot.time(&mut faults), spot.text(&mut faults));
+                    let _ = (spot.list(3, &mut faults), spot.object(&mut faults));
+                }
+                let _ = crate::rating::charge::Task::read(&text);
+                let _ = (crate::plan::Plan::parse(&text), crate::plan::Usage::parse(&text));
+                let _ = crate::credits::Log::parse(&text);
+            }
+        }
+    }
+
+    /// A line of `farebox rate` with one character changed.
+    fn near_json() -> impl proptest::strategy::Strategy<Value = String> {
+        use proptest::prelude::*;
+        const LINE: &str = r#"{"id":1,"charge":{"model":"graduated","round_to":2,"tiers":[{"up_to":"1e2","unit_price":-0.5e-3}]},"quantity":"12"}"#;
+        (0..LINE.len(), proptest::char::range(' ', '~')).prop_map(|(at, with)| {
+            LINE.char_indices().map(|(n, c)| if n == at { with } else { c }).collect()
+        })
     }
 
     #[test]

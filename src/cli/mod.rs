@@ -6,6 +6,7 @@
 #![allow(rustdoc::bare_urls, rustdoc::invalid_html_tags)] // many comments here are help texts
 #![allow(clippy::arithmetic_side_effects)] // deadlines of a command, not amounts
 
+mod credits;
 mod dev;
 mod key;
 mod lines;
@@ -49,6 +50,9 @@ enum Verb {
     /// Check plans, and price a period's usage by them.
     #[command(subcommand)]
     Plan(plan::Verb),
+    /// Replay logs of prepaid and promotional credit.
+    #[command(subcommand)]
+    Credits(credits::Verb),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -84,6 +88,7 @@ pub fn main() -> ExitCode {
         Verb::Price(args) => price::run(&args),
         Verb::Rate(args) => rate::run(&args),
         Verb::Plan(verb) => plan::run(&verb, json),
+        Verb::Credits(verb) => credits::run(&verb),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

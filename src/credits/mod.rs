@@ -6,6 +6,7 @@
 //! scope: what usage costs (`rating`) and storing the log (the shells).
 
 mod order;
+mod read;
 mod replay;
 
 use core::fmt;
@@ -15,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 
 pub use order::BurnOrder;
+pub use read::{ENTRIES_MAX, Log};
 pub use replay::{Covered, GrantState, Replayed, replay};
 
 /// Where credit comes from.

@@ -228,6 +228,35 @@ fn the_same_entry_again_changes_nothing_and_another_under_its_name_is_refused() 
     assert!(replay(&[used("u", 1, "-1")], DEFAULT, day(2)).is_err());
 }
 
+#[test]
+fn a_log_from_json_is_replayed_and_every_fault_has_its_place() {
+    let log = Log::parse(
+        r#"{"until": "2026-12-02T00:00:00Z", "owed_at_most": "5", "log": [
+            {"at": "2026-11-01T00:00:00Z", "recur": {"id": "m", "source": "paid", "amount": "10",
+             "every": "month", "zone": "Europe/Berlin", "rollover_cap": "3"}},
+            {"at": "2026-11-02T00:00:00Z", "hold": {"id": "h", "amount": "4", "meter": "calls"}},
+            {"at": "2026-11-03T00:00:00Z", "settle": {"hold": "h", "amount": "2"}},
+            {"at": "2026-12-01T12:00:00Z", "use": {"id": "u", "amount": "14", "meter": "calls"}}]}"#,
+    )
+    .unwrap();
+    let replayed = replay(&log.entries, log.policy, log.until).unwrap();
+    assert_eq!(replayed.balance().unwrap(), exact("-1"));
+    let faults = Log::parse(
+        r#"{"until": "soon", "log": [{"at": "2026-11-01T00:00:00Z", "void": "g", "use": {}},
+            {"at": "2026-11-01T00:00:00Z", "grant": {"id": "g", "amount": "-1", "sourse": "paid"}}]}"#,
+    )
+    .unwrap_err();
+    let paths: Vec<&str> = faults.list().iter().map(|fault| fault.path.as_str()).collect();
+    let grant = ["log[1].grant.source", "log[1].grant.amount", "log[1].grant.sourse"];
+    assert_eq!(
+        paths,
+        ["until", "log[0]", "log[0].void", "log[0].use"]
+            .into_iter()
+            .chain(grant)
+            .collect::<Vec<_>>()
+    );
+}
+
 fn any_log() -> impl Strategy<Value = Vec<Entry>> {
     let one = (0_u8..5, 0_i64..40, 0_u32..900, 0_i64..30, 0_u64..3);
     proptest::collection::vec(one, 1..25).prop_map(|list| {

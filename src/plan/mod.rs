@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::calendar::{Every, Period};
-use crate::credits::Source;
+use crate::calendar::{Calendar, Every, Period};
+use crate::clock::Timestamp;
+use crate::credits::{self, Source};
 use crate::money::Exact;
 use crate::rating::aggregate::{Aggregation, Event};
 use crate::rating::charge::{self, Charge};
@@ -123,6 +124,10 @@ struct PlanGrant {
     in_credits: bool,
     source: Source,
     priority: u64,
+    /// Comes once and stays; else it comes every period and is good until the next.
+    once: bool,
+    /// What is carried on from one period to the next.
+    rollover_cap: Option<Exact>,
     meters: Vec<String>,
     models: Vec<String>,
 }
@@ -349,6 +354,12 @@ impl Plan {
         let mut faults = Faults::default();
         let plan = read::plan(json, &mut faults);
         faults.unless(plan)
+    }
+
+    /// The plan's grants as entries of a log of credit, for a customer who has the plan `from` an
+    /// instant and whose periods follow `calendar`.
+    pub fn grant_entries(&self, calendar: &Calendar, from: Timestamp) -> Vec<credits::Entry> {
+        spend::grant_entries(self, calendar, from)
     }
 
     /// What `usage` comes to.

@@ -140,7 +140,7 @@ fn charge(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Pla
         Some(spot) => spot.one_of(&Aggregation::NAMES, faults),
         None => Some(Aggregation::Sum),
     };
-    let each_of = names(object, "each", faults);
+    let each_of = object.texts("each", ITEMS_MAX, faults);
     let in_credits = object.flag("in_credits", faults);
     let outcome = object.take("outcome").and_then(|spot| outcome(&spot, faults));
     let cells = if object.has("cells") {
@@ -205,11 +205,6 @@ fn place(object: &mut Object, faults: &mut Faults) -> Where {
     pairs.filter_map(|(name, spot)| Some((name, spot.text(faults)?))).collect()
 }
 
-fn names(object: &mut Object, name: &str, faults: &mut Faults) -> Vec<String> {
-    let items = object.items(name, ITEMS_MAX, faults);
-    items.iter().filter_map(|spot| spot.text(faults)).collect()
-}
-
 fn allowance(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Allowance> {
     let id = ids.take(object, faults);
     let meter = object.need_text("meter", faults);
@@ -232,18 +227,26 @@ fn grant(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Plan
     let in_credits = object.flag("in_credits", faults);
     let source = object.need("source", faults).and_then(|spot| spot.one_of(&Source::NAMES, faults));
     let priority_at = object.at("priority");
+    let rollover_at = object.at("rollover_cap");
     let priority = object.amount("priority", faults).unwrap_or_default().to_u64();
     if priority.is_none() {
         faults.invalid(priority_at, "must be a whole number");
     }
-    let meters = names(object, "meters", faults);
-    let models = names(object, "models", faults);
+    let once = object.flag("once", faults);
+    let rollover_cap = object.amount("rollover_cap", faults);
+    if once && rollover_cap.is_some() {
+        faults.invalid(rollover_at, "carries nothing on where the grant comes once");
+    }
+    let meters = object.texts("meters", ITEMS_MAX, faults);
+    let models = object.texts("models", ITEMS_MAX, faults);
     Some(PlanGrant {
         id: id?,
         amount: amount?,
         in_credits,
         source: source?,
         priority: priority?,
+        once,
+        rollover_cap,
         meters,
         models,
     })
@@ -267,7 +270,7 @@ fn commitment(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option
     let id = ids.take(object, faults);
     let amount = object.need_amount("amount", faults);
     let kind = object.need("kind", faults).and_then(|spot| spot.one_of(&KINDS, faults));
-    let on = names(object, "on", faults);
+    let on = object.texts("on", ITEMS_MAX, faults);
     let factor_at = object.at("overage_factor");
     let overage_factor = object.amount("overage_factor", faults);
     if overage_factor.is_some_and(|factor| factor < Exact::from(1)) {
@@ -293,7 +296,7 @@ fn discount(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<D
     if by.as_ref().is_some_and(Charge::takes_amounts) {
         faults.invalid(by_at, "must be a model that prices a quantity: the spend");
     }
-    let on = names(object, "on", faults);
+    let on = object.texts("on", ITEMS_MAX, faults);
     let by = percent.map(By::Percent).or(amount).or(by.map(|by| By::Charge(Box::new(by))));
     Some(Discount { id: id?, by: by?, on })
 }

@@ -6,8 +6,9 @@ use super::{
     Balance, By, Commitment, CommitmentKind, Discount, LineKind, Plan, PlanGrant, Usage, Where,
     fault,
 };
+use crate::calendar::Calendar;
 use crate::clock::Timestamp;
-use crate::credits::{self, Act, Beyond, Eligible, Entry, Grant, On, Policy, Source};
+use crate::credits::{self, Act, Beyond, Eligible, Entry, Grant, On, Policy, Recurring, Source};
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::rating::charge;
 use crate::strict::Fault;
@@ -127,7 +128,11 @@ fn burn(
 ) -> Result<(Vec<Exact>, Vec<Balance>), Fault> {
     let at = usage.period.map_or(Timestamp::from_ms(0), |period| period.start);
     let grants = || plan.grants.iter().filter(|grant| grant.in_credits == in_credits);
-    let mut log: Vec<Entry> = grants().map(|planned| grant(planned, usage, at)).collect();
+    let granted = |planned: &PlanGrant| {
+        let amount = usage.granted.get(&planned.id).copied().unwrap_or(planned.amount);
+        Entry { at, act: Act::Grant(grant(planned, amount, at)) }
+    };
+    let mut log: Vec<Entry> = grants().map(granted).collect();
     let name = |line: usize| format!("line {line:08}");
     for (line, amount) in needs {
         let on = drafts.get(*line).map(Draft::on).unwrap_or_default();
@@ -146,24 +151,36 @@ fn burn(
     Ok((uncovered.collect(), balances.collect::<Result<_, _>>()?))
 }
 
-fn grant(planned: &PlanGrant, usage: &Usage, at: Timestamp) -> Entry {
-    let amount = usage.granted.get(&planned.id).copied().unwrap_or(planned.amount);
-    let cost_basis = match planned.source {
-        Source::Paid => Exact::from(1),
-        Source::Promotional => Exact::ZERO,
+/// The grants of a plan as entries of a log: once, or every period.
+pub(super) fn grant_entries(plan: &Plan, calendar: &Calendar, from: Timestamp) -> Vec<Entry> {
+    let entry = |planned: &PlanGrant| {
+        let grant = grant(planned, planned.amount, from);
+        let act = if planned.once {
+            Act::Grant(grant)
+        } else {
+            let (calendar, rollover_cap) = (calendar.clone(), planned.rollover_cap);
+            Act::Recur(Recurring { grant, calendar, rollover_cap })
+        };
+        Entry { at: from, act }
     };
-    let grant = Grant {
+    plan.grants.iter().map(entry).collect()
+}
+
+fn grant(planned: &PlanGrant, amount: Exact, at: Timestamp) -> Grant {
+    Grant {
         id: planned.id.clone(),
         source: planned.source,
         amount,
-        cost_basis,
+        cost_basis: match planned.source {
+            Source::Paid => Exact::from(1),
+            Source::Promotional => Exact::ZERO,
+        },
         priority: planned.priority,
         created: at,
         starts: at,
         expires: None,
         eligible: Eligible { meters: planned.meters.clone(), models: planned.models.clone() },
-    };
-    Entry { at, act: Act::Grant(grant) }
+    }
 }
 
 /// Lowers lines by the plan's discounts; each is one line of its own.

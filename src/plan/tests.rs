@@ -171,6 +171,23 @@ fn grants_of_money_pay_usage_in_burn_order_and_only_what_they_are_for() {
 }
 
 #[test]
+fn a_plans_grants_come_every_period_or_once_in_the_log_of_credit() {
+    let plan = plan(&json!({ "charges": per_call(), "grants": [
+        { "id": "monthly", "amount": "10", "source": "paid", "rollover_cap": "4" },
+        { "id": "welcome", "amount": "5", "source": "promotional", "once": true }] }));
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let from = at("2026-11-01T00:00:00+01:00");
+    let calendar = Calendar::new("Europe/Berlin", from, Every::Month).unwrap();
+    let log = plan.grant_entries(&calendar, from);
+    let policy =
+        credits::Policy { order: plan.rules.burn_order, beyond: credits::Beyond::Uncovered };
+    for (when, want) in [("2026-11-30T23:59:59+01:00", "15"), ("2026-12-01T00:00:00+01:00", "19")] {
+        let replayed = credits::replay(&log, policy, at(when)).unwrap();
+        assert_eq!(replayed.balance().unwrap().to_string(), want, "{when}");
+    }
+}
+
+#[test]
 fn a_prepaid_commitment_is_drawn_down_and_overage_costs_more() {
     let parts = json!({ "charges": per_call(), "commitments": [
         { "id": "commit", "kind": "prepaid", "amount": "100", "overage_factor": "1.5" }] });

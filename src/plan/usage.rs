@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::{Entry, USAGE_MAX, Usage, Used};
 use crate::calendar::Period;
-use crate::clock::Timestamp;
 use crate::money::Exact;
 use crate::rating::aggregate::Event;
 use crate::rating::charge::AMOUNTS_MAX;
@@ -30,8 +29,8 @@ pub(super) fn read(json: &str, faults: &mut Faults) -> Option<Usage> {
 
 fn period(spot: &Spot, faults: &mut Faults) -> Option<Period> {
     let mut object = spot.object(faults)?;
-    let start = object.need("start", faults).and_then(|spot| time(&spot, faults));
-    let end = object.need("end", faults).and_then(|spot| time(&spot, faults));
+    let start = object.need_time("start", faults);
+    let end = object.need_time("end", faults);
     object.done(faults);
     let (start, end) = (start?, end?);
     if start >= end {
@@ -39,16 +38,6 @@ fn period(spot: &Spot, faults: &mut Faults) -> Option<Period> {
         return None;
     }
     Some(Period { start, end })
-}
-
-fn time(spot: &Spot, faults: &mut Faults) -> Option<Timestamp> {
-    let text = spot.text(faults)?;
-    let time = text.parse().ok();
-    if time.is_none() {
-        let message = format!("{text:?} is not a time such as \"2026-11-23T22:00:00Z\"");
-        faults.invalid(&spot.path, message);
-    }
-    time
 }
 
 fn amounts_by_name(
@@ -105,7 +94,7 @@ fn events(spot: &Spot, faults: &mut Faults) -> Option<Vec<Event>> {
     let event = |spot: &Spot, faults: &mut Faults| {
         let mut object = spot.object(faults)?;
         let id = object.need_text("id", faults);
-        let at = object.need("at", faults).and_then(|spot| time(&spot, faults));
+        let at = object.need_time("at", faults);
         // A change of a level may be negative; what is only counted needs no quantity.
         let quantity = object.take("quantity").and_then(|spot| spot.number(faults));
         let key = object.text("key", faults);
@@ -125,7 +114,7 @@ fn outcomes(spot: &Spot, faults: &mut Faults) -> Option<Vec<Report>> {
     let report = |spot: &Spot, faults: &mut Faults| {
         let mut object = spot.object(faults)?;
         let outcome = object.need_text("id", faults);
-        let at = object.need("at", faults).and_then(|spot| time(&spot, faults));
+        let at = object.need_time("at", faults);
         let decision = object.need("is", faults).and_then(|spot| spot.one_of(&WORDS, faults));
         object.done(faults);
         Some(Report { outcome: outcome?, at: at?, decision: decision? })
