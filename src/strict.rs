@@ -5,6 +5,7 @@
 //! Reading goes on after a fault: whoever mends a file sees all of them at once.
 
 use core::fmt;
+use std::collections::HashSet;
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -121,11 +122,12 @@ impl<'a> Spot<'a> {
         match serde_json::from_str::<Fields<'a>>(self.raw.get()) {
             Ok(Fields(fields)) => {
                 let mut object = Object { path: self.path.clone(), fields: Vec::new() };
+                let mut seen = HashSet::new();
                 for (name, raw) in fields {
-                    if object.fields.iter().any(|(known, _)| *known == name) {
-                        faults.add("duplicate_field", object.at(&name), "is given twice");
-                    } else {
+                    if seen.insert(name.clone()) {
                         object.fields.push((name, raw));
+                    } else {
+                        faults.add("duplicate_field", object.at(&name), "is given twice");
                     }
                 }
                 Some(object)

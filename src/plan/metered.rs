@@ -50,18 +50,7 @@ pub(super) fn groups<'a>(plan: &'a Plan, usage: &Usage) -> Result<Vec<Group<'a>>
     let mut priced = vec![false; usage.entries.len()];
     let mut groups = Vec::new();
     for charge in &plan.charges {
-        let mut by_key: BTreeMap<(usize, Where), Vec<&Entry>> = BTreeMap::new();
-        let mut costly = Vec::new();
-        for (entry, priced) in usage.entries.iter().zip(&mut priced) {
-            let Some(cell) = cell(charge, entry)? else { continue };
-            if !*priced {
-                costly.push(entry.path.as_str());
-            }
-            *priced = true;
-            by_key.entry((cell, dimensions(charge, cell, entry))).or_default().push(entry);
-        }
-        for ((cell, dimensions), entries) in by_key {
-            let cost = cost(&entries, &costly)?;
+        for ((cell, dimensions), bundle) in bundles(charge, usage, &mut priced)? {
             let group = |input, pending| Group {
                 charge,
                 cell,
@@ -69,17 +58,17 @@ pub(super) fn groups<'a>(plan: &'a Plan, usage: &Usage) -> Result<Vec<Group<'a>>
                 input,
                 reversed: false,
                 pending,
-                cost,
+                cost: bundle.cost,
             };
             if let Some(terms) = charge.outcome {
-                let tally = outcomes(charge, terms, &entries, usage)?;
+                let tally = outcomes(charge, terms, &bundle.entries, usage)?;
                 groups.push(group(Input::quantity(tally.confirmed), tally.pending));
                 if tally.credited > 0 {
                     // Their cost was counted when they were billed.
                     let back = group(Input::quantity(tally.credited), 0);
                     groups.push(Group { reversed: true, cost: Some(Exact::ZERO), ..back });
                 }
-            } else if let Some(input) = input(charge, &entries, usage)? {
+            } else if let Some(input) = input(charge, &bundle.entries, usage)? {
                 groups.push(group(input, 0));
             }
         }
@@ -93,6 +82,37 @@ pub(super) fn groups<'a>(plan: &'a Plan, usage: &Usage) -> Result<Vec<Group<'a>>
         }
         None => Ok(groups),
     }
+}
+
+/// Entries that are priced together.
+struct Bundle<'u> {
+    entries: Vec<&'u Entry>,
+    /// What they say they cost; `None` where any of them does not.
+    cost: Option<Exact>,
+}
+
+/// The entries a charge prices, by cell and dimensions. Marks them as priced; an entry's cost counts
+/// with the first charge that prices it.
+fn bundles<'u>(
+    charge: &PlanCharge,
+    usage: &'u Usage,
+    priced: &mut [bool],
+) -> Result<BTreeMap<(usize, Where), Bundle<'u>>, Fault> {
+    let mut bundles = BTreeMap::new();
+    for (entry, priced) in usage.entries.iter().zip(priced) {
+        let Some(cell) = cell(charge, entry)? else { continue };
+        let bundle = bundles
+            .entry((cell, dimensions(charge, cell, entry)))
+            .or_insert_with(|| Bundle { entries: Vec::new(), cost: Some(Exact::ZERO) });
+        bundle.entries.push(entry);
+        bundle.cost = match (bundle.cost, entry.cost) {
+            (Some(sum), Some(_)) if *priced => Some(sum),
+            (Some(sum), Some(cost)) => Some(sum.plus(cost)?),
+            _ => None,
+        };
+        *priced = true;
+    }
+    Ok(bundles)
 }
 
 /// Cells without usage are priced too: a flat amount or a minimum is due all the same.
@@ -232,17 +252,4 @@ fn in_order(events: &[Event], path: &str) -> Result<Vec<Exact>, Fault> {
 
 fn no_quantity(id: &str, path: &str) -> Fault {
     fault("missing_field", format!("{path}.events"), format!("event {id:?} has no `quantity`"))
-}
-
-/// What the entries say they cost; each entry's cost counts with the first charge that prices it.
-fn cost(entries: &[&Entry], first_here: &[&str]) -> Result<Option<Exact>, OutOfRange> {
-    let mut sum = Exact::ZERO;
-    for entry in entries {
-        match entry.cost {
-            Some(cost) if first_here.contains(&entry.path.as_str()) => sum = sum.plus(cost)?,
-            Some(_) => {}
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(sum))
 }

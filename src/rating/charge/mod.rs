@@ -6,6 +6,7 @@
 //!
 //! Everything is computed in exact fractions; a line becomes a decimal only at the very end.
 
+mod answer;
 mod around;
 mod cost_plus;
 mod graduated;
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::Fault;
+pub use answer::answer;
 use around::Around;
 use percentage::Percentage;
 pub use read::Task;
