@@ -8,6 +8,7 @@
 mod order;
 mod read;
 mod replay;
+mod timeline;
 
 use core::fmt;
 

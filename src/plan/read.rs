@@ -28,27 +28,19 @@ pub(super) fn plan(json: &str, faults: &mut Faults) -> Option<Plan> {
         Some(spot) => Rules::read(&spot, faults),
         None => Some(Rules::default()),
     };
-    let mut ids = Ids::default();
-    let fees = each(&mut object, "fees", faults, |object, faults| fee(object, &mut ids, faults));
-    let mut charges =
-        each(&mut object, "charges", faults, |object, faults| charge(object, &mut ids, faults));
+    let ids = &mut Ids::default();
+    let fees = each(&mut object, "fees", ids, faults, fee);
+    let mut charges = each(&mut object, "charges", ids, faults, charge);
     if rules.as_ref().is_some_and(|rules| rules.first_tier_fee_at_zero) {
         let cells = charges.iter_mut().flat_map(|charge| &mut charge.cells);
         cells.for_each(|cell| cell.charge.fee_at_zero_by_default());
     }
-    let allowances = each(&mut object, "allowances", faults, |object, faults| {
-        allowance(object, &mut ids, faults)
-    });
+    let allowances = each(&mut object, "allowances", ids, faults, allowance);
     let credit = object.take("credit").and_then(|spot| credit(&spot, faults));
-    let grants =
-        each(&mut object, "grants", faults, |object, faults| grant(object, &mut ids, faults));
-    let limits =
-        each(&mut object, "limits", faults, |object, faults| limit(object, &mut ids, faults));
-    let commitments = each(&mut object, "commitments", faults, |object, faults| {
-        commitment(object, &mut ids, faults)
-    });
-    let discounts =
-        each(&mut object, "discounts", faults, |object, faults| discount(object, &mut ids, faults));
+    let grants = each(&mut object, "grants", ids, faults, grant);
+    let limits = each(&mut object, "limits", ids, faults, limit);
+    let commitments = each(&mut object, "commitments", ids, faults, commitment);
+    let discounts = each(&mut object, "discounts", ids, faults, discount);
     let features = features(&mut object, faults);
     object.done(faults);
     let (plan, version, name, currency, places, period) = head?;
@@ -113,13 +105,14 @@ impl Ids {
 fn each<T>(
     object: &mut Object,
     name: &str,
+    ids: &mut Ids,
     faults: &mut Faults,
-    mut one: impl FnMut(&mut Object, &mut Faults) -> Option<T>,
+    one: fn(&mut Object, &mut Ids, &mut Faults) -> Option<T>,
 ) -> Vec<T> {
     let mut list = Vec::new();
     for spot in object.items(name, ITEMS_MAX, faults) {
         let Some(mut item) = spot.object(faults) else { continue };
-        list.extend(one(&mut item, faults));
+        list.extend(one(&mut item, ids, faults));
         item.done(faults);
     }
     list
@@ -144,7 +137,7 @@ fn charge(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Pla
     let in_credits = object.flag("in_credits", faults);
     let outcome = object.take("outcome").and_then(|spot| outcome(&spot, faults));
     let cells = if object.has("cells") {
-        each(object, "cells", faults, cell)
+        each(object, "cells", ids, faults, |object, _, faults| cell(object, faults))
     } else {
         cell(object, faults).into_iter().collect()
     };
