@@ -176,8 +176,14 @@ impl<'a> Spot<'a> {
             without_exponent(raw)
         };
         let number = digits.as_deref().and_then(|digits| digits.parse().ok());
-        if number.is_none() && digits.as_deref().is_some_and(is_decimal) {
-            let message = format!("{raw} has more than the 28 digits that can be exact");
+        let decimal = match digits.as_deref() {
+            Some(digits) => is_decimal(digits),
+            // A JSON number whose exponent leads nowhere near 28 digits.
+            None => raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()),
+        };
+        if number.is_none() && decimal {
+            let shown: String = raw.chars().take(SHOWN_MAX).collect();
+            let message = format!("{shown} has more than the 28 digits that can be exact");
             faults.add("amount_out_of_range", &self.path, message);
             return None;
         }

@@ -1,6 +1,6 @@
 //! The log in the order of time, and the state after each entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::Candidate;
 use super::timeline::{self, What};
@@ -78,22 +78,20 @@ impl Replayed {
 /// this order, each by id. A log with an error is not replayed at all.
 pub fn replay(log: &[Entry], policy: Policy, until: Timestamp) -> Result<Replayed, CreditError> {
     let steps = timeline::steps(log, until)?;
-    let mut wallet =
-        Wallet { policy, now: until, state: Replayed::default(), holds: BTreeMap::new() };
-    let mut voided: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    let mut wallet = Wallet {
+        policy,
+        now: until,
+        state: Replayed::default(),
+        holds: BTreeMap::new(),
+        voided: BTreeSet::new(),
+    };
     for step in &steps {
         wallet.now = step.at;
         match &step.what {
-            What::Turn { recurring, n } => {
-                let stopped = voided.contains_key(recurring.grant.id.as_str());
-                wallet.turn(recurring, *n, step.at, stopped)?;
-            }
+            What::Turn { recurring, n } => wallet.turn(recurring, *n)?,
             What::Expire(id) => wallet.end(id, Ended::Expired)?,
             What::Begin(grant) => wallet.begin((*grant).clone(), None, false)?,
-            What::Void(id) => {
-                voided.insert(id, step.at);
-                wallet.void(id)?;
-            }
+            What::Void(id) => wallet.void(id)?,
             What::Use { id, amount, on } => {
                 let covered = wallet.spend(*amount, on)?;
                 wallet.state.covered.insert((*id).to_owned(), covered);
@@ -110,6 +108,8 @@ struct Wallet {
     now: Timestamp,
     state: Replayed,
     holds: BTreeMap<String, Held>,
+    /// Grants and recurrences that were taken back, those that had not begun too.
+    voided: BTreeSet<String>,
 }
 
 /// What a hold has set aside, in burn order.
@@ -130,7 +130,8 @@ impl Wallet {
         part_of: Option<&str>,
         carried: bool,
     ) -> Result<(), CreditError> {
-        let repaid = self.state.owed.min(grant.amount);
+        let void = self.voided.contains(&grant.id);
+        let repaid = if void { Exact::ZERO } else { self.state.owed.min(grant.amount) };
         self.state.owed = self.state.owed.minus(repaid)?;
         let state = GrantState {
             left: grant.amount.minus(repaid)?,
@@ -148,7 +149,11 @@ impl Wallet {
         let id = state.grant.id.clone();
         let over = state.grant.expires.is_some_and(|expires| expires <= state.grant.starts);
         self.state.grants.insert(id.clone(), state);
-        if over { self.end(&id, Ended::Expired) } else { Ok(()) }
+        match (void, over) {
+            (true, _) => self.end(&id, Ended::Voided),
+            (false, true) => self.end(&id, Ended::Expired),
+            (false, false) => Ok(()),
+        }
     }
 
     /// Nothing of the grant is free any more; what holds have set aside stays theirs.
@@ -165,23 +170,17 @@ impl Wallet {
             |state: &&GrantState| state.grant.id == id || state.part_of.as_deref() == Some(id);
         let ids: Vec<String> =
             self.state.grants.values().filter(named).map(|state| state.grant.id.clone()).collect();
-        if ids.is_empty() {
-            return Err(CreditError::UnknownGrant(id.to_owned()));
-        }
+        self.voided.insert(id.to_owned());
         ids.iter().try_for_each(|id| self.end(id, Ended::Voided))
     }
 
     /// A recurrence turns: the last period's grants end, what may be carried is, and the next begins.
-    fn turn(
-        &mut self,
-        recurring: &Recurring,
-        n: i32,
-        at: Timestamp,
-        stopped: bool,
-    ) -> Result<(), CreditError> {
+    fn turn(&mut self, recurring: &Recurring, n: i32) -> Result<(), CreditError> {
+        let at = self.now;
         let name = |n: i32| format!("{}#{n}", recurring.grant.id);
         let last = n.saturating_sub(1);
         let mut room = recurring.rollover_cap.unwrap_or_default();
+        let stopped = self.voided.contains(&recurring.grant.id);
         let over = stopped || recurring.grant.expires.is_some_and(|expires| at >= expires);
         if over {
             room = Exact::ZERO;

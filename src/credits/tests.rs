@@ -215,6 +215,29 @@ fn a_voided_recurrence_does_not_come_again() {
 }
 
 #[test]
+fn a_recurrence_ends_when_it_expires_also_within_a_period() {
+    let mut entry = monthly("100", Some("50"));
+    if let Act::Recur(recurring) = &mut entry.act {
+        recurring.grant.expires = Some(day(40));
+    }
+    let log = [entry, used("u", 35, "20")];
+    assert_eq!(run(&log, 39).balance().unwrap(), exact("130"));
+    assert_eq!(run(&log, 40).balance().unwrap(), Exact::ZERO);
+    assert_eq!(run(&log, 100).balance().unwrap(), Exact::ZERO);
+}
+
+#[test]
+fn a_grant_that_is_voided_before_it_begins_never_counts() {
+    let mut later = grant("g", "10", 5, None);
+    later.created = day(0);
+    let log = [granted(later), voided("g", 2), used("u", 6, "1")];
+    assert_eq!(run(&log, 3).balance().unwrap(), Exact::ZERO);
+    let replayed = run(&log, 7);
+    assert_eq!(replayed.grants["g"].voided, exact("10"));
+    assert_eq!(replayed.covered["u"].uncovered, exact("1"));
+}
+
+#[test]
 fn the_same_entry_again_changes_nothing_and_another_under_its_name_is_refused() {
     let log = [granted(grant("g", "10", 0, None)), used("u", 1, "3"), used("u", 1, "3")];
     assert_eq!(run(&log, 2).balance().unwrap(), exact("7"));

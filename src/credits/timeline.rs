@@ -82,6 +82,11 @@ pub(super) fn steps(log: &[Entry], until: Timestamp) -> Result<Vec<Step<'_>>, Cr
             }
         }
     }
+    for (_, id) in known.keys().filter(|(kind, _)| *kind == VOID) {
+        if !known.contains_key(&(GRANT, *id)) {
+            return Err(CreditError::UnknownGrant((*id).to_owned()));
+        }
+    }
     steps.retain(|step| step.at <= until);
     steps.sort_by(|a, b| {
         (a.at, a.what.rank(), a.what.id()).cmp(&(b.at, b.what.rank(), b.what.id()))
@@ -89,15 +94,21 @@ pub(super) fn steps(log: &[Entry], until: Timestamp) -> Result<Vec<Step<'_>>, Cr
     Ok(steps)
 }
 
+/// The four kinds of names: a grant and a use may carry the same one.
+const GRANT: u8 = 0;
+const VOID: u8 = 1;
+const USE: u8 = 2;
+const SETTLE: u8 = 3;
+
 impl Act {
     /// What names the act, and the amount to check.
     fn identity(&self) -> (u8, &str, Exact) {
         match self {
-            Self::Grant(grant) => (0, &grant.id, grant.amount),
-            Self::Recur(recurring) => (0, &recurring.grant.id, recurring.grant.amount),
-            Self::Void { grant } => (1, grant, Exact::ZERO),
-            Self::Use { id, amount, .. } | Self::Hold { id, amount, .. } => (2, id, *amount),
-            Self::Settle { hold, amount } => (3, hold, *amount),
+            Self::Grant(grant) => (GRANT, &grant.id, grant.amount),
+            Self::Recur(recurring) => (GRANT, &recurring.grant.id, recurring.grant.amount),
+            Self::Void { grant } => (VOID, grant, Exact::ZERO),
+            Self::Use { id, amount, .. } | Self::Hold { id, amount, .. } => (USE, id, *amount),
+            Self::Settle { hold, amount } => (SETTLE, hold, *amount),
         }
     }
 }
@@ -114,7 +125,8 @@ fn turns<'a>(
     // A recurrence begins with the first whole period.
     let first = if period.start < starts { first.saturating_add(1) } else { first };
     for n in first..first.saturating_add(OCCURRENCES_MAX) {
-        let at = recurring.calendar.edge(n).ok_or_else(too_many)?;
+        let edge = recurring.calendar.edge(n).ok_or_else(too_many)?;
+        let at = expires.map_or(edge, |expires| edge.min(expires));
         if at > until {
             return Ok(());
         }

@@ -126,6 +126,8 @@ struct PlanGrant {
     priority: u64,
     /// Comes once and stays; else it comes every period and is good until the next.
     once: bool,
+    /// A grant that comes once is good until so many periods have begun since.
+    expires_after_periods: Option<i32>,
     /// What is carried on from one period to the next.
     rollover_cap: Option<Exact>,
     meters: Vec<String>,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::calendar::Every;
 use crate::clock::Millis;
-use crate::credits::Source;
+use crate::credits::{OCCURRENCES_MAX, Source};
 use crate::money::Exact;
 use crate::rating::aggregate::Aggregation;
 use crate::rating::charge::Charge;
@@ -226,6 +226,11 @@ fn grant(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Plan
         faults.invalid(priority_at, "must be a whole number");
     }
     let once = object.flag("once", faults);
+    let periods_at = object.at("expires_after_periods");
+    let expires_after_periods = periods(object, faults);
+    if !once && expires_after_periods.is_some() {
+        faults.invalid(periods_at, "is for grants that come `once`; others end with their period");
+    }
     let rollover_cap = object.amount("rollover_cap", faults);
     if once && rollover_cap.is_some() {
         faults.invalid(rollover_at, "carries nothing on where the grant comes once");
@@ -239,10 +244,23 @@ fn grant(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Plan
         source: source?,
         priority: priority?,
         once,
+        expires_after_periods,
         rollover_cap,
         meters,
         models,
     })
+}
+
+/// A whole number of periods, at most as many as a recurrence may have.
+fn periods(object: &mut Object, faults: &mut Faults) -> Option<i32> {
+    let path = object.at("expires_after_periods");
+    let number = object.above_zero("expires_after_periods", faults)?;
+    let periods = number.to_u64().and_then(|periods| i32::try_from(periods).ok());
+    let periods = periods.filter(|periods| *periods <= OCCURRENCES_MAX);
+    if periods.is_none() {
+        faults.invalid(path, format!("must be 1 to {OCCURRENCES_MAX} whole periods"));
+    }
+    periods
 }
 
 fn limit(object: &mut Object, ids: &mut Ids, faults: &mut Faults) -> Option<Limit> {

@@ -154,8 +154,11 @@ fn burn(
 /// The grants of a plan as entries of a log: once, or every period.
 pub(super) fn grant_entries(plan: &Plan, calendar: &Calendar, from: Timestamp) -> Vec<Entry> {
     let entry = |planned: &PlanGrant| {
-        let grant = grant(planned, planned.amount, from);
+        let mut grant = grant(planned, planned.amount, from);
         let act = if planned.once {
+            let after = planned.expires_after_periods.zip(calendar.around(from));
+            grant.expires =
+                after.and_then(|(periods, (n, _))| calendar.edge(n.saturating_add(periods)));
             Act::Grant(grant)
         } else {
             let (calendar, rollover_cap) = (calendar.clone(), planned.rollover_cap);

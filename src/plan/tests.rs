@@ -174,14 +174,19 @@ fn grants_of_money_pay_usage_in_burn_order_and_only_what_they_are_for() {
 fn a_plans_grants_come_every_period_or_once_in_the_log_of_credit() {
     let plan = plan(&json!({ "charges": per_call(), "grants": [
         { "id": "monthly", "amount": "10", "source": "paid", "rollover_cap": "4" },
-        { "id": "welcome", "amount": "5", "source": "promotional", "once": true }] }));
+        { "id": "welcome", "amount": "5", "source": "promotional", "once": true,
+          "expires_after_periods": "2" }] }));
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let from = at("2026-11-01T00:00:00+01:00");
     let calendar = Calendar::new("Europe/Berlin", from, Every::Month).unwrap();
     let log = plan.grant_entries(&calendar, from);
     let policy =
         credits::Policy { order: plan.rules.burn_order, beyond: credits::Beyond::Uncovered };
-    for (when, want) in [("2026-11-30T23:59:59+01:00", "15"), ("2026-12-01T00:00:00+01:00", "19")] {
+    for (when, want) in [
+        ("2026-11-30T23:59:59+01:00", "15"),
+        ("2026-12-01T00:00:00+01:00", "19"),
+        ("2027-01-01T00:00:00+01:00", "14"),
+    ] {
         let replayed = credits::replay(&log, policy, at(when)).unwrap();
         assert_eq!(replayed.balance().unwrap().to_string(), want, "{when}");
     }
