@@ -4,13 +4,16 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`money`] [`clock`] [`ids`] | the words everything else is written in |
+//! | [`money`] [`clock`] [`calendar`] [`ids`] | the words everything else is written in |
+//! | [`strict`] | reading the JSON that people write, with the path of every fault |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
 //! | [`tokens`] | bounds on how many tokens a text is |
 //! | [`meter`] | one answer's life: bytes in, usage and outcome out |
 //! | [`book`] | the price book: schema, checks, lookup |
-//! | [`rating`] | usage × rates → lines |
+//! | [`rating`] | usage × rates → lines; charge models, aggregations, outcomes |
+//! | [`plan`] | plans: fees, charges, allowances, limits, commitments, discounts; the disputed rules |
+//! | [`credits`] | grants and holds, replayed in the order of time |
 //! | [`quote`] | request × book → lower, expected, upper |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
@@ -35,15 +38,19 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
 pub mod api;
 pub mod auth;
 pub mod book;
+pub mod calendar;
 pub mod clock;
+pub mod credits;
 pub mod ids;
 pub mod ledger;
 pub mod meter;
 pub mod money;
+pub mod plan;
 pub mod quote;
 pub mod rating;
 pub mod record;
 pub mod replay;
+pub mod strict;
 pub mod tokens;
 pub mod wire;
 

@@ -2,8 +2,10 @@
 //!
 //! `rust_decimal` rounds silently once a result needs more than 28 digits. Farebox never does:
 //! every operation here is done on the 128-bit integers beneath and either is exact or answers
-//! [`OutOfRange`]. There is no rounding in this file; an invoice line is rounded elsewhere, once,
-//! by a named rule.
+//! [`OutOfRange`]. Only [`Ratio`] rounds, and only by a [`Rounding`] that its caller names.
+
+mod ratio;
+mod rounding;
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A number of so many characters fits 64 bits whatever its digits.
 const DIGITS_SMALL: usize = 18;
+pub use ratio::Ratio;
+pub use rounding::Rounding;
 
 /// Digits after the point that a result may have; the most `rust_decimal` holds.
 const SCALE_MAX: u32 = 28;
@@ -91,8 +95,11 @@ impl Exact {
 
     /// `self × other`, exactly.
     pub fn times(self, other: Self) -> Result<Self, OutOfRange> {
-        let mantissa = self.0.mantissa().checked_mul(other.0.mantissa()).ok_or(OutOfRange)?;
-        Self::build(mantissa, self.0.scale().saturating_add(other.0.scale()))
+        match self.0.mantissa().checked_mul(other.0.mantissa()) {
+            Some(mantissa) => Self::build(mantissa, self.0.scale().saturating_add(other.0.scale())),
+            // The plain product does not fit; what is left after cancelling tens may.
+            None => Ratio::from(self).times(other.into())?.exact(),
+        }
     }
 
     /// `self ÷ divisor`, exactly: fails where the quotient does not terminate within 28 places
@@ -101,6 +108,11 @@ impl Exact {
         if let Some(places) = divisor.zeros_after_one() {
             return Self::build(self.0.mantissa(), self.0.scale().saturating_add(places));
         }
+        self.over_by_digits(divisor).or_else(|_| Ratio::from(self).over(divisor.into())?.exact())
+    }
+
+    /// Long division: digit by digit until nothing is left, or the working room is used up.
+    fn over_by_digits(self, divisor: Self) -> Result<Self, OutOfRange> {
         let (mut dividend, divisor, _) = self.aligned(divisor)?;
         for scale in 0..=SCALE_MAX {
             if dividend.checked_rem(divisor).ok_or(OutOfRange)? == 0 {
@@ -131,6 +143,17 @@ impl Exact {
     /// The sum of `numbers`, exactly.
     pub fn sum(numbers: impl IntoIterator<Item = Self>) -> Result<Self, OutOfRange> {
         numbers.into_iter().try_fold(Self::ZERO, Self::plus)
+    }
+
+    /// The nearest number with at most `places` digits after the point, by `rounding`.
+    ///
+    /// ```
+    /// use farebox::money::{Exact, Rounding};
+    /// let amount: Exact = "2.345".parse().unwrap();
+    /// assert_eq!(amount.rounded(2, Rounding::HalfEven).unwrap().to_string(), "2.34");
+    /// ```
+    pub fn rounded(self, places: u32, rounding: Rounding) -> Result<Self, OutOfRange> {
+        Ratio::from(self).rounded(places, rounding)
     }
 
     /// Below zero.

@@ -9,11 +9,14 @@
 mod archive;
 mod book;
 mod catalogue;
+mod credits;
 mod dev;
 mod key;
 mod lines;
 mod meter;
+mod plan;
 mod price;
+mod rate;
 mod remote;
 mod replay;
 mod secrets;
@@ -51,6 +54,14 @@ enum Verb {
     Book(book::Verb),
     /// Price recorded usage by another book, with every difference line by line.
     Replay(replay::Args),
+    /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
+    Rate(lines::Args),
+    /// Check plans, and price a period's usage by them.
+    #[command(subcommand)]
+    Plan(plan::Verb),
+    /// Replay logs of prepaid and promotional credit.
+    #[command(subcommand)]
+    Credits(credits::Verb),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -86,6 +97,9 @@ pub fn main() -> ExitCode {
         Verb::Price(args) => price::run(&args),
         Verb::Replay(args) => replay::run(&args, json),
         Verb::Book(verb) => book::run(&verb, json),
+        Verb::Rate(args) => rate::run(&args),
+        Verb::Plan(verb) => plan::run(&verb, json),
+        Verb::Credits(verb) => credits::run(&verb),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

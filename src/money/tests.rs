@@ -66,13 +66,108 @@ proptest! {
     fn multiplying_then_dividing_returns_the_number(a in any_exact(), b in any_exact()) {
         prop_assume!(!b.is_zero());
         if let Ok(product) = a.times(b) {
-            // The quotient is exact by construction; only its working room may run out.
-            if let Ok(back) = product.over(b) { prop_assert_eq!(back, a); }
+            prop_assert_eq!(product.over(b).unwrap(), a);
         }
     }
 
     #[test]
     fn text_and_back_is_the_same_number(a in any_exact()) {
         prop_assert_eq!(a.to_string().parse::<Exact>().unwrap(), a);
+    }
+}
+
+#[test]
+fn only_the_result_has_to_fit_not_the_way_to_it() {
+    let large = exact("100000000000000000000");
+    assert_eq!(
+        exact("1.23456789012345678901").times(large).unwrap(),
+        exact("123456789012345678901")
+    );
+    let digits = exact("12345678901234567890.12345678");
+    assert_eq!(digits.over(exact("0.00000001")).unwrap(), exact("1234567890123456789012345678"));
+}
+
+#[test]
+fn each_rounding_does_what_its_name_says_on_both_sides_of_zero() {
+    use Rounding::{Ceiling, Down, HalfEven, HalfUp, Up};
+    for (text, half_up, half_even, up, down, ceiling) in [
+        ("2.5", "3", "2", "3", "2", "3"),
+        ("3.5", "4", "4", "4", "3", "4"),
+        ("-2.5", "-3", "-2", "-3", "-2", "-2"),
+        ("2.1", "2", "2", "3", "2", "3"),
+        ("-2.1", "-2", "-2", "-3", "-2", "-2"),
+        ("-2.9", "-3", "-3", "-3", "-2", "-2"),
+        ("0.5", "1", "0", "1", "0", "1"),
+        ("7", "7", "7", "7", "7", "7"),
+    ] {
+        let wants =
+            [(HalfUp, half_up), (HalfEven, half_even), (Up, up), (Down, down), (Ceiling, ceiling)];
+        for (rounding, want) in wants {
+            let number = exact(text);
+            assert_eq!(number.rounded(0, rounding).unwrap(), exact(want), "{text} {rounding:?}");
+            // The same digits one place further right round alike.
+            let tenth = number.times(exact("0.1")).unwrap();
+            let want = exact(want).times(exact("0.1")).unwrap();
+            assert_eq!(tenth.rounded(1, rounding).unwrap(), want, "{text}/10 {rounding:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fraction_is_rounded_by_its_true_value_not_by_its_first_digits() {
+    let third = Ratio::from(exact("1")).over(exact("3").into()).unwrap();
+    assert_eq!(third.rounded(28, Rounding::Up).unwrap().to_string().len(), 30);
+    assert_eq!(third.rounded(2, Rounding::Up).unwrap(), exact("0.34"));
+    assert_eq!(third.times(exact("3").into()).unwrap().exact().unwrap(), exact("1"));
+    assert_eq!(third.exact(), Err(OutOfRange));
+    assert_eq!(third.over(Ratio::ZERO), Err(OutOfRange));
+    let just_below_half = exact("0.4999999999999999999999999999");
+    assert_eq!(just_below_half.rounded(0, Rounding::HalfUp).unwrap(), Exact::ZERO);
+}
+
+#[test]
+fn a_step_need_not_be_a_power_of_ten() {
+    let number = Ratio::from(exact("1.03"));
+    assert_eq!(number.to_step(exact("0.05"), Rounding::HalfUp).unwrap(), exact("1.05"));
+    assert_eq!(number.to_step(exact("0.05"), Rounding::Down).unwrap(), exact("1"));
+}
+
+proptest! {
+    #[test]
+    fn fractions_agree_with_decimals(a in any_exact(), b in any_exact()) {
+        let (x, y) = (Ratio::from(a), Ratio::from(b));
+        prop_assert_eq!(x.exact().unwrap(), a);
+        if let Ok(sum) = a.plus(b) {
+            prop_assert_eq!(x.plus(y).unwrap().exact().unwrap(), sum);
+        }
+        if let Ok(product) = a.times(b) {
+            prop_assert_eq!(x.times(y).unwrap().exact().unwrap(), product);
+        }
+        prop_assert_eq!(x.cmp(&y), a.cmp(&b));
+        if let Ok(quotient) = a.over(b) {
+            prop_assert_eq!(x.over(y).unwrap().exact().unwrap(), quotient);
+        }
+    }
+
+    #[test]
+    fn fractions_are_ordered_by_their_difference(
+        a in -400_i64..400, b in 1_u64..90, c in -400_i64..400, d in 1_u64..90
+    ) {
+        let fraction = |n: i64, d: u64| {
+            Ratio::from(exact(&n.to_string())).over(Exact::from(d).into()).unwrap()
+        };
+        let (x, y) = (fraction(a, b), fraction(c, d));
+        let difference = x.minus(y).unwrap();
+        prop_assert_eq!(x < y, difference.is_negative());
+        prop_assert_eq!(x == y, difference.is_zero());
+    }
+
+    #[test]
+    fn rounding_moves_a_number_by_less_than_one_step(a in any_exact(), places in 0_u32..6) {
+        let step = Exact::build(1, places).unwrap();
+        for (_, rounding) in Rounding::NAMES {
+            let moved = a.rounded(places, rounding).unwrap().minus(a).unwrap();
+            prop_assert!(moved < step && moved > Exact::ZERO.minus(step).unwrap());
+        }
     }
 }

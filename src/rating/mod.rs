@@ -1,6 +1,9 @@
 //! Usage × rates → lines. Exact, and nothing in it is silently free.
 
+pub mod aggregate;
+pub mod charge;
 mod leaves;
+pub mod outcome;
 
 use serde::{Deserialize, Serialize};
 
