@@ -91,7 +91,10 @@ export class Ending {
   }
 }
 
-const READ_BYTES = 65536;
+const READ_BYTES = 32768;
+const ROOMS_MAX = 4; // spare buffers kept by an isolate; more are made where more are read at once
+/** Buffers to read into, used again and again: a fresh one is zeroed, and the collector's work. */
+const rooms = [];
 
 /**
  * An answer's body in two: `client` flows natively, and the meter's branch is left unread meanwhile
@@ -110,6 +113,7 @@ export class Tap {
     this.pending = null;
     this.left = false;
     this.wake = null;
+    this.taken = undefined; // the buffer of the last read
     this.signal = signal; // or it is collected, and never tells
     const gone = () => {
       this.left = true;
@@ -119,26 +123,41 @@ export class Tap {
     signal.addEventListener('abort', gone);
   }
 
-  /** Waits `ms`, or until the client has all of the answer or has left. */
-  async wait(ms) {
-    if (this.left) return;
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => { clearTimeout(timer); resolve(); };
-    });
-    this.wake = null;
+  /**
+   * Lets `pauseMs` pass, then reads as `read(ms)` does. Where the client has all of the answer, or
+   * has left, it stops at once without a read, and answers undefined.
+   */
+  async next(pauseMs, ms) {
+    if (!this.left) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, pauseMs);
+        this.wake = () => { clearTimeout(timer); resolve(); };
+      });
+      this.wake = null;
+    }
+    return this.left ? undefined : this.read(ms);
   }
 
   /**
-   * Reads what has arrived: a Uint8Array, null at the end, or undefined where nothing came within
-   * `ms`. A read that found nothing stays pending and is taken up by the next call.
+   * Reads what has arrived: a Uint8Array that stands until the next read, null at the end, or
+   * undefined where nothing came within `ms`. A read that found nothing stays pending and is taken
+   * up by the next call.
    */
   async read(ms) {
-    this.pending ??= this.reader.read(new Uint8Array(READ_BYTES));
+    this.giveBack();
+    this.pending ??= this.reader.read(new Uint8Array(rooms.pop() ?? READ_BYTES));
     const result = await within(this.pending, ms);
     if (result === undefined) return undefined;
     this.pending = null;
-    return result.done ? null : result.value;
+    this.taken = result.value?.buffer;
+    if (!result.done) return result.value;
+    this.giveBack();
+    return null;
+  }
+
+  giveBack() {
+    if (this.taken?.byteLength === READ_BYTES && rooms.length < ROOMS_MAX) rooms.push(this.taken);
+    this.taken = undefined;
   }
 
   /** Gives the branch up; with the client's branch gone too, that ends the upstream's call. */

@@ -41,7 +41,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn left(this: &Tap) -> bool;
     #[wasm_bindgen(method)]
-    pub fn wait(this: &Tap, ms: f64) -> Promise;
+    pub fn next(this: &Tap, pause_ms: f64, ms: f64) -> Promise;
     #[wasm_bindgen(method)]
     pub fn read(this: &Tap, ms: f64) -> Promise;
     #[wasm_bindgen(method)]

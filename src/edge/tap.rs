@@ -18,10 +18,10 @@ use crate::wire::strip::Strip;
 /// How often the meter's copy is emptied. Rare enough to cost little, often enough to settle soon
 /// after the end.
 const DRAIN_MS: u64 = 250;
-/// Reads in one emptying, of 64 KiB each: more than any model writes in that time.
-const READS_MAX: usize = 8;
+/// Reads in one emptying, of 32 KiB each: more than any model writes in that time.
+const READS_MAX: usize = 16;
 /// A read that full says that more is waiting.
-const READ_FULL: u32 = 65_536;
+const READ_FULL: u32 = 32_768;
 /// Bytes read of one stream. A tee keeps what a client that stands still has not taken, so this
 /// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
 const TAP_MAX: usize = 48 * 1024 * 1024;
@@ -120,12 +120,10 @@ impl Followed {
         let mut drained = 0_usize;
         let mut renewed = js::now();
         loop {
-            let _ = JsFuture::from(tap.wait(ms(DRAIN_MS))).await;
-            if tap.left() {
-                return self.after_leaving(tap).await;
-            }
+            let mut first = Some(tap.next(ms(DRAIN_MS), ms(DRAIN_MS)));
             for _ in 0..READS_MAX {
-                match self.read(tap, ms(DRAIN_MS)).await {
+                let read = first.take().unwrap_or_else(|| tap.read(ms(DRAIN_MS)));
+                match self.take(JsFuture::from(read).await) {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
                         drained = drained.saturating_add(usize::try_from(bytes).unwrap_or(0));
@@ -135,6 +133,9 @@ impl Followed {
                     }
                     Read::Nothing => break,
                 }
+            }
+            if tap.left() {
+                return self.after_leaving(tap).await;
             }
             let now = js::now();
             if drained > TAP_MAX || now.since(self.began) > ANSWER_MAX_MS {
@@ -168,7 +169,12 @@ impl Followed {
     }
 
     async fn read(&mut self, tap: &Tap, ms: f64) -> Read {
-        match JsFuture::from(tap.read(ms)).await {
+        self.take(JsFuture::from(tap.read(ms)).await)
+    }
+
+    /// Meters what a read brought.
+    fn take(&mut self, read: Result<JsValue, JsValue>) -> Read {
+        match read {
             Err(_) => Read::End(End::Cut),
             Ok(value) if value.is_null() => Read::End(End::Eof),
             Ok(value) => match value.dyn_into::<Uint8Array>() {
