@@ -64,7 +64,7 @@ export default {
 };
 
 const PUSH_MS = 100; // enough to look live, and at most ten pushes a second
-const BUSY_MS = 2; // commands closer together than this wait for the turn's end; a lone one never does
+const BUSY_MS = 20; // commands closer together than this wait for the end of their turn; a lone one never does
 const TURN_MAX = 100; // commands in one turn: some 20 ms, in which nothing else runs
 const EXPIRED = 4401; // the socket's close code for a session that is over
 
@@ -104,22 +104,24 @@ export class LedgerObject extends DurableObject {
     const now = Date.now();
     const busy = now - this.#appliedAt < BUSY_MS;
     this.#appliedAt = now;
-    if (!busy && this.#waiting.length === 0) return this.#applyNow(command);
+    if (!busy && this.#waiting.length === 0) {
+      this.#schedulePush();
+      return this.#call((ledger) => ledger.apply(command));
+    }
     return new Promise((resolve, reject) => {
       if (this.#waiting.push({ command, resolve, reject }) === 1) setTimeout(() => this.#applyWaiting());
     });
   }
 
-  #applyNow(command) {
-    const reply = this.#call((ledger) => ledger.apply(command));
-    this.#schedulePush();
-    return reply;
-  }
-
   #applyWaiting() {
     for (const { command, resolve, reject } of this.#waiting.splice(0, TURN_MAX)) {
-      try { resolve(this.#applyNow(command)); } catch (error) { reject(error); }
+      try {
+        resolve(this.#call((ledger) => ledger.apply(command)));
+      } catch (error) {
+        reject(error); // this one's failure is nobody else's
+      }
     }
+    this.#schedulePush();
     if (this.#waiting.length > 0) setTimeout(() => this.#applyWaiting());
   }
 

@@ -29,47 +29,81 @@ export async function readBody(message, max) {
   return new Blob(parts).arrayBuffer();
 }
 
-/** What ends the upstream's call behind a response. */
+/** What ends the upstream's call made for a request, by that request. */
 const calls = new WeakMap();
 
 /**
- * Sends the request on. Rejects with the string 'left' where the client goes first and 'timeout'
- * where no answer begins in time. Redirects are not followed: they would carry the key along.
+ * Sends the request on. Rejects with the string 'left' where the client goes first, and with
+ * whatever `stopCall` says. Redirects are not followed: they would carry the key along.
  */
-export async function forward(request, url, headers, body, timeoutMs) {
+export async function forward(request, url, headers, body) {
   const controller = new AbortController();
   let why = null;
   const stop = (reason) => {
     why = reason;
     controller.abort(reason);
   };
+  calls.set(request, stop);
   const left = () => stop('left');
-  const timer = setTimeout(() => stop('timeout'), timeoutMs);
   const { signal } = request;
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
-    const init = { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal };
-    const response = await fetch(url, init);
-    calls.set(response, controller);
-    return response;
+    return await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal });
   } catch (error) {
     throw why ?? error;
   } finally {
-    clearTimeout(timer);
     signal.removeEventListener('abort', left);
   }
 }
 
+/** Ends the upstream's call made for `request`. */
+export function stopCall(request, reason) {
+  calls.get(request)?.(reason);
+}
+
 /** The whole body; a client that leaves ends the upstream's call, and so the read. */
-export async function readWhole(response, signal) {
-  const left = () => calls.get(response)?.abort('left');
+export async function readWhole(response, request) {
+  const left = () => stopCall(request, 'left');
+  const { signal } = request;
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
     return await response.arrayBuffer();
   } finally {
     signal.removeEventListener('abort', left);
+  }
+}
+
+/**
+ * One timer for many waits. Setting and clearing one costs more than the rest of a wait, and most
+ * waits are over long before it would ring.
+ */
+export class Watch {
+  constructor() {
+    this.timer = null;
+    this.rung = null;
+  }
+
+  /** Resolves when the timer rings: `ms` from now, or sooner where it was set before. */
+  bell(ms) {
+    this.rung ??= new Promise((resolve) => {
+      this.timer = setTimeout(() => {
+        this.rung = null;
+        resolve();
+      }, ms);
+    });
+    return this.rung;
+  }
+
+  /** `promise`, or undefined once the timer rings. */
+  or(promise, ms) {
+    return Promise.race([promise, this.bell(ms)]);
+  }
+
+  /** Ends it; what waits for the bell waits for ever. */
+  stop() {
+    clearTimeout(this.timer);
   }
 }
 
@@ -112,30 +146,29 @@ export class Tap {
     this.reader = meter.getReader({ mode: 'byob' });
     this.pending = null;
     this.left = false;
-    this.wake = null;
+    this.watch = new Watch();
     this.taken = undefined; // the buffer of the last read
     this.signal = signal; // or it is collected, and never tells
-    const gone = () => {
-      this.left = true;
-      this.wake?.();
-    };
-    client.pipeTo(writable).then(gone, gone);
-    signal.addEventListener('abort', gone);
+    this.gone = new Promise((resolve) => {
+      const gone = () => {
+        this.left = true;
+        this.watch.stop();
+        resolve();
+      };
+      client.pipeTo(writable).then(gone, gone);
+      signal.addEventListener('abort', gone);
+    });
   }
 
   /**
-   * Lets `pauseMs` pass, then reads as `read(ms)` does. Where the client has all of the answer, or
-   * has left, it stops at once without a read, and answers undefined.
+   * Waits for the watch, set to ring every `ms`, then reads what has arrived, as `read` does, until
+   * it rings again. Where the client has all of the answer, or has left, it stops at once without
+   * a read, and answers undefined.
    */
-  async next(pauseMs, ms) {
-    if (!this.left) {
-      await new Promise((resolve) => {
-        const timer = setTimeout(resolve, pauseMs);
-        this.wake = () => { clearTimeout(timer); resolve(); };
-      });
-      this.wake = null;
-    }
-    return this.left ? undefined : this.read(ms);
+  async next(ms) {
+    if (!this.left) await Promise.race([this.gone, this.watch.bell(ms)]);
+    if (this.left) return undefined;
+    return this.taking(await Promise.race([this.asked(), this.gone, this.watch.bell(ms)]));
   }
 
   /**
@@ -144,14 +177,22 @@ export class Tap {
    * up by the next call.
    */
   async read(ms) {
+    return this.taking(await within(this.asked(), ms));
+  }
+
+  asked() {
     this.giveBack();
     this.pending ??= this.reader.read(new Uint8Array(rooms.pop() ?? READ_BYTES));
-    const result = await within(this.pending, ms);
+    return this.pending;
+  }
+
+  taking(result) {
     if (result === undefined) return undefined;
     this.pending = null;
     this.taken = result.value?.buffer;
     if (!result.done) return result.value;
     this.giveBack();
+    this.watch.stop();
     return null;
   }
 
@@ -162,6 +203,7 @@ export class Tap {
 
   /** Gives the branch up; with the client's branch gone too, that ends the upstream's call. */
   cancel() {
+    this.watch.stop();
     return this.reader.cancel().catch(() => {});
   }
 }

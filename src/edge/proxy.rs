@@ -13,7 +13,7 @@ use super::ledger_call::LedgerClient;
 use super::tap;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
-use crate::clock::Timestamp;
+use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::{Command, Pinned, Reply, Reserve, Settle, Void};
 use crate::meter::{End, Framing, Metering, Reading};
@@ -86,8 +86,9 @@ pub async fn proxy(incoming: &Incoming, family: Family) -> Result<web_sys::Respo
     let id: AttemptId = Id::new(received_at, js::random());
     let attempt = Attempt { id, ledger, config: config.clone(), quote: Rc::new(quote) };
     admit(incoming, &attempt, &ask, &key, pinned, received_at).await?;
-    let answer = call_upstream(incoming, &attempt, family, upstream, &body).await?;
-    deliver(incoming, attempt, &ask, upstream, answer, strip).await
+    let watch = Watch(js::Watch::new());
+    let answer = call_upstream(incoming, &attempt, family, upstream, &body, &watch).await?;
+    deliver(incoming, attempt, &ask, upstream, answer, strip, &watch).await
 }
 
 /// A key by either header; two different ones leave open whose request it is.
@@ -213,6 +214,7 @@ async fn call_upstream(
     family: Family,
     upstream: &Upstream,
     body: &JsValue,
+    watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let called = async {
         let from = incoming.request.headers();
@@ -220,9 +222,10 @@ async fn call_upstream(
         headers.set("accept-encoding", "identity")?;
         headers.set(upstream.header, &upstream.credential)?;
         let url = format!("{}{}", upstream.base_url, family.path());
-        let timeout = f64::from(attempt.config.upstream_timeout.0);
-        let promise = js::forward(&incoming.request, &url, &headers, body, timeout);
-        attempt.meanwhile(&promise).await?.dyn_into::<web_sys::Response>()
+        let promise = js::forward(&incoming.request, &url, &headers, body);
+        let timeout = Some(attempt.config.upstream_timeout);
+        let answer = attempt.meanwhile(&promise, watch, &incoming.request, timeout).await?;
+        answer.dyn_into::<web_sys::Response>()
     };
     let called = called.await;
     let attempt = attempt.clone();
@@ -264,6 +267,7 @@ async fn deliver(
     upstream: &Upstream,
     answer: web_sys::Response,
     strip: bool,
+    watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
@@ -288,7 +292,7 @@ async fn deliver(
     match (framing, stated) {
         (Framing::Sse, _) if strip => followed.filtered(incoming, &answer, &headers),
         (Framing::Json, Some(length)) if length <= WHOLE_MAX => {
-            whole(incoming, followed, &answer, &headers).await
+            whole(incoming, followed, &answer, &headers, watch).await
         }
         (Framing::Json, None) => followed.short_or_tapped(incoming, &answer, &headers).await,
         _ => followed.tapped(incoming, &answer, &headers),
@@ -301,12 +305,12 @@ async fn whole(
     followed: tap::Followed,
     answer: &web_sys::Response,
     headers: &web_sys::Headers,
+    watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let tap::Followed { attempt, mut metering, status, began } = followed;
-    let signal = incoming.request.signal();
-    let reading = js::read_whole(answer, &signal);
-    let Ok(body) = attempt.meanwhile(&reading).await else {
-        let end = if signal.aborted() { End::ClientLeft } else { End::Cut };
+    let reading = js::read_whole(answer, &incoming.request);
+    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, None).await else {
+        let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
@@ -369,21 +373,48 @@ impl Ended {
     }
 }
 
+/// The one timer of a request; ends with it.
+struct Watch(js::Watch);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 impl Attempt {
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
         self.config.hold_ttl.0.div_ceil(3)
     }
 
-    /// What `promise` answers; the hold is renewed as long as that takes.
-    pub async fn meanwhile(&self, promise: &js_sys::Promise) -> Result<JsValue, JsValue> {
+    /// What `promise` answers; the hold is renewed as long as that takes. Past `timeout` the call
+    /// made for `request` is ended.
+    async fn meanwhile(
+        &self,
+        promise: &js_sys::Promise,
+        watch: &Watch,
+        request: &web_sys::Request,
+        timeout: Option<Millis>,
+    ) -> Result<JsValue, JsValue> {
+        let began = js::now();
+        let mut rung = false;
         loop {
-            let soon = js::within(promise, f64::from(self.renew_every()));
+            let passed = u32::try_from(js::now().since(began)).unwrap_or(u32::MAX);
+            let left = timeout.map_or(u32::MAX, |timeout| timeout.0.saturating_sub(passed));
+            if left == 0 {
+                js::stop_call(request, "timeout");
+                return JsFuture::from(promise.clone()).await;
+            }
+            if rung {
+                self.renew(self.quote.lower).await;
+            }
+            let soon = watch.0.or(promise, f64::from(left.min(self.renew_every())));
             let value = JsFuture::from(soon).await?;
             if !value.is_undefined() {
                 return Ok(value);
             }
-            self.renew(self.quote.lower).await;
+            rung = true;
         }
     }
 

@@ -120,7 +120,7 @@ impl Followed {
         let mut drained = 0_usize;
         let mut renewed = js::now();
         loop {
-            let mut first = Some(tap.next(ms(DRAIN_MS), ms(DRAIN_MS)));
+            let mut first = Some(tap.next(ms(DRAIN_MS)));
             for _ in 0..READS_MAX {
                 let read = first.take().unwrap_or_else(|| tap.read(ms(DRAIN_MS)));
                 match self.take(JsFuture::from(read).await) {
