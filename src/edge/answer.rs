@@ -4,14 +4,14 @@ use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::attempt::{Attempt, Ended};
+use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, names, response};
-use super::upstream::Upstream;
+use super::upstream::{Sent, Upstream};
 use super::{js, tap};
 use crate::api::{Code, Problem};
 use crate::meter::{End, Framing, Metering};
 use crate::money::Exact;
-use crate::wire::request::{Ask, Bound};
+use crate::wire::request::Bound;
 use crate::wire::route::Endpoint;
 use crate::wire::usage::Meter;
 
@@ -55,16 +55,6 @@ thread_local! {
     static WITH_USAGE_NAMES: JsValue = names(&WITH_USAGE);
 }
 
-/// What was asked of whom.
-pub struct Sent<'a> {
-    pub ask: &'a Ask,
-    /// Who serves, as the price book names it.
-    pub provider: &'a str,
-    pub upstream: &'a Upstream,
-    /// The usage chunk of the stream is to be taken out again.
-    pub strip: bool,
-}
-
 /// Gives the answer to the client by the way that fits it, and sees to its settlement.
 pub async fn deliver(
     incoming: &Incoming,
@@ -92,7 +82,7 @@ pub async fn deliver(
         // A stream by the path, framed as one JSON list.
         (Framing::Json, _) if sent.ask.stream => followed.tapped(incoming, &answer, &headers),
         (Framing::Json, Some(length)) if length <= WHOLE_MAX => {
-            whole(incoming, followed, &answer, &headers).await
+            whole(incoming, followed, &answer, &headers, sent.watch).await
         }
         (Framing::Json, None) => followed.short_or_tapped(incoming, &answer, &headers).await,
         _ => followed.tapped(incoming, &answer, &headers),
@@ -143,12 +133,12 @@ async fn whole(
     followed: tap::Followed,
     answer: &web_sys::Response,
     headers: &web_sys::Headers,
+    watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let tap::Followed { attempt, mut metering, status, began } = followed;
-    let signal = incoming.request.signal();
-    let reading = js::read_whole(answer, &signal);
-    let Ok(body) = attempt.meanwhile(&reading).await else {
-        let end = if signal.aborted() { End::ClientLeft } else { End::Cut };
+    let reading = js::read_whole(answer, &incoming.request);
+    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, None).await else {
+        let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));

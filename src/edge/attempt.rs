@@ -8,7 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::config::Config;
 use super::js;
 use super::ledger_call::LedgerClient;
-use crate::clock::Timestamp;
+use crate::clock::{Millis, Timestamp};
 use crate::ids::AttemptId;
 use crate::ledger::{Command, Reply, Settle, Void};
 use crate::meter::{End, Framing, Metering, Reading};
@@ -46,21 +46,54 @@ impl Ended {
     }
 }
 
+/// The one timer of a request; ends with it.
+pub struct Watch(js::Watch);
+
+impl Watch {
+    pub fn new() -> Self {
+        Self(js::Watch::new())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 impl Attempt {
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
         self.config.hold_ttl.0.div_ceil(3)
     }
 
-    /// What `promise` answers; the hold is renewed as long as that takes.
-    pub async fn meanwhile(&self, promise: &js_sys::Promise) -> Result<JsValue, JsValue> {
+    /// What `promise` answers; the hold is renewed as long as that takes. Past `timeout` the call
+    /// made for `request` is ended.
+    pub async fn meanwhile(
+        &self,
+        promise: &js_sys::Promise,
+        watch: &Watch,
+        request: &web_sys::Request,
+        timeout: Option<Millis>,
+    ) -> Result<JsValue, JsValue> {
+        let began = js::now();
+        let mut rung = false;
         loop {
-            let soon = js::within(promise, f64::from(self.renew_every()));
+            let passed = u32::try_from(js::now().since(began)).unwrap_or(u32::MAX);
+            let left = timeout.map_or(u32::MAX, |timeout| timeout.0.saturating_sub(passed));
+            if left == 0 {
+                js::stop_call(request, "timeout");
+                return JsFuture::from(promise.clone()).await;
+            }
+            if rung {
+                self.renew(self.quote.lower).await;
+            }
+            let soon = watch.0.or(promise, f64::from(left.min(self.renew_every())));
             let value = JsFuture::from(soon).await?;
             if !value.is_undefined() {
                 return Ok(value);
             }
-            self.renew(self.quote.lower).await;
+            rung = true;
         }
     }
 

@@ -64,6 +64,8 @@ export default {
 };
 
 const PUSH_MS = 100; // enough to look live, and at most ten pushes a second
+const BUSY_MS = 20; // commands closer together than this wait for the end of their turn; a lone one never does
+const TURN_MAX = 100; // commands in one turn: some 20 ms, in which nothing else runs
 const EXPIRED = 4401; // the socket's close code for a session that is over
 
 /** One customer's ledger. Calls are synchronous: no other call can come between read and write. */
@@ -71,6 +73,9 @@ export class LedgerObject extends DurableObject {
   #engine;
   #generation = 0;
   #push = null;
+  /** Commands for the end of this turn; one call under way for each. */
+  #waiting = [];
+  #appliedAt = 0;
 
   get engine() {
     alive();
@@ -90,10 +95,34 @@ export class LedgerObject extends DurableObject {
     }
   }
 
+  /**
+   * Carries out one command. Where they come thick and fast, those of one turn of the event loop
+   * are carried out one after the other: each is a transaction of its own, and one write to disk
+   * makes all of them durable. No answer leaves before that.
+   */
   apply(command) {
-    const reply = this.#call((ledger) => ledger.apply(command));
+    const now = Date.now();
+    const busy = now - this.#appliedAt < BUSY_MS;
+    this.#appliedAt = now;
+    if (!busy && this.#waiting.length === 0) {
+      this.#schedulePush();
+      return this.#call((ledger) => ledger.apply(command));
+    }
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ command, resolve, reject }) === 1) setTimeout(() => this.#applyWaiting());
+    });
+  }
+
+  #applyWaiting() {
+    for (const { command, resolve, reject } of this.#waiting.splice(0, TURN_MAX)) {
+      try {
+        resolve(this.#call((ledger) => ledger.apply(command)));
+      } catch (error) {
+        reject(error); // this one's failure is nobody else's
+      }
+    }
     this.#schedulePush();
-    return reply;
+    if (this.#waiting.length > 0) setTimeout(() => this.#applyWaiting());
   }
 
   look(query) {

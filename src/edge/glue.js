@@ -148,47 +148,81 @@ function serveRoom() {
   }
 }
 
-/** What ends the upstream's call behind a response. */
+/** What ends the upstream's call made for a request, by that request. */
 const calls = new WeakMap();
 
 /**
- * Sends the request on. Rejects with the string 'left' where the client goes first and 'timeout'
- * where no answer begins in time. Redirects are not followed: they would carry the key along.
+ * Sends the request on. Rejects with the string 'left' where the client goes first, and with
+ * whatever `stopCall` says. Redirects are not followed: they would carry the key along.
  */
-export async function forward(request, url, headers, body, timeoutMs) {
+export async function forward(request, url, headers, body) {
   const controller = new AbortController();
   let why = null;
   const stop = (reason) => {
     why = reason;
     controller.abort(reason);
   };
+  calls.set(request, stop);
   const left = () => stop('left');
-  const timer = setTimeout(() => stop('timeout'), timeoutMs);
   const { signal } = request;
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
-    const init = { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal };
-    const response = await fetch(url, init);
-    calls.set(response, controller);
-    return response;
+    return await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal });
   } catch (error) {
     throw why ?? error;
   } finally {
-    clearTimeout(timer);
     signal.removeEventListener('abort', left);
   }
 }
 
+/** Ends the upstream's call made for `request`. */
+export function stopCall(request, reason) {
+  calls.get(request)?.(reason);
+}
+
 /** The whole body; a client that leaves ends the upstream's call, and so the read. */
-export async function readWhole(response, signal) {
-  const left = () => calls.get(response)?.abort('left');
+export async function readWhole(response, request) {
+  const left = () => stopCall(request, 'left');
+  const { signal } = request;
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
     return await response.arrayBuffer();
   } finally {
     signal.removeEventListener('abort', left);
+  }
+}
+
+/**
+ * One timer for many waits. Setting and clearing one costs more than the rest of a wait, and most
+ * waits are over long before it would ring.
+ */
+export class Watch {
+  constructor() {
+    this.timer = null;
+    this.rung = null;
+  }
+
+  /** Resolves when the timer rings: `ms` from now, or sooner where it was set before. */
+  bell(ms) {
+    this.rung ??= new Promise((resolve) => {
+      this.timer = setTimeout(() => {
+        this.rung = null;
+        resolve();
+      }, ms);
+    });
+    return this.rung;
+  }
+
+  /** `promise`, or undefined once the timer rings. */
+  or(promise, ms) {
+    return Promise.race([promise, this.bell(ms)]);
+  }
+
+  /** Ends it; what waits for the bell waits for ever. */
+  stop() {
+    clearTimeout(this.timer);
   }
 }
 
@@ -210,7 +244,10 @@ export class Ending {
   }
 }
 
-const READ_BYTES = 65536;
+const READ_BYTES = 32768;
+const ROOMS_MAX = 4; // spare buffers kept by an isolate; more are made where more are read at once
+/** Buffers to read into, used again and again: a fresh one is zeroed, and the collector's work. */
+const rooms = [];
 
 /**
  * An answer's body in two: `client` flows natively, and the meter's branch is left unread meanwhile
@@ -228,40 +265,64 @@ export class Tap {
     this.reader = meter.getReader({ mode: 'byob' });
     this.pending = null;
     this.left = false;
-    this.wake = null;
+    this.watch = new Watch();
+    this.taken = undefined; // the buffer of the last read
     this.signal = signal; // or it is collected, and never tells
-    const gone = () => {
-      this.left = true;
-      this.wake?.();
-    };
-    client.pipeTo(writable).then(gone, gone);
-    signal.addEventListener('abort', gone);
-  }
-
-  /** Waits `ms`, or until the client has all of the answer or has left. */
-  async wait(ms) {
-    if (this.left) return;
-    await new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.wake = () => { clearTimeout(timer); resolve(); };
+    this.gone = new Promise((resolve) => {
+      const gone = () => {
+        this.left = true;
+        this.watch.stop();
+        resolve();
+      };
+      client.pipeTo(writable).then(gone, gone);
+      signal.addEventListener('abort', gone);
     });
-    this.wake = null;
   }
 
   /**
-   * Reads what has arrived: a Uint8Array, null at the end, or undefined where nothing came within
-   * `ms`. A read that found nothing stays pending and is taken up by the next call.
+   * Waits for the watch, set to ring every `ms`, then reads what has arrived, as `read` does, until
+   * it rings again. Where the client has all of the answer, or has left, it stops at once without
+   * a read, and answers undefined.
+   */
+  async next(ms) {
+    if (!this.left) await Promise.race([this.gone, this.watch.bell(ms)]);
+    if (this.left) return undefined;
+    return this.taking(await Promise.race([this.asked(), this.gone, this.watch.bell(ms)]));
+  }
+
+  /**
+   * Reads what has arrived: a Uint8Array that stands until the next read, null at the end, or
+   * undefined where nothing came within `ms`. A read that found nothing stays pending and is taken
+   * up by the next call.
    */
   async read(ms) {
-    this.pending ??= this.reader.read(new Uint8Array(READ_BYTES));
-    const result = await within(this.pending, ms);
+    return this.taking(await within(this.asked(), ms));
+  }
+
+  asked() {
+    this.giveBack();
+    this.pending ??= this.reader.read(new Uint8Array(rooms.pop() ?? READ_BYTES));
+    return this.pending;
+  }
+
+  taking(result) {
     if (result === undefined) return undefined;
     this.pending = null;
-    return result.done ? null : result.value;
+    this.taken = result.value?.buffer;
+    if (!result.done) return result.value;
+    this.giveBack();
+    this.watch.stop();
+    return null;
+  }
+
+  giveBack() {
+    if (this.taken?.byteLength === READ_BYTES && rooms.length < ROOMS_MAX) rooms.push(this.taken);
+    this.taken = undefined;
   }
 
   /** Gives the branch up; with the client's branch gone too, that ends the upstream's call. */
   cancel() {
+    this.watch.stop();
     return this.reader.cancel().catch(() => {});
   }
 }

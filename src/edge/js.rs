@@ -26,8 +26,9 @@ extern "C" {
         url: &str,
         headers: &web_sys::Headers,
         body: &JsValue,
-        timeout_ms: f64,
     ) -> Promise;
+    #[wasm_bindgen(js_name = stopCall)]
+    pub fn stop_call(request: &web_sys::Request, reason: &str);
 
     #[wasm_bindgen(js_name = signAws)]
     pub fn sign_aws(
@@ -44,7 +45,15 @@ extern "C" {
     pub fn header_pairs(from: &web_sys::Headers, names: &JsValue) -> Array;
 
     #[wasm_bindgen(js_name = readWhole)]
-    pub fn read_whole(response: &web_sys::Response, signal: &web_sys::AbortSignal) -> Promise;
+    pub fn read_whole(response: &web_sys::Response, request: &web_sys::Request) -> Promise;
+
+    pub type Watch;
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Watch;
+    #[wasm_bindgen(method)]
+    pub fn or(this: &Watch, promise: &Promise, ms: f64) -> Promise;
+    #[wasm_bindgen(method)]
+    pub fn stop(this: &Watch);
 
     pub fn within(promise: &Promise, ms: f64) -> Promise;
 
@@ -65,7 +74,7 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub fn left(this: &Tap) -> bool;
     #[wasm_bindgen(method)]
-    pub fn wait(this: &Tap, ms: f64) -> Promise;
+    pub fn next(this: &Tap, ms: f64) -> Promise;
     #[wasm_bindgen(method)]
     pub fn read(this: &Tap, ms: f64) -> Promise;
     #[wasm_bindgen(method)]

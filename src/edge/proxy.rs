@@ -5,14 +5,14 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::answer::{self, Sent};
-use super::attempt::Attempt;
+use super::answer;
+use super::attempt::{Attempt, Watch};
 use super::body::{self, Body};
 use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
-use super::upstream::{self, Upstream};
+use super::upstream::{self, Sent, Upstream};
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::Situation;
@@ -46,16 +46,12 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let admitted = Admission { attempt: &attempt, ask: &ask, key: &key, route, received_at };
     let provider = pinned.provider.clone();
     admitted.ask(incoming, pinned).await?;
-    let answer = upstream::call(incoming, &attempt, route, &ask.model, upstream, &body).await?;
+    let watch = Watch::new();
+    let sent = Sent { ask: &ask, route, provider: &provider, upstream, strip, watch: &watch };
+    let answer = upstream::call(incoming, &attempt, &sent, &body).await?;
     // The upstream has it: others may come in.
     drop((body, room));
-    answer::deliver(
-        incoming,
-        attempt,
-        &Sent { ask: &ask, provider: &provider, upstream, strip },
-        answer,
-    )
-    .await
+    answer::deliver(incoming, attempt, &sent, answer).await
 }
 
 fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {

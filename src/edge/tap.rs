@@ -25,7 +25,7 @@ const PAUSE_MAX_MS: u64 = 2_000;
 /// The pause after a read came back full: the client is taking more than one read a pause.
 const PAUSE_BUSY_MS: u64 = 20;
 /// A read that full says that more is waiting, taken by the client already.
-const READ_FULL: u32 = 65_536;
+const READ_FULL: u32 = 32_768;
 /// Bytes read of one stream. A tee keeps what a client that stands still has not taken, so this
 /// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
 const TAP_MAX: u64 = 48 * 1024 * 1024;
@@ -126,14 +126,12 @@ impl Followed {
         let renew_every = u64::from(self.attempt.renew_every());
         let mut pause = PAUSE_FIRST_MS;
         loop {
-            let _ = JsFuture::from(tap.wait(ms(pause))).await;
-            if tap.left() {
-                return self.after_leaving(tap).await;
-            }
+            let mut first = Some(tap.next(ms(pause)));
             pause = pause.saturating_mul(2).min(PAUSE_MAX_MS).min(renew_every);
             // Bounded by TAP_MAX: a full read is counted, anything else ends the loop.
             while drained <= TAP_MAX {
-                match self.read(tap, ms(BUFFERED_MS)).await {
+                let read = first.take().unwrap_or_else(|| tap.read(ms(BUFFERED_MS)));
+                match self.take(JsFuture::from(read).await) {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
                         drained = drained.saturating_add(u64::from(bytes));
@@ -144,6 +142,9 @@ impl Followed {
                     }
                     Read::Nothing => break,
                 }
+            }
+            if tap.left() {
+                return self.after_leaving(tap).await;
             }
             let now = js::now();
             if drained > TAP_MAX || now.since(self.began) > ANSWER_MAX_MS {
@@ -177,7 +178,12 @@ impl Followed {
     }
 
     async fn read(&mut self, tap: &Tap, ms: f64) -> Read {
-        match JsFuture::from(tap.read(ms)).await {
+        self.take(JsFuture::from(tap.read(ms)).await)
+    }
+
+    /// Meters what a read brought.
+    fn take(&mut self, read: Result<JsValue, JsValue>) -> Read {
+        match read {
             Err(_) => Read::End(End::Cut),
             Ok(value) if value.is_null() => Read::End(End::Eof),
             Ok(value) => match value.dyn_into::<Uint8Array>() {

@@ -6,11 +6,12 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::attempt::{Attempt, Ended};
+use super::attempt::{Attempt, Ended, Watch};
 use super::config::text;
 use super::http::{Incoming, names};
 use super::js;
 use crate::api::{Code, Problem};
+use crate::wire::request::Ask;
 use crate::wire::route::Route;
 
 /// How an upstream wants its key.
@@ -221,13 +222,24 @@ fn filled(template: &str, route: &Route<'_>, model: &str) -> String {
         .replace("{verb}", verb)
 }
 
+/// What is asked of whom.
+pub struct Sent<'a> {
+    pub ask: &'a Ask,
+    pub route: &'a Route<'a>,
+    /// Who serves, as the price book names it.
+    pub provider: &'a str,
+    pub upstream: &'a Upstream,
+    /// The usage chunk of the stream is to be taken out again.
+    pub strip: bool,
+    /// The request's timer.
+    pub watch: &'a Watch,
+}
+
 /// Calls the upstream and waits for its headers, renewing the hold meanwhile.
 pub async fn call(
     incoming: &Incoming,
     attempt: &Attempt,
-    route: &Route<'_>,
-    model: &str,
-    upstream: &Upstream,
+    asked: &Sent<'_>,
     body: &JsValue,
 ) -> Result<web_sys::Response, Problem> {
     let mut sent = false;
@@ -235,12 +247,14 @@ pub async fn call(
         let from = incoming.request.headers();
         let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
         headers.set("accept-encoding", "identity")?;
-        let url = upstream.url(route, model, incoming.query());
+        let Sent { ask, route, upstream, watch, .. } = *asked;
+        let url = upstream.url(route, &ask.model, incoming.query());
         let url = upstream.authorize(url, &headers, body).await?;
-        let timeout = f64::from(attempt.config.upstream_timeout.0);
         sent = true;
-        let promise = js::forward(&incoming.request, &url, &headers, body, timeout);
-        attempt.meanwhile(&promise).await?.dyn_into::<web_sys::Response>()
+        let promise = js::forward(&incoming.request, &url, &headers, body);
+        let timeout = Some(attempt.config.upstream_timeout);
+        let answer = attempt.meanwhile(&promise, watch, &incoming.request, timeout).await?;
+        answer.dyn_into::<web_sys::Response>()
     };
     let called = called.await;
     let attempt = attempt.clone();
