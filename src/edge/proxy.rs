@@ -274,12 +274,8 @@ async fn deliver(
     if status >= 400 {
         return refused_upstream(incoming, attempt, upstream, &answer, &headers).await;
     }
-    let sse = from.get("content-type").ok().flatten();
-    let framing = if sse.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream")) {
-        Framing::Sse
-    } else {
-        Framing::Json
-    };
+    let kind = from.get("content-type").ok().flatten();
+    let framing = kind.as_deref().and_then(Framing::of_content_type).unwrap_or(Framing::Json);
     let stated: Option<u32> =
         from.get("content-length").ok().flatten().and_then(|length| length.parse().ok());
     let metering = Metering::new(framing, status);

@@ -1,6 +1,6 @@
 //! One usage object → quantities, by its family's table.
 
-use super::tables::{self, Modalities, Rule, Table, To};
+use super::tables::{self, Family, Modalities, Rule, Table, To};
 use crate::money::Exact;
 use crate::wire::json::Node;
 use crate::wire::number::{Quantity, parse};
@@ -87,11 +87,11 @@ fn table_of(usage: &Node, anthropic: bool) -> Option<&'static Table> {
     let openai = ["total_tokens", "input_tokens_details", "input_token_details", "type"];
     let total_or_details = openai.iter().any(has);
     // `input_tokens` and `output_tokens` alone are Anthropic's; with a total they are OpenAI's.
-    if core::ptr::eq(table, &tables::RESPONSES) && plain && (anthropic || !total_or_details) {
-        return Some(&tables::ANTHROPIC);
+    if table.family == Family::Responses && plain && (anthropic || !total_or_details) {
+        return tables::of(Family::Anthropic);
     }
-    if core::ptr::eq(table, &tables::ANTHROPIC) && !anthropic && total_or_details {
-        return Some(&tables::RESPONSES);
+    if table.family == Family::Anthropic && !anthropic && total_or_details {
+        return tables::of(Family::Responses);
     }
     Some(table)
 }
