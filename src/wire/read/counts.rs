@@ -113,6 +113,12 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         }
     }
     counts.cost = cost(usage);
+    if let Some(Quantity::Sound(length)) =
+        usage.get("audio_duration_ms").map(|node| Quantity::read(node, false))
+        && let Ok(seconds) = length.over(Exact::from(1000))
+    {
+        counts.set(Meter::Seconds, seconds);
+    }
     counts.sub_usage = !usage.list("iterations").is_empty();
     modifiers(usage, path, &mut counts.unknown);
     match table.rule {
@@ -137,13 +143,18 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
             counts.put(*meter, node);
         }
     }
-    // Titan counts each of its results.
+    // Titan and watsonx count each of their results.
+    let rows = [
+        ("tokenCount", Meter::OutputTotal),
+        ("generated_token_count", Meter::OutputTotal),
+        ("input_token_count", Meter::InputTotal),
+    ];
     for item in body.list("results") {
-        if let Some(Quantity::Sound(tokens)) =
-            item.get("tokenCount").map(|n| Quantity::read(n, true))
-        {
-            counts.overlay = true;
-            counts.add(Meter::OutputTotal, tokens);
+        for (key, meter) in rows {
+            if let Some(Quantity::Sound(tokens)) = item.get(key).map(|n| Quantity::read(n, true)) {
+                counts.overlay = true;
+                counts.add(meter, tokens);
+            }
         }
     }
 }
@@ -260,8 +271,8 @@ fn total_arbitrates(usage: &Node, hint: Hint, counts: &mut Counts) {
         (Some(input), Some(output)) if input.is_zero() && output.is_zero() => {
             counts.set(Meter::InputTotal, total);
         }
-        // A transcriber's total holds its audio, which neither part does.
-        (Some(_), Some(_)) if usage.get("prompt_audio_seconds").is_some() => {}
+        // A transcriber's total holds its audio and an agent's its connectors', in neither part.
+        (Some(_), Some(_)) if ["prompt_audio_seconds", "connector_tokens"].iter().any(stated) => {}
         (Some(input), Some(output)) if !searched(usage, counts) => {
             let Ok(rest) = input.plus(output).and_then(|sum| total.minus(sum)) else { return };
             hidden(rest, counts);

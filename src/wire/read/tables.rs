@@ -97,12 +97,13 @@ static CHAT: Table = Table {
         ("completion_tokens", m(OutputTotal)),
         ("total_tokens", Known),
         ("prompt_tokens_details/cached_tokens", m(CacheRead)),
-        ("prompt_cache_hit_tokens", m(CacheRead)), // DeepSeek's second name
-        ("cached_tokens", m(CacheRead)),           // Moonshot, and Anthropic's OpenAI endpoint
-        ("num_cached_tokens", m(CacheRead)),       // Mistral, older
+        ("prompt_token_details/cached_tokens", m(CacheRead)), // Mistral, in places
+        ("prompt_cache_hit_tokens", m(CacheRead)),            // DeepSeek's second name
+        ("cached_tokens", m(CacheRead)), // Moonshot, and Anthropic's OpenAI endpoint
+        ("num_cached_tokens", m(CacheRead)), // Mistral, older
         ("cached_prompt_text_tokens", m(CacheRead)), // xAI over gRPC
         ("cache_read_input_tokens", m(CacheRead)), // Databricks
-        ("prompt_cache_miss_tokens", Known),       // prompt_tokens less the hits
+        ("prompt_cache_miss_tokens", Known), // prompt_tokens less the hits
         ("prompt_tokens_details/cache_write_tokens", m(CacheWrite)),
         ("prompt_tokens_details/cache_creation_tokens", m(CacheWrite)),
         ("cache_creation_input_tokens", m(CacheWrite)),
@@ -122,6 +123,7 @@ static CHAT: Table = Table {
         ("citation_tokens", m(Citation)),         // Perplexity
         ("num_search_queries", m(SearchQueries)), // Perplexity
         ("prompt_audio_seconds", m(Seconds)),     // Mistral
+        ("connectors/web_search", m(WebSearchRequests)), // Mistral's agents
         ("cost_in_usd_ticks", m(CostInUsdTicks)), // xAI
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)), // xAI
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
@@ -142,7 +144,14 @@ static CHAT: Table = Table {
 /// Responses, images, transcription and Realtime at OpenAI, and those who copy them.
 static RESPONSES: Table = Table {
     family: Family::Responses,
-    signs: &["input_tokens", "output_tokens", "seconds", "billable_audio_seconds", "total_tokens"],
+    signs: &[
+        "input_tokens",
+        "output_tokens",
+        "seconds",
+        "billable_audio_seconds",
+        "audio_duration_ms",
+        "total_tokens",
+    ],
     rule: Rule::TotalArbitrates,
     fields: &[
         ("input_tokens", m(InputTotal)),
@@ -179,7 +188,10 @@ static RESPONSES: Table = Table {
         ("output_tokens_details/rejected_prediction_tokens", m(RejectedPrediction)),
         ("seconds", m(Seconds)),
         ("billable_audio_seconds", m(Seconds)), // xAI's Realtime
+        ("audio_duration_ms", Known),           // read as seconds
         ("output_audio_seconds", Known),
+        ("input_token_details/grok_tokens", Known),
+        ("output_token_details/grok_tokens", Known),
         ("cost_in_usd_ticks", m(CostInUsdTicks)),
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)),
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
@@ -252,6 +264,7 @@ static GEMINI: Table = Table {
         ("totalTokenCount", Known),
         ("total_token_count", Known),
         ("promptTokensDetails", To::Modalities(PROMPT)),
+        ("promptTokenDetails", Known), // embedContent: the prompt again
         ("prompt_tokens_details", To::Modalities(PROMPT)),
         ("toolUsePromptTokensDetails", To::Modalities(PROMPT)),
         ("tool_use_prompt_tokens_details", To::Modalities(PROMPT)),
