@@ -174,8 +174,13 @@ fn shown(usage: &Usage, count: bool) -> (Map<String, Value>, Map<String, Value>)
 
 fn sub(sub: &SubUsage) -> Value {
     let mut shown = json!({ "kind": sub.kind, "usage": shown(&sub.usage, true).0 });
-    if let (Some(model), Some(shown)) = (&sub.model, shown.as_object_mut()) {
-        shown.insert("model".into(), model.as_str().into());
+    if let Some(shown) = shown.as_object_mut() {
+        if let Some(model) = &sub.model {
+            shown.insert("model".into(), model.as_str().into());
+        }
+        if sub.included {
+            shown.insert("included".into(), true.into());
+        }
     }
     shown
 }

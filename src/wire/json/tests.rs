@@ -1,6 +1,6 @@
 //! The scanner keeps what it should, wherever it is cut.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use proptest::prelude::*;
 

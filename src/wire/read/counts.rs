@@ -1,6 +1,6 @@
 //! One usage object → quantities, by its family's table.
 
-use super::tables::{self, Modalities, Rule, Table, To};
+use super::tables::{self, Family, Modalities, Rule, Table, To};
 use crate::money::Exact;
 use crate::wire::json::Node;
 use crate::wire::number::{Quantity, parse};
@@ -87,11 +87,11 @@ fn table_of(usage: &Node, anthropic: bool) -> Option<&'static Table> {
     let openai = ["total_tokens", "input_tokens_details", "input_token_details", "type"];
     let total_or_details = openai.iter().any(has);
     // `input_tokens` and `output_tokens` alone are Anthropic's; with a total they are OpenAI's.
-    if core::ptr::eq(table, &tables::RESPONSES) && plain && (anthropic || !total_or_details) {
-        return Some(&tables::ANTHROPIC);
+    if table.family == Family::Responses && plain && (anthropic || !total_or_details) {
+        return tables::of(Family::Anthropic);
     }
-    if core::ptr::eq(table, &tables::ANTHROPIC) && !anthropic && total_or_details {
-        return Some(&tables::RESPONSES);
+    if table.family == Family::Anthropic && !anthropic && total_or_details {
+        return tables::of(Family::Responses);
     }
     Some(table)
 }
@@ -113,6 +113,12 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         }
     }
     counts.cost = cost(usage);
+    if let Some(Quantity::Sound(length)) =
+        usage.get("audio_duration_ms").map(|node| Quantity::read(node, false))
+        && let Ok(seconds) = length.over(Exact::from(1000))
+    {
+        counts.set(Meter::Seconds, seconds);
+    }
     counts.sub_usage = !usage.list("iterations").is_empty();
     modifiers(usage, path, &mut counts.unknown);
     match table.rule {
@@ -137,13 +143,18 @@ pub(super) fn in_the_answer(body: &Node, counts: &mut Counts) {
             counts.put(*meter, node);
         }
     }
-    // Titan counts each of its results.
+    // Titan and watsonx count each of their results.
+    let rows = [
+        ("tokenCount", Meter::OutputTotal),
+        ("generated_token_count", Meter::OutputTotal),
+        ("input_token_count", Meter::InputTotal),
+    ];
     for item in body.list("results") {
-        if let Some(Quantity::Sound(tokens)) =
-            item.get("tokenCount").map(|n| Quantity::read(n, true))
-        {
-            counts.overlay = true;
-            counts.add(Meter::OutputTotal, tokens);
+        for (key, meter) in rows {
+            if let Some(Quantity::Sound(tokens)) = item.get(key).map(|n| Quantity::read(n, true)) {
+                counts.overlay = true;
+                counts.add(meter, tokens);
+            }
         }
     }
 }
@@ -260,8 +271,8 @@ fn total_arbitrates(usage: &Node, hint: Hint, counts: &mut Counts) {
         (Some(input), Some(output)) if input.is_zero() && output.is_zero() => {
             counts.set(Meter::InputTotal, total);
         }
-        // A transcriber's total holds its audio, which neither part does.
-        (Some(_), Some(_)) if usage.get("prompt_audio_seconds").is_some() => {}
+        // A transcriber's total holds its audio and an agent's its connectors', in neither part.
+        (Some(_), Some(_)) if ["prompt_audio_seconds", "connector_tokens"].iter().any(stated) => {}
         (Some(input), Some(output)) if !searched(usage, counts) => {
             let Ok(rest) = input.plus(output).and_then(|sum| total.minus(sum)) else { return };
             hidden(rest, counts);

@@ -15,7 +15,7 @@ enum Against {
     Nothing,
 }
 
-const HEADERS: [(&str, Meter, Against); 7] = [
+const HEADERS: [(&str, Meter, Against); 8] = [
     ("x-amzn-bedrock-input-token-count", Meter::InputUncached, Against::Body),
     ("x-amzn-bedrock-output-token-count", Meter::OutputTotal, Against::Body),
     ("x-amzn-bedrock-cache-read-input-token-count", Meter::CacheRead, Against::Body),
@@ -23,6 +23,7 @@ const HEADERS: [(&str, Meter, Against); 7] = [
     ("x-prompt-tokens", Meter::InputTotal, Against::Nothing), // Text Generation Inference
     ("x-generated-tokens", Meter::OutputTotal, Against::Nothing),
     ("character-cost", Meter::Characters, Against::Nothing), // ElevenLabs, in credits
+    ("dg-char-count", Meter::Characters, Against::Nothing),  // Deepgram
 ];
 
 /// Takes what the headers say; called when the body has been read.

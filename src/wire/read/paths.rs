@@ -58,6 +58,8 @@ const IN_ANSWER: &[&str] = &[
     "inputTextTokenCount",
     "totalOutputTextTokenCount",
     "results/tokenCount",
+    "results/generated_token_count",
+    "results/input_token_count",
     "results/completionReason",
     "prompt_eval_count",
     "eval_count",

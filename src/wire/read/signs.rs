@@ -89,6 +89,7 @@ pub(super) fn ending(kind: Kind, root: &Node, whole: bool, session: bool) -> Opt
         | "image_generation.completed"
         | "image_edit.completed"
         | "transcript.text.done"
+        | "conversation.response.done"
         | "speech.audio.done"
         | "interaction.completed"
         | "interaction.complete"

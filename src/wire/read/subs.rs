@@ -12,6 +12,7 @@ pub(super) fn of_body(body: &Node, answer: &mut Answer) {
     iterations(body, answer);
     groq(body, answer);
     tools(body, answer);
+    backends(body, answer);
     for usage in [body.get("svg_usage"), body.at("usage/svg_usage")].into_iter().flatten() {
         push("svg", false, usage.text("model"), usage, Hint::None, answer);
     }
@@ -48,9 +49,11 @@ fn iterations(body: &Node, answer: &mut Answer) {
     answer.sub_usage.retain(|sub| !sub.kind.starts_with("iteration:"));
     let hops = || items.iter().filter(|item| is_hop(item));
     let fell_back = hops().any(|hop| hop.text("type") == Some("fallback_message"));
-    let total = body.at("usage/output_tokens").and_then(output);
-    let sum = Exact::sum(hops().filter_map(|hop| hop.get("output_tokens").and_then(output))).ok();
-    let all_included = fell_back && total.is_some() && sum == total;
+    let sums_up = |key: &str| {
+        let sum = Exact::sum(hops().filter_map(|hop| hop.get(key).and_then(tokens))).ok();
+        body.at("usage").and_then(|usage| usage.get(key)).is_none_or(|total| tokens(total) == sum)
+    };
+    let all_included = fell_back && sums_up("input_tokens") && sums_up("output_tokens");
     let served = hops().next_back();
     for item in items {
         let included = is_hop(item) && all_included;
@@ -66,7 +69,7 @@ fn is_hop(item: &Node) -> bool {
     matches!(item.text("type"), Some("message" | "fallback_message"))
 }
 
-fn output(node: &Node) -> Option<Exact> {
+fn tokens(node: &Node) -> Option<Exact> {
     match Quantity::read(node, true) {
         Quantity::Sound(tokens) => Some(tokens),
         _ => None,
@@ -84,6 +87,17 @@ fn groq(body: &Node, answer: &mut Answer) {
         if let Some(usage) = item.get("usage") {
             push("breakdown", true, item.text("model"), usage, Hint::None, answer);
         }
+    }
+}
+
+/// OpenAI Live hands questions on to other models; their counts are cumulative too.
+fn backends(body: &Node, answer: &mut Answer) {
+    let items = body.list("usage/backend_model_usage");
+    if !items.is_empty() {
+        answer.sub_usage.retain(|sub| sub.kind != "backend");
+    }
+    for item in items {
+        push("backend", false, item.text("model"), item, Hint::None, answer);
     }
 }
 

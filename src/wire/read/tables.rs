@@ -28,8 +28,24 @@ const CACHED: Modalities =
     [Some(CacheReadText), Some(CacheReadAudio), Some(CacheReadImage), None, None];
 const ANSWER: Modalities = [Some(TextOut), Some(AudioOut), Some(ImageOut), None, None];
 
+/// Who writes usage like this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Cohere,
+    Gemini,
+    Interactions,
+    Bedrock,
+    BedrockMetrics,
+    Chat,
+    Anthropic,
+    Responses,
+    Pages,
+}
+
 /// One family's usage object.
 pub(super) struct Table {
+    /// Its name.
+    pub family: Family,
     /// Any of these keys marks the family; of two families the earlier in [`ALL`] wins.
     pub signs: &'static [&'static str],
     /// The fields.
@@ -54,7 +70,7 @@ pub(super) enum Rule {
 }
 
 /// Every family, the most telling first.
-pub(super) const ALL: &[&Table] = &[
+pub(super) static ALL: [&Table; 9] = [
     &COHERE,
     &GEMINI,
     &INTERACTIONS,
@@ -72,7 +88,8 @@ const fn m(meter: Meter) -> To {
 use To::Known;
 
 /// Chat completions, completions, embeddings and rerankers, at OpenAI and all who copy it.
-pub(super) const CHAT: Table = Table {
+static CHAT: Table = Table {
+    family: Family::Chat,
     signs: &["prompt_tokens", "completion_tokens"],
     rule: Rule::TotalArbitrates,
     fields: &[
@@ -80,12 +97,13 @@ pub(super) const CHAT: Table = Table {
         ("completion_tokens", m(OutputTotal)),
         ("total_tokens", Known),
         ("prompt_tokens_details/cached_tokens", m(CacheRead)),
-        ("prompt_cache_hit_tokens", m(CacheRead)), // DeepSeek's second name
-        ("cached_tokens", m(CacheRead)),           // Moonshot, and Anthropic's OpenAI endpoint
-        ("num_cached_tokens", m(CacheRead)),       // Mistral, older
+        ("prompt_token_details/cached_tokens", m(CacheRead)), // Mistral, in places
+        ("prompt_cache_hit_tokens", m(CacheRead)),            // DeepSeek's second name
+        ("cached_tokens", m(CacheRead)), // Moonshot, and Anthropic's OpenAI endpoint
+        ("num_cached_tokens", m(CacheRead)), // Mistral, older
         ("cached_prompt_text_tokens", m(CacheRead)), // xAI over gRPC
         ("cache_read_input_tokens", m(CacheRead)), // Databricks
-        ("prompt_cache_miss_tokens", Known),       // prompt_tokens less the hits
+        ("prompt_cache_miss_tokens", Known), // prompt_tokens less the hits
         ("prompt_tokens_details/cache_write_tokens", m(CacheWrite)),
         ("prompt_tokens_details/cache_creation_tokens", m(CacheWrite)),
         ("cache_creation_input_tokens", m(CacheWrite)),
@@ -105,6 +123,7 @@ pub(super) const CHAT: Table = Table {
         ("citation_tokens", m(Citation)),         // Perplexity
         ("num_search_queries", m(SearchQueries)), // Perplexity
         ("prompt_audio_seconds", m(Seconds)),     // Mistral
+        ("connectors/web_search", m(WebSearchRequests)), // Mistral's agents
         ("cost_in_usd_ticks", m(CostInUsdTicks)), // xAI
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)), // xAI
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
@@ -123,8 +142,16 @@ pub(super) const CHAT: Table = Table {
 };
 
 /// Responses, images, transcription and Realtime at OpenAI, and those who copy them.
-pub(super) const RESPONSES: Table = Table {
-    signs: &["input_tokens", "output_tokens", "seconds", "billable_audio_seconds", "total_tokens"],
+static RESPONSES: Table = Table {
+    family: Family::Responses,
+    signs: &[
+        "input_tokens",
+        "output_tokens",
+        "seconds",
+        "billable_audio_seconds",
+        "audio_duration_ms",
+        "total_tokens",
+    ],
     rule: Rule::TotalArbitrates,
     fields: &[
         ("input_tokens", m(InputTotal)),
@@ -161,7 +188,10 @@ pub(super) const RESPONSES: Table = Table {
         ("output_tokens_details/rejected_prediction_tokens", m(RejectedPrediction)),
         ("seconds", m(Seconds)),
         ("billable_audio_seconds", m(Seconds)), // xAI's Realtime
+        ("audio_duration_ms", Known),           // read as seconds
         ("output_audio_seconds", Known),
+        ("input_token_details/grok_tokens", Known),
+        ("output_token_details/grok_tokens", Known),
         ("cost_in_usd_ticks", m(CostInUsdTicks)),
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)),
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
@@ -178,7 +208,8 @@ pub(super) const RESPONSES: Table = Table {
 };
 
 /// Anthropic Messages, wherever it is served.
-pub(super) const ANTHROPIC: Table = Table {
+static ANTHROPIC: Table = Table {
+    family: Family::Anthropic,
     signs: &[
         "cache_creation_input_tokens",
         "cache_read_input_tokens",
@@ -202,7 +233,8 @@ pub(super) const ANTHROPIC: Table = Table {
 };
 
 /// Gemini and Vertex: `usageMetadata`, in the spelling of its JSON and of its protobuf.
-pub(super) const GEMINI: Table = Table {
+static GEMINI: Table = Table {
+    family: Family::Gemini,
     signs: &[
         "promptTokenCount",
         "candidatesTokenCount",
@@ -232,6 +264,7 @@ pub(super) const GEMINI: Table = Table {
         ("totalTokenCount", Known),
         ("total_token_count", Known),
         ("promptTokensDetails", To::Modalities(PROMPT)),
+        ("promptTokenDetails", Known), // embedContent: the prompt again
         ("prompt_tokens_details", To::Modalities(PROMPT)),
         ("toolUsePromptTokensDetails", To::Modalities(PROMPT)),
         ("tool_use_prompt_tokens_details", To::Modalities(PROMPT)),
@@ -245,7 +278,8 @@ pub(super) const GEMINI: Table = Table {
 };
 
 /// Gemini's Interactions API.
-pub(super) const INTERACTIONS: Table = Table {
+static INTERACTIONS: Table = Table {
+    family: Family::Interactions,
     signs: &["total_input_tokens", "total_output_tokens", "total_thought_tokens"],
     rule: Rule::ThoughtsOutside,
     fields: &[
@@ -263,7 +297,8 @@ pub(super) const INTERACTIONS: Table = Table {
 };
 
 /// Bedrock Converse, and Amazon's own models.
-pub(super) const BEDROCK: Table = Table {
+static BEDROCK: Table = Table {
+    family: Family::Bedrock,
     signs: &["inputTokens", "outputTokens"],
     rule: Rule::Overlay,
     fields: &[
@@ -279,7 +314,8 @@ pub(super) const BEDROCK: Table = Table {
 };
 
 /// `amazon-bedrock-invocationMetrics`, at the end of a stream of any model.
-pub(super) const BEDROCK_METRICS: Table = Table {
+static BEDROCK_METRICS: Table = Table {
+    family: Family::BedrockMetrics,
     signs: &["inputTokenCount", "outputTokenCount"],
     rule: Rule::Overlay,
     fields: &[
@@ -293,7 +329,8 @@ pub(super) const BEDROCK_METRICS: Table = Table {
 };
 
 /// Cohere: what is billed, not what the model saw (`tokens`, of which `cached_tokens` are a part).
-pub(super) const COHERE: Table = Table {
+static COHERE: Table = Table {
+    family: Family::Cohere,
     signs: &["billed_units", "tokens"],
     rule: Rule::BilledUnits,
     fields: &[
@@ -309,7 +346,8 @@ pub(super) const COHERE: Table = Table {
 };
 
 /// Mistral's OCR.
-pub(super) const PAGES: Table = Table {
+static PAGES: Table = Table {
+    family: Family::Pages,
     signs: &["pages_processed"],
     rule: Rule::Plain,
     fields: &[("pages_processed", m(Pages)), ("doc_size_bytes", Known)],
@@ -330,3 +368,8 @@ pub(super) const IN_THE_ANSWER: &[(&str, Meter)] = &[
     ("details/input_length", InputTotal),
     ("details/generated_tokens", OutputTotal),
 ];
+
+/// The table of a family.
+pub(super) fn of(family: Family) -> Option<&'static Table> {
+    ALL.iter().copied().find(|table| table.family == family)
+}
