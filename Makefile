@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-wasm test-edge test-sdk test-browser test-crash bench fuzz-long advisories clean
+.PHONY: help dev build test lint test-rust test-wasm test-edge test-sdk test-browser test-prices test-crash bench fuzz-long advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -22,6 +22,12 @@ lint test-rust test-wasm test-edge test-sdk test-browser: ## one part of `make t
 
 test-endurance: build ## long streams and clients that stand still; a minute
 	@node --test tests/edge/endurance.slow.mjs
+
+test-prices: ## every model priced by litellm, genai-prices and Farebox; writes docs/price-differences.md
+	@cargo build --quiet --bin farebox
+	@python3 -m venv .venv/prices
+	@.venv/prices/bin/pip install --quiet --disable-pip-version-check -r tests/differential/requirements.txt
+	@.venv/prices/bin/python tests/differential/prices.py --write
 
 test-crash: build ## twenty SIGKILLs under load instead of one
 	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs
