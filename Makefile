@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-crash bench fuzz-long advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -19,6 +19,12 @@ test: ## everything; ends with one line "N passed, N failed"
 
 lint test-rust test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
 	@scripts/test.sh $@
+
+test-prices: ## every model priced by litellm, genai-prices and Farebox; writes docs/price-differences.md
+	@cargo build --quiet --bin farebox
+	@python3 -m venv .venv/prices
+	@.venv/prices/bin/pip install --quiet --disable-pip-version-check -r tests/differential/requirements.txt
+	@.venv/prices/bin/python tests/differential/prices.py --write
 
 test-crash: build ## twenty SIGKILLs under load instead of one
 	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs

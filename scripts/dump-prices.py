@@ -2,7 +2,7 @@
 """Prints the price data of two packages as JSON, for `farebox book import`.
 
     python3 -m venv .venv/prices
-    .venv/prices/bin/pip install genai-prices==0.2.3 litellm==1.106.2
+    .venv/prices/bin/pip install -r tests/differential/requirements.txt
     .venv/prices/bin/python scripts/dump-prices.py > prices.json
     farebox book import prices.json --checked 2026-11-24 > books/catalogue.json
 
