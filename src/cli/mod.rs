@@ -14,6 +14,7 @@ mod price;
 mod remote;
 mod secrets;
 mod session;
+mod tokens;
 mod verify;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Verb {
     Meter(meter::Args),
     /// Price usages by a price book: JSON Lines in, JSON Lines out.
     Price(lines::Args),
+    /// Count the tokens of texts: JSON Lines in, JSON Lines out.
+    Tokens(lines::Args),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(args) => dev::run(&args),
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
+        Verb::Tokens(args) => tokens::run(&args),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

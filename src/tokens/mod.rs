@@ -1,4 +1,26 @@
-//! Counting text without a vocabulary: bounds that hold for every tokeniser in use.
+//! Counting text in tokens.
+//!
+//! Exactly, with the vocabularies that are public ([`Tokeniser`], and [`Counter`] for a text that
+//! arrives in parts); and without a vocabulary, by bounds that hold for every tokeniser in use
+//! ([`at_least`], [`TOKENS_PER_BYTE_MAX`]). `docs/tokens.md` tells what is exact, what is not, and
+//! how the tables are made.
+
+mod class;
+mod counter;
+mod data;
+mod encoding;
+mod hash;
+mod long_merge;
+mod merge;
+mod split;
+mod table;
+mod tokeniser;
+#[cfg(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k")))]
+mod wasm;
+
+pub use counter::{CARRY_MAX, Counter};
+pub use encoding::{Encoding, Spread, Vocabulary};
+pub use tokeniser::{Count, TEXT_MAX, Tokeniser};
 
 /// Fewest tokens `text` can be, for tokenisers that split words apart before merging bytes (all
 /// the byte-pair encodings in use do): one per run of letters and one per run of digits.
