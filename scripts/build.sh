@@ -48,10 +48,10 @@ tokens() {
   mkdir -p build/tokens
   for name in o200k cl100k; do
     ! stale "build/tokens/$name.js" && continue
-    cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
+    RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
     wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
       --out-dir "build/tokens/$name" --out-name "$name" target/wasm32-unknown-unknown/tokens/farebox.wasm
-    wasm-opt -O3 --all-features -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
+    wasm-opt -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int --enable-reference-types -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
     sed "s/NAME/$name/g" src/tokens/worker.mjs >"build/tokens/$name.worker.mjs"
     mv "build/tokens/$name/$name.js" "build/tokens/$name.js"
     rm -r "build/tokens/$name"

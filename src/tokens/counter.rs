@@ -99,8 +99,7 @@ impl Counter {
         let mut settled = 0;
         for piece in Pieces::of_beginning(&self.carry, self.tokeniser.rules) {
             settled = piece.end;
-            let bytes = self.carry.as_bytes().get(piece).unwrap_or_default();
-            self.tokens = self.tokens.saturating_add(self.tokeniser.piece(bytes));
+            self.tokens = self.tokens.saturating_add(self.tokeniser.piece(&self.carry, piece));
         }
         self.carry.drain(..settled);
         if self.carry.len() > CARRY_MAX.saturating_sub(4) {

@@ -10,10 +10,10 @@ macro_rules! table {
         Table {
             pairs: include_bytes!(concat!("data/", $folder, "/pairs.bin")),
             groups: include_bytes!(concat!("data/", $folder, "/groups.bin")),
-            starts: include_bytes!(concat!("data/", $folder, "/starts.bin")),
+            pilots: include_bytes!(concat!("data/", $folder, "/pilots.bin")),
+            tokens: include_bytes!(concat!("data/", $folder, "/tokens.bin")),
             ranks_low: include_bytes!(concat!("data/", $folder, "/ranks_low.bin")),
             ranks_high: include_bytes!(concat!("data/", $folder, "/ranks_high.bin")),
-            tokens: include_bytes!(concat!("data/", $folder, "/tokens.bin")),
         }
     };
 }

@@ -1,38 +1,57 @@
-//! The hash that spreads a vocabulary's tokens over the buckets of its tables. The tables are made
-//! with this very file, so a change here means making them again (docs/tokens.md).
+//! Where a vocabulary's tokens lie in their tables. The tables are made with this very file, so a
+//! change here means making them again (docs/tokens.md).
 
-/// Up to sixteen bytes as two words: of equal lengths, only equal bytes give equal words.
-/// Of longer texts, the first and the last eight bytes.
+#![allow(clippy::cast_possible_truncation, reason = "a hash is made of parts of words")]
+
+/// The first sixteen of some bytes as two words, zeros after their end: of equal lengths, only
+/// equal bytes give equal words.
 #[inline]
-pub fn ends(bytes: &[u8]) -> (u64, u64) {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
-    } else {
-        (bytes.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)), 0)
-    }
+pub fn words(bytes: &[u8], from: usize, length: usize) -> (u64, u64) {
+    let Some(chunk) = bytes.get(from..).and_then(<[u8]>::first_chunk::<16>) else {
+        return near_the_end(bytes, from, length);
+    };
+    let both = u128::from_le_bytes(*chunk);
+    let keep = |bytes: usize| {
+        let bits = (bytes.min(8) as u32).wrapping_mul(8);
+        u64::MAX.checked_shr(64_u32.wrapping_sub(bits)).unwrap_or(0)
+    };
+    (both as u64 & keep(length), (both >> 64) as u64 & keep(length.saturating_sub(8)))
 }
 
-/// Thirty-two well mixed bits of a token.
+#[cold]
+fn near_the_end(bytes: &[u8], from: usize, length: usize) -> (u64, u64) {
+    let token = bytes.iter().skip(from).take(length.min(16));
+    let both = token.rev().fold(0_u128, |word, &byte| word << 8 | u128::from(byte));
+    (both as u64, (both >> 64) as u64)
+}
+
+/// Sixty-four well mixed bits of a token: its [`words`] and what comes after them.
 #[inline]
-pub fn hash(bytes: &[u8]) -> u32 {
+pub fn hash((first, second): (u64, u64), rest: &[u8]) -> u64 {
     // Odd constants with an even spread of bits: the golden ratio's and pi's.
     const ONE: u64 = 0x9E37_79B9_7F4A_7C15;
     const TWO: u64 = 0x2437_54A7_C4A9_885F;
-    let (first, last) = ends(bytes);
-    let mut mixed = (first.wrapping_mul(ONE) ^ last).wrapping_mul(TWO);
-    if bytes.len() > 16 {
-        for chunk in bytes.chunks_exact(8) {
-            let word = chunk.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-            mixed = (mixed ^ (mixed >> 32) ^ word).wrapping_mul(ONE);
-        }
-    }
-    ((mixed ^ (mixed >> 29)).wrapping_mul(ONE) >> 32) as u32
+    let rest = rest.iter().fold(0_u64, |mixed, &byte| (mixed ^ u64::from(byte)).wrapping_mul(ONE));
+    let mixed = (first.wrapping_mul(ONE) ^ second.wrapping_add(rest)).wrapping_mul(TWO);
+    (mixed ^ (mixed >> 32)).wrapping_mul(ONE)
 }
 
-/// The bucket, of so many, that a hash falls into.
+/// Which of a group's pilots steers a token.
 #[inline]
-pub fn bucket(hash: u32, buckets: u32) -> u32 {
-    (u64::from(hash).wrapping_mul(u64::from(buckets)) >> 32) as u32
+pub fn pilot(hash: u64, pilots: u32) -> usize {
+    scaled((hash >> 32) as u32, pilots)
+}
+
+/// The place in its group that a token's pilot steers it to.
+#[inline]
+pub fn slot(hash: u64, pilot: u8, slots: u32) -> usize {
+    let steered = hash as u32 ^ u32::from(pilot).wrapping_mul(0x9E37_79B1);
+    let steered = (steered ^ (steered >> 15)).wrapping_mul(0x85EB_CA77);
+    scaled(steered, slots)
+}
+
+/// Thirty-two even bits as a number below `count`.
+#[inline]
+fn scaled(bits: u32, count: u32) -> usize {
+    (u64::from(bits).wrapping_mul(u64::from(count)) >> 32) as usize
 }

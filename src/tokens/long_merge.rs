@@ -76,8 +76,10 @@ impl<'a> Line<'a> {
     /// Ranks anew the pair of a part and the next one.
     fn rank(&mut self, at: u32, next: u32) {
         let end = self.part(next).next;
-        let joined = self.piece.get(at as usize..end as usize).unwrap_or_default();
-        let rank = if joined.is_empty() { NO_RANK } else { self.table.rank(joined) };
+        let rank = match self.piece.get(at as usize..end as usize) {
+            Some(_) => self.table.rank(self.piece, at as usize, end as usize),
+            None => NO_RANK, // there is no part before, or none after
+        };
         self.change(at, |part| part.rank = rank);
         if rank != NO_RANK {
             self.heap.push(Reverse((rank, at)));

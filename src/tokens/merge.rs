@@ -1,6 +1,8 @@
 //! Byte pair merging within one piece: the two neighbours whose bytes together have the lowest
 //! rank become one part, the leftmost first, until no two neighbours are a token.
 
+use core::ops::Range;
+
 use super::long_merge;
 use super::table::{NO_RANK, Table};
 
@@ -10,11 +12,16 @@ const SCAN_MAX: usize = 96;
 
 /// How many tokens a piece is. Takes time in n log n and up to 60 bytes of memory for each byte.
 #[inline]
-pub fn count(table: &Table, piece: &[u8]) -> u64 {
-    if table.has(piece) {
+pub fn count(table: &Table, text: &[u8], Range { start, end }: Range<usize>) -> u64 {
+    if table.has(text, start, end) {
         return 1;
     }
-    if piece.len() <= SCAN_MAX { scan(table, piece) } else { long_merge::count(table, piece) }
+    let piece = text.get(start..end).unwrap_or_default();
+    match piece.len() {
+        ..=16 => scan::<16>(table, piece),
+        17..=SCAN_MAX => scan::<SCAN_MAX>(table, piece),
+        _ => long_merge::count(table, piece),
+    }
 }
 
 /// The pair at a part that has been merged into its left neighbour.
@@ -22,10 +29,10 @@ const GONE: u32 = u32::MAX;
 
 /// Everything at the offset of the byte that a part begins with. A key is the rank of the part
 /// joined with the next one, then that offset: the least key is the leftmost of the lowest rank.
-fn scan(table: &Table, piece: &[u8]) -> u64 {
+fn scan<const ROOM: usize>(table: &Table, piece: &[u8]) -> u64 {
     let size = piece.len();
-    let mut keys = [GONE; SCAN_MAX];
-    let (mut next, mut previous) = ([0_u8; SCAN_MAX + 1], [0_u8; SCAN_MAX + 1]);
+    let mut keys = [GONE; ROOM];
+    let (mut next, mut previous) = ([0_u8; ROOM], [0_u8; ROOM]);
     for (((key, pair), at), (next, previous)) in
         keys.iter_mut().zip(piece.windows(2)).zip(0_u8..).zip(next.iter_mut().zip(&mut previous))
     {
@@ -40,7 +47,7 @@ fn scan(table: &Table, piece: &[u8]) -> u64 {
     set(&mut previous, last, size.wrapping_sub(2));
     let mut parts = size as u64;
     loop {
-        let lowest = keys.iter().take(size).copied().min().unwrap_or(GONE);
+        let lowest = keys.get(..size).and_then(|keys| keys.iter().min().copied()).unwrap_or(GONE);
         if lowest >= NO_RANK << 8 {
             return parts;
         }
@@ -54,7 +61,7 @@ fn scan(table: &Table, piece: &[u8]) -> u64 {
         let key = |from: usize, to: usize| {
             #[expect(clippy::cast_possible_truncation, reason = "less than SCAN_MAX")]
             let offset = from as u32;
-            table.rank(piece.get(from..to).unwrap_or_default()) << 8 | offset
+            table.rank(piece, from, to) << 8 | offset
         };
         let joined = if after < end { key(left, at(&next, after)) } else { GONE };
         set_key(&mut keys, left, joined);

@@ -1,5 +1,7 @@
 //! Counting a text that is there whole.
 
+use core::ops::Range;
+
 use super::data;
 use super::encoding::Vocabulary;
 use super::merge;
@@ -59,19 +61,19 @@ impl Tokeniser {
         }
         let mut tokens = 0_u64;
         for piece in Pieces::of(text, self.rules) {
-            let bytes = text.as_bytes().get(piece).unwrap_or_default();
             // A long piece may pass the limit by its length alone, without the work of merging it.
-            if tokens.saturating_add(fewest(bytes.len())) > limit {
+            if tokens.saturating_add(fewest(piece.len())) > limit {
                 return Count { at_least: limit.saturating_add(1), exact: false };
             }
-            tokens = tokens.saturating_add(self.piece(bytes));
+            tokens = tokens.saturating_add(self.piece(text, piece));
         }
         Count { at_least: tokens, exact: tokens <= limit }
     }
 
-    /// Tokens of one piece.
-    pub(super) fn piece(self, piece: &[u8]) -> u64 {
-        merge::count(self.table, piece)
+    /// Tokens of one piece of a text.
+    #[inline]
+    pub(super) fn piece(self, text: &str, piece: Range<usize>) -> u64 {
+        merge::count(self.table, text.as_bytes(), piece)
     }
 
     /// A bound for a text that is too long: its beginning counted, the rest by its length.
@@ -81,8 +83,7 @@ impl Tokeniser {
         let mut counted = 0;
         for piece in Pieces::of_beginning(text.get(..cut).unwrap_or_default(), self.rules) {
             counted = piece.end;
-            let bytes = text.as_bytes().get(piece).unwrap_or_default();
-            tokens = tokens.saturating_add(self.piece(bytes));
+            tokens = tokens.saturating_add(self.piece(text, piece));
             if tokens > limit {
                 break;
             }

@@ -9,11 +9,8 @@ use regex_syntax::hir::{Class, HirKind};
 use tiktoken_rs::CoreBPE;
 
 #[allow(dead_code)]
-#[path = "../../../../src/tokens/hash.rs"]
+#[path = "../../src/tokens/hash.rs"]
 mod hash;
-
-/// Tokens a bucket holds on average.
-const BUCKET_LOAD: usize = 2;
 
 fn main() {
     let data = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../src/tokens/data"));
@@ -28,56 +25,105 @@ fn vocabulary(folder: &Path, bpe: &CoreBPE, count: u32) {
         (0..count).map(|rank| bpe.decode_bytes(&[rank]).expect("ranks have no gaps")).collect();
     let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
     let mut pairs = vec![0xFF; 3 * 65_536];
-    let (mut groups, mut starts) = (vec![0; 3 * 16], Vec::new());
-    let (mut low, mut high, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
     for (rank, token) in tokens.iter().enumerate() {
         if let [first, second] = token[..] {
             let at = 3 * (usize::from(first) << 8 | usize::from(second));
             pairs[at..at + 3].copy_from_slice(&(rank as u32).to_le_bytes()[..3]);
         }
     }
-    let mut ordinal = 0_usize;
+    let (mut groups, mut pilots, mut bytes) = (vec![0; 3 * 20], Vec::new(), Vec::new());
+    let mut ranks = Vec::new();
     for length in 3..=longest {
         let members: Vec<u32> =
             (0..count).filter(|&rank| tokens[rank as usize].len() == length).collect();
-        let buckets = members.len().div_ceil(BUCKET_LOAD);
-        for number in [bytes.len(), ordinal, starts.len() / 2, buckets] {
+        let group = Group::of(&members, &tokens);
+        for number in
+            [bytes.len(), ranks.len(), group.slots.len(), pilots.len(), group.pilots.len()]
+        {
             groups.extend_from_slice(&(number as u32).to_le_bytes());
         }
-        let mut filled = vec![Vec::new(); buckets];
-        for rank in members {
-            let hash = hash::hash(&tokens[rank as usize]);
-            filled[hash::bucket(hash, buckets as u32) as usize].push(rank);
-        }
-        let mut placed = 0_u16;
-        for bucket in filled {
-            starts.extend_from_slice(&placed.to_le_bytes());
-            for rank in bucket {
-                bytes.extend_from_slice(&tokens[rank as usize]);
-                low.extend_from_slice(&(rank as u16).to_le_bytes());
-                if ordinal % 4 == 0 {
-                    high.push(0);
-                }
-                *high.last_mut().expect("just pushed") |=
-                    ((rank >> 16) as u8) << (2 * (ordinal % 4));
-                placed = placed.checked_add(1).expect("a group fits sixteen bits");
-                ordinal += 1;
+        for slot in &group.slots {
+            match slot {
+                Some(rank) => bytes.extend_from_slice(&tokens[*rank as usize]),
+                None => bytes.extend(std::iter::repeat_n(0xFF, length)),
             }
         }
-        starts.extend_from_slice(&placed.to_le_bytes());
+        ranks.extend(group.slots.iter().map(|slot| slot.unwrap_or(0)));
+        pilots.extend(group.pilots);
     }
+    bytes.extend([0; 16]);
+    let low: Vec<u8> = ranks.iter().flat_map(|&rank| (rank as u16).to_le_bytes()).collect();
+    let two_bits = |four: &[u32]| {
+        four.iter().rev().fold(0, |byte, &rank| byte << 2 | (rank >> 16) as u8)
+    };
+    let high: Vec<u8> = ranks.chunks(4).map(two_bits).collect();
     fs::create_dir_all(folder).expect("folder");
     for (name, table) in [
         ("pairs", &pairs),
         ("groups", &groups),
-        ("starts", &starts),
+        ("pilots", &pilots),
+        ("tokens", &bytes),
         ("ranks_low", &low),
         ("ranks_high", &high),
-        ("tokens", &bytes),
     ] {
         fs::write(folder.join(name).with_extension("bin"), table).expect("write");
     }
     println!("{}: {} tokens, longest {longest}", folder.display(), tokens.len());
+}
+
+/// The tokens of one length as a perfect hash table.
+struct Group {
+    /// The rank of the token in each.
+    slots: Vec<Option<u32>>,
+    pilots: Vec<u8>,
+}
+
+impl Group {
+    /// As tight as can be found: more room and more pilots until every token has its own slot.
+    fn of(members: &[u32], tokens: &[Vec<u8>]) -> Self {
+        let hashes: Vec<(u64, u32)> = members
+            .iter()
+            .map(|&rank| {
+                let token = &tokens[rank as usize];
+                let rest = token.get(16..).unwrap_or_default();
+                (hash::hash(hash::words(token, 0, token.len()), rest), rank)
+            })
+            .collect();
+        (0..)
+            .find_map(|more| {
+                let slots = members.len() + members.len() * (2 + more) / 100;
+                let pilots = (members.len() / 4) + members.len() * more / 100 + 1;
+                Self::within(&hashes, slots.max(1), pilots)
+            })
+            .expect("endless room")
+    }
+
+    /// The pilots with the most tokens are searched for first, while there is room.
+    fn within(hashes: &[(u64, u32)], slots: usize, pilots: usize) -> Option<Self> {
+        let mut steered = vec![Vec::new(); pilots];
+        for &(hash, rank) in hashes {
+            steered[hash::pilot(hash, pilots as u32)].push((hash, rank));
+        }
+        let mut order: Vec<usize> = (0..pilots).collect();
+        order.sort_by_key(|&pilot| std::cmp::Reverse(steered[pilot].len()));
+        let mut group = Self { slots: vec![None; slots], pilots: vec![0; pilots] };
+        for at in order {
+            let found = (0..=u8::MAX).find(|&pilot| {
+                let mut places: Vec<usize> = steered[at]
+                    .iter()
+                    .map(|&(hash, _)| hash::slot(hash, pilot, slots as u32))
+                    .collect();
+                places.sort_unstable();
+                places.windows(2).all(|two| two[0] != two[1])
+                    && places.iter().all(|&place| group.slots[place].is_none())
+            })?;
+            group.pilots[at] = found;
+            for &(hash, rank) in &steered[at] {
+                group.slots[hash::slot(hash, found, slots as u32)] = Some(rank);
+            }
+        }
+        Some(group)
+    }
 }
 
 /// Writes the two-level table that `src/tokens/class.rs` describes.
