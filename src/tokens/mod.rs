@@ -14,6 +14,8 @@ mod long_merge;
 mod merge;
 mod split;
 mod table;
+#[cfg(test)]
+mod tests;
 mod tokeniser;
 #[cfg(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k")))]
 mod wasm;
@@ -65,24 +67,3 @@ pub const PER_MESSAGE: u64 = 16;
 
 /// Tokens an API may add when tools or a response format are declared. Seen: up to 1,459.
 pub const WITH_TOOLS: u64 = 2_048;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn words_and_numbers_count_once_each() {
-        for (text, least) in [("a b c", 3), ("don't", 1), ("x1y2", 4), ("…", 0), ("naïve café", 2)]
-        {
-            assert_eq!(at_least(text), least, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_lower_bound_never_passes_the_upper(text in "\\PC{0,300}") {
-            prop_assert!(at_least(&text) <= text.len() as u64 * TOKENS_PER_BYTE_MAX);
-        }
-    }
-}
