@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench bench-tokens token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -29,8 +29,18 @@ test-prices: ## every model priced by litellm, genai-prices and Farebox; writes 
 test-crash: build ## twenty SIGKILLs under load instead of one
 	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs
 
+test-tokens: ## counts beside tiktoken's on 200,000 strings and every character, and the Wasm modules
+	@FAREBOX_TOKENS_LONG=1 scripts/test.sh test-tokens
+
 test-long: ## the ledger simulator over many more seeds
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
+
+bench-tokens: ## the tokeniser beside others, native and in Wasm
+	@scripts/build.sh tokens
+	@node benches/tokens/run.mjs
+
+token-tables: ## the tokeniser's tables anew, from the published vocabularies
+	@cargo run --release --manifest-path benches/tokens/Cargo.toml --bin tables
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
@@ -39,4 +49,4 @@ advisories: ## known vulnerabilities in dependencies; needs the advisory databas
 	@cargo deny check advisories
 
 clean: ## forget every build, tool and local state
-	@rm -rf target build node_modules .tools .venv .wrangler .farebox .dev.vars pkg/dist www/pkg www/vendor
+	@rm -rf target build node_modules .tools .venv .venv-tokens .wrangler .farebox .dev.vars pkg/dist www/pkg www/vendor

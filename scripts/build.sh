@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Worker (build/), the npm package (pkg/dist) and the dashboard's copies (www/pkg,
 # www/vendor). `build.sh edge` or `build.sh browser` builds one; without an argument, both.
+# `build.sh tokens` builds the tokeniser's modules (build/tokens).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh
@@ -40,9 +41,27 @@ browser() {
   cp node_modules/htm/preact/standalone.module.js www/vendor/preact.js
 }
 
+# The tokeniser's modules (build/tokens): for each vocabulary NAME.wasm, its bindings NAME.js, and
+# NAME.worker.mjs, which a Worker imports when it first needs the vocabulary. See docs/tokens.md.
+tokens() {
+  local name
+  mkdir -p build/tokens
+  for name in o200k cl100k; do
+    ! stale "build/tokens/$name.js" && continue
+    RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
+    wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
+      --out-dir "build/tokens/$name" --out-name "$name" target/wasm32-unknown-unknown/tokens/farebox.wasm
+    wasm-opt -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int --enable-reference-types -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
+    sed "s/NAME/$name/g" src/tokens/worker.mjs >"build/tokens/$name.worker.mjs"
+    mv "build/tokens/$name/$name.js" "build/tokens/$name.js"
+    rm -r "build/tokens/$name"
+  done
+}
+
 case "${1:-all}" in
   edge) edge ;;
   browser) browser ;;
+  tokens) tokens ;;
   all) edge; browser ;;
-  *) echo "usage: scripts/build.sh [edge|browser]" >&2; exit 64 ;;
+  *) echo "usage: scripts/build.sh [edge|browser|tokens]" >&2; exit 64 ;;
 esac

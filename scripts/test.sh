@@ -61,6 +61,7 @@ lint() {
   check clippy-native cargo clippy --quiet --all-targets -- -D warnings
   check clippy-edge cargo clippy --quiet --lib --target wasm32-unknown-unknown --features edge -- -D warnings
   check clippy-browser cargo clippy --quiet --lib --target wasm32-unknown-unknown --features browser -- -D warnings
+  check clippy-tokens cargo clippy --quiet --lib --target wasm32-unknown-unknown --features o200k -- -D warnings
   check docs env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --document-private-items
   check tidy node --test scripts/tidy.test.mjs
   check licences licences
@@ -90,6 +91,13 @@ test-edge() {
   say "edge: the Worker on workerd"
   suite upstream node --test examples/upstream/upstream.test.mjs
   suite edge node --test --test-concurrency=1 tests/edge/*.test.mjs
+}
+
+test-tokens() {
+  say "tokens: counts beside the reference's, and the modules on workerd"
+  check tokens-build scripts/build.sh tokens
+  check tokens-command cargo build --quiet --profile native --bin farebox
+  suite tokens node --test --test-concurrency=1 tests/tokens/*.test.mjs
 }
 
 test-sdk() {
@@ -122,7 +130,7 @@ test-differential() {
 }
 
 scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
-if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-edge test-sdk test-browser; fi
+if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-tokens test-edge test-sdk test-browser; fi
 for part in "$@"; do "$part"; done
 echo
 [ ${#broken[@]} -eq 0 ] || echo "not well: ${broken[*]} (logs in $output/)"

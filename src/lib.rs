@@ -8,7 +8,7 @@
 //! | [`strict`] | reading the JSON that people write, with the path of every fault |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
-//! | [`tokens`] | bounds on how many tokens a text is |
+//! | [`tokens`] | how many tokens a text is: counted, or bounded |
 //! | [`meter`] | one answer's life: bytes in, usage and outcome out |
 //! | [`book`] | the price book: schema, checks, lookup |
 //! | [`rating`] | usage × rates → lines; charge models, aggregations, outcomes |
@@ -21,6 +21,7 @@
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
 //! | `edge` | wasm32 + feature `edge`: the Worker and its Durable Object |
 //! | `browser` | wasm32 + feature `browser`: the npm package's exports |
+//! | `tokens::wasm` | wasm32 + feature `o200k` or `cl100k`: a tokeniser module's exports |
 //! | `cli` | native: the `farebox` command |
 //!
 //! # Invariants
@@ -34,6 +35,17 @@
 
 #[cfg(all(target_arch = "wasm32", feature = "edge", feature = "browser"))]
 compile_error!("the features `edge` and `browser` are two builds; choose one");
+#[cfg(all(
+    target_arch = "wasm32",
+    any(
+        all(feature = "o200k", feature = "cl100k"),
+        all(
+            any(feature = "o200k", feature = "cl100k"),
+            any(feature = "edge", feature = "browser")
+        )
+    )
+))]
+compile_error!("the features `o200k` and `cl100k` are builds of their own; choose one");
 
 pub mod api;
 pub mod auth;

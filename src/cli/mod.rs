@@ -21,6 +21,7 @@ mod remote;
 mod replay;
 mod secrets;
 mod session;
+mod tokens;
 mod verify;
 
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ enum Verb {
     /// Replay logs of prepaid and promotional credit.
     #[command(subcommand)]
     Credits(credits::Verb),
+    /// Count the tokens of texts: JSON Lines in, JSON Lines out.
+    Tokens(lines::Args),
     /// Check archived usage records: signatures, chain, amounts, and that none is missing.
     Verify(verify::Args),
     /// Make and end API keys.
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Verb::Rate(args) => rate::run(&args),
         Verb::Plan(verb) => plan::run(&verb, json),
         Verb::Credits(verb) => credits::run(&verb),
+        Verb::Tokens(args) => tokens::run(&args),
         Verb::Verify(args) => return verify::run(&args, json),
         Verb::Key(verb) => key::run(&verb, json),
         Verb::Session(verb) => session::run(&verb, json),

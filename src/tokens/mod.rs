@@ -1,4 +1,28 @@
-//! Counting text without a vocabulary: bounds that hold for every tokeniser in use.
+//! Counting text in tokens.
+//!
+//! Exactly, with the vocabularies that are public ([`Tokeniser`], and [`Counter`] for a text that
+//! arrives in parts); and without a vocabulary, by bounds that hold for every tokeniser in use
+//! ([`at_least`], [`TOKENS_PER_BYTE_MAX`]). `docs/tokens.md` tells what is exact, what is not, and
+//! how the tables are made.
+
+mod class;
+mod counter;
+mod data;
+mod encoding;
+mod hash;
+mod long_merge;
+mod merge;
+mod split;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tokeniser;
+#[cfg(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k")))]
+mod wasm;
+
+pub use counter::{CARRY_MAX, Counter};
+pub use encoding::{Encoding, Spread, Vocabulary};
+pub use tokeniser::{Count, TEXT_MAX, Tokeniser};
 
 /// Fewest tokens `text` can be, for tokenisers that split words apart before merging bytes (all
 /// the byte-pair encodings in use do): one per run of letters and one per run of digits.
@@ -43,24 +67,3 @@ pub const PER_MESSAGE: u64 = 16;
 
 /// Tokens an API may add when tools or a response format are declared. Seen: up to 1,459.
 pub const WITH_TOOLS: u64 = 2_048;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn words_and_numbers_count_once_each() {
-        for (text, least) in [("a b c", 3), ("don't", 1), ("x1y2", 4), ("…", 0), ("naïve café", 2)]
-        {
-            assert_eq!(at_least(text), least, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_lower_bound_never_passes_the_upper(text in "\\PC{0,300}") {
-            prop_assert!(at_least(&text) <= text.len() as u64 * TOKENS_PER_BYTE_MAX);
-        }
-    }
-}

@@ -1,39 +1,16 @@
 // Runs the Python SDKs' tests in a virtual environment of the project's own.
 
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
 import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { say, startGate } from '../edge/gate.mjs';
+import { SKIP_PYTHON, python } from '../python.mjs';
 
 const run = promisify(execFile);
 const here = fileURLToPath(new URL('python', import.meta.url));
-const venv = fileURLToPath(new URL('../../.venv', import.meta.url));
-
-function hasPython() {
-  try {
-    execFileSync('python3', ['-c', 'import venv, ensurepip, sys; sys.exit(sys.version_info < (3, 9))'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The environment's Python, made or brought up to date where the requirements have changed. */
-async function python() {
-  const wanted = readFileSync(join(here, 'requirements.txt'), 'utf8');
-  const mark = join(venv, 'requirements');
-  const binary = join(venv, 'bin/python');
-  if (!existsSync(mark) || readFileSync(mark, 'utf8') !== wanted) {
-    await run('python3', ['-m', 'venv', venv], { timeout: 120_000 });
-    await run(binary, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '-r', join(here, 'requirements.txt')], { timeout: 600_000 });
-    writeFileSync(mark, wanted);
-  }
-  return binary;
-}
 
 /** A door in front of the gate that counts who comes through. */
 async function countingDoor(gateUrl) {
@@ -53,8 +30,7 @@ async function countingDoor(gateUrl) {
   return { url: `http://127.0.0.1:${door.address().port}`, close: () => { door.closeAllConnections(); door.close(); } };
 }
 
-const skip = hasPython() ? false : 'python3 (3.9 or newer) with venv is not installed';
-test('the official Python SDKs meet the gate as they meet the provider', { skip, timeout: 800_000 }, async () => {
+test('the official Python SDKs meet the gate as they meet the provider', { skip: SKIP_PYTHON, timeout: 800_000 }, async () => {
   const gate = await startGate();
   const door = await countingDoor(gate.url);
   try {
@@ -67,7 +43,8 @@ test('the official Python SDKs meet the gate as they meet the provider', { skip,
     // Room for one hold of the tests' slow requests (some 0.0012 USD each), not for two.
     const narrowKey = await gate.customer('narrow', '0.002');
     const env = { ...process.env, FAREBOX_URL: gate.url, FAREBOX_COUNTED_URL: door.url, FAREBOX_KEY: key, FAREBOX_SPENT_KEY: spentKey, FAREBOX_NARROW_KEY: narrowKey };
-    await run(await python(), [join(here, 'test_sdks.py')], { env, timeout: 120_000 });
+    const binary = await python('.venv', join(here, 'requirements.txt'));
+    await run(binary, [join(here, 'test_sdks.py')], { env, timeout: 120_000 });
   } finally {
     door.close();
     await gate.stop();
