@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-wasm test-edge test-sdk test-browser test-prices test-crash bench fuzz-long advisories clean
+.PHONY: help dev build test lint test-rust test-wasm test-edge test-sdk test-browser test-prices test-crash bench bench-book fuzz-long advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,9 @@ test-long: ## the ledger simulator over many more seeds
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
+
+bench-book: ## what loading a price book and pricing a request take
+	@cargo run --quiet --profile native --example bench-book
 
 advisories: ## known vulnerabilities in dependencies; needs the advisory database from the network
 	@cargo deny check advisories
