@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench bench-book bench-tokens token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -44,6 +44,9 @@ token-tables: ## the tokeniser's tables anew, from the published vocabularies
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
+
+bench-book: ## what loading a price book and pricing a request take
+	@cargo run --quiet --profile native --example bench-book
 
 advisories: ## known vulnerabilities in dependencies; needs the advisory database from the network
 	@cargo deny check advisories

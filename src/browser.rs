@@ -2,7 +2,9 @@
 
 use wasm_bindgen::prelude::*;
 
-use crate::quote::quote_text;
+use crate::book::Book;
+use crate::quote::{quote_json, quote_text};
+use crate::replay;
 
 /// The package's version.
 #[wasm_bindgen]
@@ -15,4 +17,29 @@ pub fn version() -> String {
 #[wasm_bindgen]
 pub fn quote(book_json: &str, request_json: &str) -> String {
     quote_text(book_json, request_json)
+}
+
+/// A price book that is asked more than once: it is read on the way in, not at every question.
+#[wasm_bindgen]
+pub struct PriceBook(Book);
+
+#[wasm_bindgen]
+impl PriceBook {
+    /// Opens a book that was checked before, such as the gate's own.
+    #[wasm_bindgen(constructor)]
+    pub fn new(book_json: &str) -> Result<PriceBook, String> {
+        Book::open(book_json).map(Self).map_err(|error| error.to_string())
+    }
+
+    /// As the function `quote`.
+    pub fn quote(&self, request_json: &str) -> String {
+        quote_json(&self.0, request_json)
+    }
+
+    /// What a recorded attempt costs by this book: `record_json` is one line of an archive. Answers
+    /// `{"old": {"amount", "lines"}, "new": …, "changes"}`; a side without a price is
+    /// `{"error": {"code"}}`.
+    pub fn reprice(&self, record_json: &str) -> String {
+        replay::reprice_json(&self.0, record_json)
+    }
 }

@@ -132,6 +132,28 @@ impl Attempt {
     }
 }
 
+/// One line of an archive by a book, as JSON: `{"old", "new", "changes"}`, or `{"error": …}`.
+pub fn reprice_json(book: &Book, line: &str) -> String {
+    let side = |outcome: &Result<Priced, NoPrice>| match outcome {
+        Ok(priced) => serde_json::json!(priced),
+        Err(why) => serde_json::json!({ "error": why }),
+    };
+    let answer = match Attempt::parse(line) {
+        Ok(attempt) => {
+            let (old, new) = (attempt.charged().map_err(NoPrice::from), attempt.price(book));
+            let changes = match (&old, &new) {
+                (Ok(old), Ok(new)) => line_changes(old, new),
+                _ => Vec::new(),
+            };
+            serde_json::json!({ "old": side(&old), "new": side(&new), "changes": changes })
+        }
+        Err(error) => {
+            serde_json::json!({ "error": { "code": "invalid_record", "message": error.to_string() } })
+        }
+    };
+    answer.to_string()
+}
+
 /// The lines that differ, in the order of the meters.
 pub fn line_changes(old: &Priced, new: &Priced) -> Vec<LineChange> {
     let of = |priced: &Priced, meter| priced.lines.iter().find(|line| line.meter == meter).cloned();
@@ -187,6 +209,22 @@ mod tests {
         assert_eq!(attempt.price(&renamed), Err(NoPrice::ModelNotPriced));
         let euros = Book::parse(&DEFAULT.replace("\"USD\"", "\"EUR\"")).unwrap();
         assert_eq!(attempt.price(&euros), Err(NoPrice::CurrencyDiffers));
+    }
+
+    #[test]
+    fn the_browser_hears_both_sides_and_every_line_that_differs() {
+        let book = Book::parse(&DEFAULT.replacen("\"0.6\"", "\"0.7\"", 1)).unwrap();
+        let answer: serde_json::Value =
+            serde_json::from_str(&reprice_json(&book, &record(""))).unwrap();
+        let at = |path: &str| answer.pointer(path).and_then(serde_json::Value::as_str).unwrap();
+        assert_eq!((at("/old/amount"), at("/new/amount")), ("0.00021", "0.00022"));
+        assert_eq!(at("/changes/0/meter"), "output_total");
+        let euros = Book::parse(&DEFAULT.replace("\"USD\"", "\"EUR\"")).unwrap();
+        assert!(
+            reprice_json(&euros, &record(""))
+                .contains(r#""new":{"error":{"code":"currency_differs"}}"#)
+        );
+        assert!(reprice_json(&book, "{}").contains("invalid_record"));
     }
 
     #[test]

@@ -1,38 +1,26 @@
 //! Cost-plus: sell rates that follow from costs.
 
-use super::check::Faults;
 use super::rates::{Rate, Rates, Tiers};
-use super::schema::{ContextTier, Document};
+use super::schema::{ContextTier, Model};
 use crate::money::{Exact, OutOfRange};
 
-/// Fills in the sell rates of models with a `markup`: cost × markup for every meter, tier and
+/// Fills in the sell rates of a model with a `markup`: cost × markup for every meter, tier and
 /// context tier that has no rate of its own.
-pub(super) fn apply(document: &mut Document, faults: &mut Faults) {
-    for (at, model) in document.models.iter_mut().enumerate() {
-        let (Some(markup), Some(cost)) = (model.markup, &model.cost) else { continue };
-        let place = format!("models[{at}].markup");
-        let filled = fill(&mut model.rates, &cost.rates, markup)
-            .and_then(|()| fill_tiers(&mut model.tiers, &cost.tiers, markup))
-            .and_then(|()| {
-                if model.context.is_empty() {
-                    model.context = cost
-                        .context
-                        .iter()
-                        .map(|tier| marked(tier, markup))
-                        .collect::<Result<_, _>>()?;
-                }
-                Ok(())
-            });
-        if filled.is_err() {
-            faults.add(&place, "cost × markup needs more than 28 digits");
-        }
-        // Meters with a rate of their own at the short end keep it in long requests.
-        for context in &mut model.context {
-            for (meter, rate) in &model.rates.0 {
-                context.rates.0.entry(*meter).or_insert(*rate);
-            }
+pub(super) fn apply(model: &mut Model) -> Result<(), OutOfRange> {
+    let (Some(markup), Some(cost)) = (model.markup, &model.cost) else { return Ok(()) };
+    fill(&mut model.rates, &cost.rates, markup)?;
+    fill_tiers(&mut model.tiers, &cost.tiers, markup)?;
+    if model.context.is_empty() {
+        model.context =
+            cost.context.iter().map(|tier| marked(tier, markup)).collect::<Result<_, _>>()?;
+    }
+    // Meters with a rate of their own at the short end keep it in long requests.
+    for context in &mut model.context {
+        for (meter, rate) in &model.rates.0 {
+            context.rates.0.entry(*meter).or_insert(*rate);
         }
     }
+    Ok(())
 }
 
 fn fill(rates: &mut Rates, cost: &Rates, markup: Exact) -> Result<(), OutOfRange> {

@@ -8,13 +8,15 @@ mod check;
 mod choose;
 mod markup;
 mod names;
+mod open;
 mod rates;
 mod schema;
 mod shape;
 
 use crate::clock::Timestamp;
 use check::{Faults, Place};
-use names::{Lookup, Names};
+use names::Names;
+use open::Row;
 
 pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
 pub use choose::{CardRef, Situation, input_total, is_default_tier};
@@ -31,7 +33,10 @@ pub const DEFAULT: &str = include_str!("../../books/default.json");
 /// A price book that passed every check.
 #[derive(Debug, Clone)]
 pub struct Book {
+    /// What it says; of an opened book without the models.
     document: Document,
+    /// The models of an opened book, each read when it is first asked for.
+    rows: Vec<Row>,
     names: Names,
 }
 
@@ -60,18 +65,31 @@ impl Book {
             Ok(document) => document,
             Err(error) => return Err(unreadable(json, &error, faults)),
         };
-        markup::apply(&mut document, &mut faults);
+        for (at, model) in document.models.iter_mut().enumerate() {
+            if markup::apply(model).is_err() {
+                faults.add(Place::top("models", at), "cost × markup needs more than 28 digits");
+            }
+        }
         check::check(&document, &mut faults);
         if !faults.is_empty() {
             return Err(faults.into_error());
         }
-        let names = Names::of(&document);
-        Ok(Self { document, names })
+        let mut names = Names::of(&document.providers, document.models.len());
+        for model in &document.models {
+            let own = core::iter::once(&model.model).chain(&model.aliases).map(String::as_str);
+            names.add(&model.provider, own, &model.families);
+        }
+        Ok(Self { document, rows: Vec::new(), names })
     }
 
-    /// What it says.
-    pub fn document(&self) -> &Document {
-        &self.document
+    /// All of its models, in book order.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.document.models.iter().chain(self.rows.iter().filter_map(Row::model))
+    }
+
+    /// What guards its margin.
+    pub fn margin_guard(&self) -> Option<MarginGuard> {
+        self.document.margin_guard
     }
 
     /// The version every record priced by it names.
@@ -93,7 +111,11 @@ impl Book {
     /// in front of the name, else whoever makes models of that name, else the only provider that
     /// lists it.
     pub fn find(&self, provider: Option<&str>, name: &str) -> Option<&Model> {
-        Lookup { document: &self.document, names: &self.names }.find(provider, name)
+        let at = usize::try_from(self.names.find(provider, name)?).ok()?;
+        match self.rows.get(at) {
+            Some(row) => row.model(),
+            None => self.document.models.get(at),
+        }
     }
 
     /// The model sold under a name, by the letter: a name, an alias, or a family that the book
@@ -111,12 +133,13 @@ impl Book {
 
     /// The id of a provider by any of its spellings.
     pub fn provider_id(&self, spelling: &str) -> Option<&str> {
-        Lookup { document: &self.document, names: &self.names }.provider_id(spelling)
+        self.names.provider_id(spelling)
     }
 
     /// The book as a customer may see it: sell rates, no costs.
     pub fn projection(&self) -> Document {
-        let mut document = self.document.clone();
+        let models = self.models().cloned().collect();
+        let mut document = Document { models, ..self.document.clone() };
         document.margin_guard = None;
         for model in &mut document.models {
             (model.cost, model.markup, model.disputed) = (None, None, None);
@@ -132,7 +155,8 @@ fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> Book
         // Models of the right shape are checked all the same, so that one pass finds their faults.
         let models = document.get("models").and_then(serde_json::Value::as_array);
         for (at, model) in models.into_iter().flatten().enumerate().take(MODELS_MAX) {
-            if let Ok(model) = serde_json::from_value(model.clone()) {
+            // From text, as everywhere: reading from a value as well would double the code.
+            if let Ok(model) = serde_json::from_str(&model.to_string()) {
                 check::check_model(&Place::top("models", at), &model, &mut faults);
             }
         }

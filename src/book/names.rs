@@ -9,41 +9,59 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::schema::{Document, Model, Pattern, Provider};
+use super::schema::{Pattern, Provider};
 
-/// Names to models, built once for a book.
+/// Names to models, by their place in the book; built once for a book.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
+    /// Providers as the book lists them.
+    listed: Vec<Provider>,
+    /// Ids and aliases of providers in lower case to their ids.
+    providers: HashMap<String, String>,
     /// Names and aliases in lower case to the models that carry them, in book order.
     exact: HashMap<String, Vec<u32>>,
     /// Models with families by provider, in book order.
-    families: HashMap<String, Vec<u32>>,
-    /// Ids and aliases of providers in lower case to their ids.
-    providers: HashMap<String, String>,
+    families: HashMap<String, Vec<(u32, Vec<Pattern>)>>,
+    /// The provider of each model.
+    of: Vec<String>,
 }
 
 impl Names {
-    pub(super) fn of(document: &Document) -> Self {
-        let mut names = Self::default();
-        for provider in &document.providers {
+    /// Room for so many models of these providers.
+    pub(super) fn of(providers: &[Provider], models: usize) -> Self {
+        let mut names = Self { listed: providers.to_vec(), ..Self::default() };
+        names.exact.reserve(models);
+        names.of.reserve(models);
+        for provider in providers {
             for spelling in core::iter::once(&provider.id).chain(&provider.aliases) {
                 names.providers.insert(spelling.to_lowercase(), provider.id.clone());
             }
         }
-        for (at, model) in (0_u32..).zip(&document.models) {
-            for name in core::iter::once(&model.model).chain(&model.aliases) {
-                let models = names.exact.entry(name.to_lowercase()).or_default();
-                if models.last() != Some(&at) {
-                    models.push(at);
-                }
-            }
-            if !model.families.is_empty() {
-                names.families.entry(model.provider.clone()).or_default().push(at);
-            }
-            let lower = model.provider.to_lowercase();
-            names.providers.entry(lower).or_insert_with(|| model.provider.clone());
-        }
         names
+    }
+
+    /// Adds the next model.
+    pub(super) fn add<'n>(
+        &mut self,
+        provider: &str,
+        names: impl Iterator<Item = &'n str>,
+        families: &[Pattern],
+    ) {
+        let Ok(at) = u32::try_from(self.of.len()) else { return };
+        for name in names {
+            let models = self.exact.entry(lower(name).into_owned()).or_default();
+            if models.last() != Some(&at) {
+                models.push(at);
+            }
+        }
+        if !families.is_empty() {
+            self.families.entry(provider.to_owned()).or_default().push((at, families.to_vec()));
+        }
+        let id = lower(provider);
+        if !self.providers.contains_key(&*id) {
+            self.providers.insert(id.into_owned(), provider.to_owned());
+        }
+        self.of.push(provider.to_owned());
     }
 }
 
@@ -51,14 +69,9 @@ impl Names {
 /// A region is never taken off: it may cost more, so it must be listed.
 const SEGMENTS_MAX: usize = 2;
 
-/// A lookup in one book.
-pub(super) struct Lookup<'a> {
-    pub document: &'a Document,
-    pub names: &'a Names,
-}
-
-impl<'a> Lookup<'a> {
-    pub fn find(&self, provider: Option<&str>, name: &str) -> Option<&'a Model> {
+impl Names {
+    /// The place of the model that a name means.
+    pub fn find(&self, provider: Option<&str>, name: &str) -> Option<u32> {
         let name = lower(name.trim());
         match provider {
             Some(provider) => self.of_provider(self.provider_id(provider)?, &name),
@@ -67,22 +80,22 @@ impl<'a> Lookup<'a> {
     }
 
     /// The id of a provider by any of its spellings.
-    pub fn provider_id(&self, spelling: &str) -> Option<&'a str> {
+    pub fn provider_id(&self, spelling: &str) -> Option<&str> {
         let spelling = lower(spelling.trim());
         let by_pattern = || {
             let fits = |provider: &&Provider| provider.spellings.iter().any(|p| p.fits(&spelling));
-            self.document.providers.iter().find(fits).map(|provider| provider.id.as_str())
+            self.listed.iter().find(fits).map(|provider| provider.id.as_str())
         };
-        self.names.providers.get(&*spelling).map(String::as_str).or_else(by_pattern)
+        self.providers.get(&*spelling).map(String::as_str).or_else(by_pattern)
     }
 
-    fn of_anyone(&self, name: &str) -> Option<&'a Model> {
+    fn of_anyone(&self, name: &str) -> Option<u32> {
         let prefixed = name.split_once('/').and_then(|(head, rest)| {
-            let provider = self.names.providers.get(head)?;
+            let provider = self.providers.get(head)?;
             self.of_provider(provider, name).or_else(|| self.of_provider(provider, rest))
         });
         let made = || {
-            let makers = self.document.providers.iter();
+            let makers = self.listed.iter();
             makers
                 .filter(|provider| provider.makes.iter().any(|pattern| pattern.fits(name)))
                 .find_map(|provider| self.of_provider(&provider.id, name))
@@ -106,13 +119,22 @@ impl<'a> Lookup<'a> {
     }
 
     /// The model of a name that a single provider lists.
-    fn only_one(&self, name: &str) -> Option<&'a Model> {
-        let mut listed = self.listed(name);
+    fn only_one(&self, name: &str) -> Option<u32> {
+        let mut listed = self.exact.get(name)?.iter().copied();
         let first = listed.next()?;
-        listed.all(|model| model.provider == first.provider).then_some(first)
+        listed.all(|at| self.is_of(at, self.provider(first))).then_some(first)
     }
 
-    fn of_provider(&self, provider: &str, name: &str) -> Option<&'a Model> {
+    fn provider(&self, at: u32) -> &str {
+        let at = usize::try_from(at).ok();
+        at.and_then(|at| self.of.get(at)).map_or("", String::as_str)
+    }
+
+    fn is_of(&self, at: u32, provider: &str) -> bool {
+        self.provider(at) == provider
+    }
+
+    fn of_provider(&self, provider: &str, name: &str) -> Option<u32> {
         let mut rest = name;
         for _ in 0..=SEGMENTS_MAX {
             let found = self.dated(provider, rest);
@@ -129,7 +151,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// As written; with the date written the other way; without the date.
-    fn dated(&self, provider: &str, name: &str) -> Option<&'a Model> {
+    fn dated(&self, provider: &str, name: &str) -> Option<u32> {
         self.served(provider, name).or_else(|| {
             let (base, _, dashed) = split_date(name)?;
             self.served(provider, &format!("{base}-{dashed}"))
@@ -139,31 +161,21 @@ impl<'a> Lookup<'a> {
     }
 
     /// Among the provider's own models, then among those of the providers it serves.
-    fn served(&self, provider: &str, name: &str) -> Option<&'a Model> {
+    fn served(&self, provider: &str, name: &str) -> Option<u32> {
         self.own(provider, name).or_else(|| {
-            let entry = self.document.providers.iter().find(|entry| entry.id == provider)?;
+            let entry = self.listed.iter().find(|entry| entry.id == provider)?;
             entry.serves.iter().find_map(|other| self.own(other, name))
         })
     }
 
-    fn own(&self, provider: &str, name: &str) -> Option<&'a Model> {
-        self.listed(name).find(|model| model.provider == provider).or_else(|| {
-            let models = self.names.families.get(provider)?.iter();
-            models
-                .filter_map(|at| self.model(*at))
-                .find(|model| model.families.iter().any(|family| family.fits(name)))
+    fn own(&self, provider: &str, name: &str) -> Option<u32> {
+        let listed = self.exact.get(name).map_or(&[][..], Vec::as_slice).iter().copied();
+        listed.into_iter().find(|at| self.is_of(*at, provider)).or_else(|| {
+            let mut families = self.families.get(provider)?.iter();
+            let claims =
+                |(_, families): &&(u32, Vec<Pattern>)| families.iter().any(|f| f.fits(name));
+            families.find(claims).map(|(at, _)| *at)
         })
-    }
-
-    fn listed(&self, name: &str) -> impl Iterator<Item = &'a Model> {
-        let names: &'a Names = self.names;
-        let document: &'a Document = self.document;
-        let models = names.exact.get(name).map_or(&[][..], Vec::as_slice);
-        models.iter().filter_map(move |at| document.models.get(usize::try_from(*at).ok()?))
-    }
-
-    fn model(&self, at: u32) -> Option<&'a Model> {
-        self.document.models.get(usize::try_from(at).ok()?)
     }
 }
 

@@ -46,12 +46,11 @@ pub(super) fn run(args: &lines::Args) -> Result<(), Failure> {
 }
 
 fn read_book(path: Option<&str>) -> Result<Book, LineError> {
-    let text = match path {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| LineError::new("invalid_book", format!("{path}: {error}")))?,
-        None => CATALOGUE.to_owned(),
-    };
-    Book::parse(&text).map_err(|error| LineError::new("invalid_book", error.to_string()))
+    let invalid = |problem: String| LineError::new("invalid_book", problem);
+    match path {
+        Some(path) => super::book::read(path.as_ref()).map_err(invalid),
+        None => Book::open(CATALOGUE).map_err(|error| invalid(error.to_string())),
+    }
 }
 
 fn price(input: &Input, book: &Book, now: Timestamp) -> Result<Value, LineError> {

@@ -78,8 +78,8 @@ impl Config {
     fn read(env: &JsValue) -> Result<Self, String> {
         let dev = text(env, "FAREBOX_ENV").as_deref() == Some("dev");
         let book = text(env, "FAREBOX_BOOK");
-        let book = Book::parse(book.as_deref().unwrap_or(DEFAULT))
-            .map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
+        let book = book.as_deref().map_or_else(|| Book::open(DEFAULT), Book::parse);
+        let book = book.map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
         let book_projection = serde_json::to_string(&book.projection())
             .map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
         let admin_token = text(env, "FAREBOX_ADMIN_TOKEN");

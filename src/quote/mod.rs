@@ -165,7 +165,7 @@ fn margin(
         let Ok(lines) = most.at(rates) else { return Ok(None) };
         worst = worst.max(Exact::sum(lines.iter().map(|line| line.amount))?);
     }
-    let Some(guard) = book.document().margin_guard else {
+    let Some(guard) = book.margin_guard() else {
         return Ok(Some(Margin { cost: worst, alert: false }));
     };
     let hundred = Exact::from(100);

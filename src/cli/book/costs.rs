@@ -17,7 +17,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let catalogue = Book::parse(CATALOGUE).map_err(|error| error.to_string())?;
+    let catalogue = Book::open(CATALOGUE).map_err(|error| error.to_string())?;
     let text = std::fs::read_to_string(&args.book)
         .map_err(|error| format!("{}: {error}", args.book.display()))?;
     let mut document: Value =

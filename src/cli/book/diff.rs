@@ -77,8 +77,7 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
 }
 
 fn by_name(book: &Book) -> BTreeMap<Name<'_>, &Model> {
-    let models = &book.document().models;
-    models.iter().map(|model| ((model.provider.as_str(), model.model.as_str()), model)).collect()
+    book.models().map(|model| ((model.provider.as_str(), model.model.as_str()), model)).collect()
 }
 
 fn changes(old: &Model, new: &Model) -> Vec<Change> {

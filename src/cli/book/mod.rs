@@ -59,7 +59,7 @@ fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
 fn check(args: &CheckArgs, json: bool) -> Result<(), Failure> {
     let error = match parse(&args.book)? {
         Ok(book) => {
-            let (version, models) = (book.version(), book.document().models.len());
+            let (version, models) = (book.version(), book.models().count());
             return say(&if json {
                 serde_json::json!({ "ok": true, "version": version, "models": models }).to_string()
             } else {
