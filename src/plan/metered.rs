@@ -6,7 +6,7 @@ use super::{Entry, Plan, PlanCharge, Usage, Used, Where, fault};
 use crate::calendar::Period;
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
-use crate::rating::aggregate::{AggregateError, Aggregation, Event, aggregate};
+use crate::rating::aggregate::{AggregateError, Aggregation, Event, aggregate, inside};
 use crate::rating::charge::Input;
 use crate::rating::outcome::{self, Tally, Terms};
 use crate::strict::Fault;
@@ -174,11 +174,10 @@ fn input(charge: &PlanCharge, entries: &[&Entry], usage: &Usage) -> Result<Optio
         match &entry.used {
             Used::Quantity(quantity) if !takes_amounts => quantities.push(*quantity),
             Used::Amounts(list) if takes_amounts => amounts.extend(list.iter().copied()),
-            Used::Events { events: more, carried } if !takes_amounts => {
+            Used::Events { events: more, carried } => {
                 events.extend(more.iter().cloned());
                 level = level.plus(*carried)?;
             }
-            Used::Events { events: more, .. } => amounts.extend(in_order(more, &entry.path)?),
             Used::Quantity(_) | Used::Amounts(_) | Used::Outcomes(_) => {
                 let wanted = if takes_amounts { "amounts" } else { "quantity" };
                 let message = format!("{:?} prices `{wanted}`", charge.id);
@@ -186,14 +185,18 @@ fn input(charge: &PlanCharge, entries: &[&Entry], usage: &Usage) -> Result<Optio
             }
         }
     }
+    // Events of several entries are told together: a level, or the last one, is theirs in common.
+    if let Some(entry) = entries.iter().find(|entry| matches!(entry.used, Used::Events { .. })) {
+        let (period, refused) = (period(usage)?, |error| refused(error, &entry.path));
+        if takes_amounts {
+            amounts.extend(in_order(&events, period).map_err(refused)?);
+        } else {
+            let told = aggregate(charge.aggregation, &events, period, level);
+            quantities.extend(told.map_err(refused)?);
+        }
+    }
     if takes_amounts {
         return Ok(Some(Input { quantity: None, amounts: Some(amounts) }));
-    }
-    if let Some(entry) = entries.iter().find(|entry| matches!(entry.used, Used::Events { .. })) {
-        let period = usage.period.ok_or_else(|| {
-            fault("missing_field", "period", "events need a period to be counted in")
-        })?;
-        quantities.extend(told(charge, &events, period, level, &entry.path)?);
     }
     let quantity = match charge.aggregation {
         Aggregation::Max => quantities.into_iter().max(),
@@ -201,7 +204,13 @@ fn input(charge: &PlanCharge, entries: &[&Entry], usage: &Usage) -> Result<Optio
         _ if quantities.is_empty() => None,
         _ => Some(Exact::sum(quantities)?),
     };
-    Ok(quantity.map(|quantity| Input { quantity: Some(quantity), amounts: None }))
+    Ok(quantity.map(Input::quantity))
+}
+
+fn period(usage: &Usage) -> Result<Period, Fault> {
+    usage.period.ok_or_else(|| {
+        fault("missing_field", "period", "what carries a time needs a period to be counted in")
+    })
 }
 
 /// The outcomes that the period owes, by the terms of the charge.
@@ -219,37 +228,28 @@ fn outcomes(
         };
         reports.extend(more.iter().cloned());
     }
-    let period = usage.period.ok_or_else(|| {
-        fault("missing_field", "period", "outcomes need a period to be counted in")
-    })?;
+    let period = period(usage)?;
     // What is known at the last instant of the period.
     let end = Timestamp::from_ms(period.end.ms().saturating_sub(1));
     Ok(outcome::tally(outcome::states(&reports, terms, end).values(), period))
 }
 
-fn told(
-    charge: &PlanCharge,
-    events: &[Event],
-    period: Period,
-    level: Exact,
-    path: &str,
-) -> Result<Option<Exact>, Fault> {
-    aggregate(charge.aggregation, events, period, level).map_err(|error| match error {
+/// The quantities of a period's events as amounts, in the order of time.
+fn in_order(events: &[Event], period: Period) -> Result<Vec<Exact>, AggregateError> {
+    let amount =
+        |event: &Event| event.quantity.ok_or_else(|| AggregateError::NoQuantity(event.id.clone()));
+    inside(events, period)?.into_iter().map(amount).collect()
+}
+
+fn refused(error: AggregateError, path: &str) -> Fault {
+    let path = format!("{path}.events");
+    match error {
         AggregateError::OutOfRange => OutOfRange.into(),
-        AggregateError::NoQuantity(id) => no_quantity(&id, path),
-    })
-}
-
-/// The events' quantities as amounts, in the order of time.
-fn in_order(events: &[Event], path: &str) -> Result<Vec<Exact>, Fault> {
-    let mut events: Vec<&Event> = events.iter().collect();
-    let key = |event: &&Event| -> (Timestamp, String) { (event.at, event.id.clone()) };
-    events.sort_by_key(key);
-    events.dedup_by(|a, b| a.id == b.id);
-    let amount = |event: &Event| event.quantity.ok_or_else(|| no_quantity(&event.id, path));
-    events.into_iter().map(amount).collect()
-}
-
-fn no_quantity(id: &str, path: &str) -> Fault {
-    fault("missing_field", format!("{path}.events"), format!("event {id:?} has no `quantity`"))
+        AggregateError::NoQuantity(id) => {
+            fault("missing_field", path, format!("event {id:?} has no `quantity`"))
+        }
+        AggregateError::Conflict(id) => {
+            fault("invalid_value", path, format!("event {id:?} is given twice with other content"))
+        }
+    }
 }

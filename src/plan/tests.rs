@@ -316,6 +316,30 @@ fn usage_that_no_charge_prices_is_never_free() {
 }
 
 #[test]
+fn events_outside_the_period_are_never_priced_and_their_order_is_that_of_time() {
+    let plan = plan(&json!({ "charges": [{ "id": "sales", "meter": "sales", "charge": {
+        "model": "percentage", "rate_percent": "10", "free_events": "1" } }] }));
+    let event =
+        |id: &str, at: &str, quantity: &str| json!({ "id": id, "at": at, "quantity": quantity });
+    let usage = |events: Value| {
+        json!({
+        "period": { "start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z" },
+        "usage": [{ "meter": "sales", "events": events }] })
+    };
+    // The first in time is free, though it is listed last; December's is December's.
+    let events = json!([
+        event("c", "2026-12-01T00:00:00Z", "900"),
+        event("b", "2026-11-20T00:00:00Z", "50"),
+        event("a", "2026-11-10T00:00:00Z", "70")
+    ]);
+    assert_eq!(amount(&plan, &usage(events)), "5");
+    let twice =
+        json!([event("a", "2026-11-10T00:00:00Z", "70"), event("a", "2026-11-10T00:00:00Z", "71")]);
+    let fault = price(&plan, &usage(twice)).unwrap_err();
+    assert_eq!((fault.code, fault.path.as_str()), ("invalid_value", "usage[0].events"));
+}
+
+#[test]
 fn a_discount_tells_how_it_is_split_to_the_last_cent() {
     let unit = json!({ "model": "per_unit", "unit_price": "1" });
     let charges = ["a", "b", "c"].map(|id| json!({ "id": id, "meter": id, "charge": unit }));

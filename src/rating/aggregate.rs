@@ -3,7 +3,7 @@
 //! A period is half-open: an event on its end belongs to the next one. The order in which events
 //! arrive never matters: they are taken by time, and by id where times are equal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::calendar::Period;
 use crate::clock::Timestamp;
@@ -61,6 +61,8 @@ pub struct Event {
 pub enum AggregateError {
     /// The event of this id has no quantity. Absent is not zero.
     NoQuantity(String),
+    /// The same id names two different events.
+    Conflict(String),
     /// The result does not fit 28 digits.
     OutOfRange,
 }
@@ -98,12 +100,7 @@ pub fn aggregate(
     period: Period,
     carried: Exact,
 ) -> Result<Option<Exact>, AggregateError> {
-    let mut seen = BTreeSet::new();
-    let mut inside: Vec<&Event> = events
-        .iter()
-        .filter(|event| period.holds(event.at) && seen.insert(event.id.as_str()))
-        .collect();
-    inside.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
+    let inside = inside(events, period)?;
     match aggregation {
         Aggregation::Count => return Ok(Some(count(inside.len())?)),
         Aggregation::Unique => {
@@ -127,6 +124,21 @@ pub fn aggregate(
         }
         _ => Some(Exact::sum(quantities())?),
     })
+}
+
+/// The events of a period in the order of time, each once.
+pub fn inside(events: &[Event], period: Period) -> Result<Vec<&Event>, AggregateError> {
+    let mut known: BTreeMap<&str, &Event> = BTreeMap::new();
+    for event in events {
+        if known.insert(&event.id, event).is_some_and(|same| same != event) {
+            return Err(AggregateError::Conflict(event.id.clone()));
+        }
+    }
+    let mut inside: Vec<&Event> =
+        known.into_values().filter(|event| period.holds(event.at)).collect();
+    // Stable: events of one instant stay in the order of their ids.
+    inside.sort_by_key(|event| event.at);
+    Ok(inside)
 }
 
 /// Level × seconds over the period; `step` makes the next level of the last and an event.
@@ -211,6 +223,18 @@ mod tests {
         assert_eq!(told(Aggregation::Count, &events).as_deref(), Some("1"));
         let error = aggregate(Aggregation::Sum, &events, november(), Exact::ZERO);
         assert_eq!(error, Err(AggregateError::NoQuantity("a".into())));
+    }
+
+    #[test]
+    fn one_id_for_two_different_events_is_refused_whichever_came_first() {
+        let (one, other) = (
+            event("a", "2026-11-05T00:00:00Z", "1", ""),
+            event("a", "2026-12-05T00:00:00Z", "2", ""),
+        );
+        for events in [[one.clone(), other.clone()], [other, one]] {
+            let error = aggregate(Aggregation::Sum, &events, november(), Exact::ZERO);
+            assert_eq!(error, Err(AggregateError::Conflict("a".into())));
+        }
     }
 
     #[test]
