@@ -41,11 +41,12 @@ browser() {
   cp node_modules/htm/preact/standalone.module.js www/vendor/preact.js
 }
 
-# The tokeniser's modules (build/tokens): for each vocabulary NAME.wasm, its bindings NAME.js, and
-# NAME.worker.mjs, which a Worker imports when it first needs the vocabulary. See docs/tokens.md.
+# The tokeniser's modules (build/tokens): for each vocabulary NAME.wasm, its bindings NAME.js and
+# NAME.worker.mjs, and load.mjs, which imports them when a Worker first needs them (docs/tokens.md).
 tokens() {
   local name
   mkdir -p build/tokens
+  cp src/tokens/load.mjs build/tokens/
   for name in o200k cl100k; do
     ! stale "build/tokens/$name.js" && continue
     RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"

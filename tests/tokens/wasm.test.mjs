@@ -51,10 +51,11 @@ for (const name of ['o200k', 'cl100k']) {
     });
 
     for (const [kind, text] of Object.entries({ a: 'a'.repeat(MEBI), spaces: ' '.repeat(MEBI), letters: letters(MEBI), tabs: ' \t'.repeat(MEBI / 2) })) {
-      test(`a mebibyte of ${kind} is counted within ${WORST_MS} ms`, () => {
-        const began = performance.now();
+      test(`a mebibyte of ${kind} is counted within ${WORST_MS} ms of CPU`, () => {
+        const began = process.cpuUsage(); // not the clock: other programs may hold us up
         const tokens = module.count(text);
-        const took = performance.now() - began;
+        const { user, system } = process.cpuUsage(began);
+        const took = (user + system) / 1000;
         assert.ok(tokens >= MEBI / 128 && tokens <= MEBI, `${tokens}`);
         assert.ok(took < WORST_MS, `${took} ms`);
       });
@@ -75,27 +76,28 @@ for (const name of ['o200k', 'cl100k']) {
 
 test('a Worker loads a vocabulary when it first needs it', async () => {
   const entry = `
-    const tokenisers = { o200k: () => import('./o200k.worker.mjs'), cl100k: () => import('./cl100k.worker.mjs') };
+    import { tokeniser } from './load.mjs';
     export default {
       async fetch(request) {
-        const { name, text } = await request.json();
-        const tokeniser = await tokenisers[name]();
-        return new Response(String(tokeniser.count(text)));
+        const { vocabulary, text } = await request.json();
+        return Response.json((await tokeniser(vocabulary))?.count(text) ?? null);
       },
     };`;
   const read = (file) => readFileSync(join(folder, file));
   const wasm = (name) => ({ type: 'CompiledWasm', path: `${name}.wasm`, contents: read(`${name}.wasm`) });
   const script = (path) => ({ type: 'ESModule', path, contents: read(path).toString() });
-  const modules = [{ type: 'ESModule', path: 'index.mjs', contents: entry }];
+  const modules = [{ type: 'ESModule', path: 'index.mjs', contents: entry }, script('load.mjs')];
   for (const name of Object.keys(COUNTS)) modules.push(script(`${name}.worker.mjs`), script(`${name}.js`), wasm(name));
   const miniflare = new Miniflare(convertV4MiniflareOptions({ host: '127.0.0.1', port: 0, modules, ...COMPATIBILITY }));
   try {
+    const count = async (vocabulary, text) => {
+      const answer = await miniflare.dispatchFetch('http://gate/', { method: 'POST', body: JSON.stringify({ vocabulary, text }) });
+      return answer.json();
+    };
     for (const [name, counts] of Object.entries(COUNTS)) {
-      for (const [text, tokens] of Object.entries(counts)) {
-        const answer = await miniflare.dispatchFetch('http://gate/', { method: 'POST', body: JSON.stringify({ name, text }) });
-        assert.equal(await answer.text(), String(tokens), `${name} ${text}`);
-      }
+      for (const [text, tokens] of Object.entries(counts)) assert.equal(await count(`${name}_base`, text), tokens, `${name} ${text}`);
     }
+    assert.equal(await count('another', 'text'), null, 'a vocabulary that is not there leaves a text uncounted');
   } finally {
     await miniflare.dispose();
   }
