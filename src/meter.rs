@@ -112,8 +112,8 @@ impl Metering {
     }
 
     /// A meter for one WebSocket connection, its frames a line each: its turns add up.
-    pub fn session() -> Self {
-        Self { reader: Reader::new(true, false), ..Self::new(Framing::Lines, 101) }
+    pub fn session(status: u16) -> Self {
+        Self { reader: Reader::new(true, false), ..Self::new(Framing::Lines, status) }
     }
 
     /// Who serves, where that is known; see [`Reader::with_provider`].
@@ -179,6 +179,9 @@ impl Metering {
             self.framing = Framing::Json;
             self.frames = Frames::new(Framing::Json);
             self.reader.becomes_whole();
+        }
+        if self.framing == Framing::Json && *first == b'[' {
+            self.reader.becomes_list();
         }
     }
 

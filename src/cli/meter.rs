@@ -87,7 +87,7 @@ fn read(input: &Input<'_>) -> Result<Reading, LineError> {
 
 fn metering(input: &Input<'_>) -> Result<Metering, LineError> {
     let framing = match (input.transport.as_deref(), input.stream) {
-        (Some("ws-text-frames"), _) => return Ok(Metering::session()),
+        (Some("ws-text-frames"), _) => return Ok(Metering::session(input.status)),
         (Some("sse"), _) | (None, true) => Framing::Sse,
         (Some("json" | "json-array"), _) | (None, false) => Framing::Json,
         (Some("ndjson"), _) => Framing::Lines,

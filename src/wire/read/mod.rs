@@ -45,6 +45,8 @@ pub struct Reader {
     session: bool,
     /// The whole body is one answer, not a stream of events.
     whole: bool,
+    /// It is a list of events.
+    listed: bool,
     skip: skip::Skip,
     /// The last event with a running count, not yet read.
     running: Vec<u8>,
@@ -70,6 +72,7 @@ impl Reader {
             counter: None,
             session,
             whole,
+            listed: false,
             skip: skip::Skip::default(),
             running: Vec::new(),
             transcriber: None,
@@ -108,6 +111,11 @@ impl Reader {
     /// The body turns out to be one answer, not a stream of events.
     pub(crate) fn becomes_whole(&mut self) {
         self.whole = true;
+    }
+
+    /// The body is a list: a stream of events, closed by a bracket.
+    pub(crate) fn becomes_list(&mut self) {
+        self.listed = true;
     }
 
     /// Output tokens seen so far, at least.
@@ -230,7 +238,7 @@ impl Reader {
                 }
             });
         }
-        if any && !self.whole {
+        if any && (!self.whole || self.listed) {
             self.saw_content();
         }
     }

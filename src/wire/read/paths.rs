@@ -14,7 +14,6 @@ pub(super) const WRAPPERS: &[&str] = &[
     "result",         // Cloudflare
     "interaction",    // Gemini Interactions
     "delta",          // Cohere v2 message-end
-    "metadata",       // Bedrock ConverseStream
     "modelOutput",    // Bedrock batch
     "x_groq",         // Groq
     "body",
@@ -92,6 +91,7 @@ const AT_ROOT: &[&str] = &[
     "audio_duration",
     "audio_duration_seconds",
     "session_duration_seconds",
+    "metadata/usage/**", // Bedrock ConverseStream; not looked into for more: OpenAI's is the client's
     "metadata/duration",
     "metadata/request_id",
     "result/metadata/audio_duration",
@@ -102,6 +102,7 @@ const AT_ROOT: &[&str] = &[
     "setupComplete?",
     "serverContent?",
     "messageStop/stopReason",
+    "promptFeedback/blockReason",
     "data/b64_json?",
     "data/url?",
     "images",

@@ -60,12 +60,22 @@ fn event_type(root: &Node) -> &str {
     root.text("type").or_else(|| root.text("event_type")).unwrap_or_default()
 }
 
-/// The bodies in a unit that may carry usage: itself, then what it wraps.
-pub(super) fn bodies(root: &Node) -> impl Iterator<Item = (&Node, &'static str)> {
-    let wrapped = WRAPPERS
+/// The answers in a unit: itself, then what it wraps.
+fn answers(root: &Node) -> impl Iterator<Item = &Node> {
+    wrapped(root).map(|(body, _)| body)
+}
+
+fn wrapped(root: &Node) -> impl Iterator<Item = (&Node, &'static str)> {
+    let inner = WRAPPERS
         .iter()
         .filter_map(|path| root.at(path).filter(|body| body.is_object()).map(|body| (body, *path)));
-    core::iter::once((root, "")).chain(wrapped)
+    core::iter::once((root, "")).chain(inner)
+}
+
+/// The bodies in a unit that may carry usage, with their places.
+pub(super) fn bodies(root: &Node) -> impl Iterator<Item = (&Node, &'static str)> {
+    let bedrock = root.get("metadata").filter(|body| body.get("usage").is_some());
+    wrapped(root).chain(bedrock.map(|body| (body, "metadata")))
 }
 
 /// How this unit ends the answer, if it does.
@@ -105,8 +115,9 @@ pub(super) fn ending(kind: Kind, root: &Node, whole: bool, session: bool) -> Opt
     if kind == Kind::Live {
         return root.get("usageMetadata").map(|_| Ending::Complete);
     }
-    bodies(root).find_map(|(body, _)| ending_of_body(body, whole)).or_else(|| {
-        let stopped = root.at("messageStop/stopReason").map(|_| Ending::ContentOver);
+    answers(root).find_map(|body| ending_of_body(body, whole)).or_else(|| {
+        let stopped = root.at("messageStop/stopReason").or(root.at("promptFeedback/blockReason"));
+        let stopped = stopped.map(|_| Ending::ContentOver);
         root.at("metadata/usage").map(|_| Ending::Complete).or(stopped)
     })
 }
@@ -178,7 +189,7 @@ pub(super) fn name(root: &Node, whole: bool, answer: &mut Answer) {
         answer.set_model(root.text(path));
     }
     tier(root, answer);
-    for (body, path) in bodies(root).skip(1) {
+    for (body, path) in wrapped(root).skip(1) {
         if path == "data" && !whole {
             continue;
         }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::custom::{Custom, Fault};
 use super::{TextCounter, paths, tables};
 use crate::meter::{End, Framing, Metering, Reading};
@@ -159,4 +161,70 @@ fn the_plan_holds_every_path_once() {
         .feed(&plan, br#"{"a":{"b":{"c":1},"d":2}}"#, &mut |node| kept.push(node.clone()));
     assert_eq!(kept.first().and_then(|root| root.at("a/b/c")), Some(&Node::Number("1".into())));
     assert_eq!(kept.first().and_then(|root| root.at("a/d")), None);
+}
+
+/// A value that an upstream should not write, or should.
+fn odd_value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        any::<u16>().prop_map(|n| n.to_string()),
+        prop::sample::select(vec![
+            "null",
+            "-1",
+            "0",
+            "0.5",
+            "1e3",
+            "1e99",
+            "9223372036854775808",
+            "\"12\"",
+            "\"x\"",
+            "true",
+            "{}",
+            "[]",
+            "[1]",
+            "{\"a\":-0.0}",
+            "123456789012345678901234567890",
+        ])
+        .prop_map(str::to_owned),
+    ]
+}
+
+/// A usage object of any family's fields, mixed, with odd values, perhaps a field twice.
+fn odd_usage() -> impl Strategy<Value = String> {
+    let paths: Vec<&str> =
+        tables::ALL.iter().flat_map(|table| table.fields.iter().map(|(path, _)| *path)).collect();
+    prop::collection::vec((prop::sample::select(paths), odd_value()), 0..8).prop_map(|fields| {
+        let field = |(path, value): &(&str, String)| {
+            let object = object(path, &[]).replacen('7', value, 1);
+            object.strip_prefix('{').and_then(|o| o.strip_suffix('}')).unwrap().to_owned()
+        };
+        format!("{{{}}}", fields.iter().map(field).collect::<Vec<_>>().join(","))
+    })
+}
+
+proptest! {
+    #[test]
+    fn odd_usage_is_survived_and_never_negative(
+        reports in prop::collection::vec(odd_usage(), 1..4),
+        place in prop::sample::select(vec!["usage", "usageMetadata", "message", "response", "x_groq"]),
+        kind in prop::sample::select(vec!["", "message_start", "message_delta", "response.done"]),
+        session in any::<bool>(),
+    ) {
+        let event = |usage: &String| match place {
+            "usage" | "usageMetadata" => format!("{{\"type\":\"{kind}\",\"{place}\":{usage}}}\n"),
+            _ => format!("{{\"type\":\"{kind}\",\"{place}\":{{\"usage\":{usage}}}}}\n"),
+        };
+        let body: String = reports.iter().map(event).collect();
+        let metering = if session { Metering::session(101) } else { Metering::new(Framing::Lines, 200) };
+        let reading = read(metering, &body);
+        for (meter, measured) in reading.usage.iter() {
+            prop_assert!(!measured.quantity.is_negative(), "{meter:?} in {body}");
+        }
+        prop_assert_eq!(reading.usage.get(Meter::Requests), Some(Exact::from(1)));
+        let known = |meter| reading.usage.get(meter);
+        if let (Some(total), Some(uncached)) = (known(Meter::InputTotal), known(Meter::InputUncached)) {
+            let cached = [Meter::CacheRead, Meter::CacheWrite].map(|meter| known(meter).unwrap_or_default());
+            let sum = Exact::sum(cached.into_iter().chain([uncached]));
+            prop_assert!(sum == Ok(total) || reading.suspect, "{body}");
+        }
+    }
 }
