@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh
 export PATH="$PWD/.tools/bin:$PWD/node_modules/.bin:$PATH"
-wasm=target/wasm32-unknown-unknown/release/farebox.wasm
+wasm=target/wasm32-unknown-unknown
 # What changes a build: if none of it is newer than the last one, there is nothing to do.
 stale() {
   [ ! -e "$1" ] || [ -n "$(find src books Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
@@ -18,7 +18,7 @@ edge() {
   rm -rf build/engine build/worker
   wasm-bindgen --target module --no-typescript --omit-default-module-path \
     --experimental-reset-state-function --remove-producers-section \
-    --out-dir build/engine --out-name farebox "$wasm"
+    --out-dir build/engine --out-name farebox "$wasm/release/farebox.wasm"
   wasm-opt -Os --all-features -o build/engine/opt.wasm build/engine/farebox_bg.wasm
   mv build/engine/opt.wasm build/engine/farebox_bg.wasm
   # The runtime hands a module over for a plain import; bundlers do not know `import source` yet.
@@ -31,10 +31,10 @@ edge() {
 
 browser() {
   stale pkg/dist/farebox.js || return 0
-  cargo build --quiet --release --lib --target wasm32-unknown-unknown --features browser
+  cargo build --quiet --profile browser --lib --target wasm32-unknown-unknown --features browser
   rm -rf pkg/dist www/pkg www/vendor
-  wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$wasm"
-  wasm-opt -Os --all-features -o pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
+  wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$wasm/browser/farebox.wasm"
+  wasm-opt -Oz --all-features -o pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
   mv pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
   mkdir -p www/pkg www/vendor
   cp pkg/dist/farebox.js pkg/dist/farebox_bg.wasm www/pkg/
@@ -51,7 +51,7 @@ tokens() {
     ! stale "build/tokens/$name.js" && continue
     RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
     wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
-      --out-dir "build/tokens/$name" --out-name "$name" target/wasm32-unknown-unknown/tokens/farebox.wasm
+      --out-dir "build/tokens/$name" --out-name "$name" "$wasm/tokens/farebox.wasm"
     wasm-opt -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int --enable-reference-types -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
     sed "s/NAME/$name/g" src/tokens/worker.mjs >"build/tokens/$name.worker.mjs"
     mv "build/tokens/$name/$name.js" "build/tokens/$name.js"

@@ -111,7 +111,11 @@ impl Book {
     /// in front of the name, else whoever makes models of that name, else the only provider that
     /// lists it.
     pub fn find(&self, provider: Option<&str>, name: &str) -> Option<&Model> {
-        let at = usize::try_from(self.names.find(provider, name)?).ok()?;
+        self.at(self.names.find(provider, name)?)
+    }
+
+    fn at(&self, place: u32) -> Option<&Model> {
+        let at = usize::try_from(place).ok()?;
         match self.rows.get(at) {
             Some(row) => row.model(),
             None => self.document.models.get(at),
@@ -128,7 +132,15 @@ impl Book {
     /// assert!(book.find(None, "GPT-4o-mini").is_some() && book.sold("GPT-4o-mini").is_none());
     /// ```
     pub fn sold(&self, name: &str) -> Option<&Model> {
-        Lookup { document: &self.document, names: &self.names }.sold(name)
+        let by_letter =
+            |model: &&Model| model.model == name || model.aliases.iter().any(|alias| alias == name);
+        let listed = self.names.listing(name).filter_map(|at| self.at(at)).filter(by_letter);
+        match one_providers(listed) {
+            Ok(None) => {
+                one_providers(self.names.claiming(name).filter_map(|at| self.at(at))).ok()?
+            }
+            found => found.ok()?,
+        }
     }
 
     /// The id of a provider by any of its spellings.
@@ -146,6 +158,12 @@ impl Book {
         }
         document
     }
+}
+
+/// The first of several models, which must be one provider's.
+fn one_providers<'m>(mut models: impl Iterator<Item = &'m Model>) -> Result<Option<&'m Model>, ()> {
+    let Some(first) = models.next() else { return Ok(None) };
+    models.all(|other| other.provider == first.provider).then_some(Some(first)).ok_or(())
 }
 
 /// Every fault of a document that is not of the schema.

@@ -103,19 +103,16 @@ impl Names {
         prefixed.or_else(made).or_else(|| self.only_one(name))
     }
 
-    pub fn sold(&self, name: &str) -> Option<&'a Model> {
-        let by_letter =
-            |model: &&Model| model.model == name || model.aliases.iter().any(|a| a == name);
-        let lower = lower(name);
-        let mut exact = self.listed(&lower).filter(by_letter);
-        if let Some(model) = exact.next() {
-            return exact.all(|other| other.provider == model.provider).then_some(model);
-        }
-        let providers = self.names.families.values().flatten();
-        let of_family = |model: &&Model| model.families.iter().any(|family| family.fits(&lower));
-        let mut found = providers.filter_map(|at| self.model(*at)).filter(of_family);
-        let model = found.next()?;
-        found.all(|other| other.provider == model.provider).then_some(model)
+    /// The places that list a name, whatever its letter case.
+    pub fn listing(&self, name: &str) -> impl Iterator<Item = u32> {
+        self.exact.get(&*lower(name)).map_or(&[][..], Vec::as_slice).iter().copied()
+    }
+
+    /// The places whose families claim a name.
+    pub fn claiming(&self, name: &str) -> impl Iterator<Item = u32> {
+        let name = lower(name).into_owned();
+        let families = self.families.values().flatten();
+        families.filter(move |(_, all)| all.iter().any(|f| f.fits(&name))).map(|(at, _)| *at)
     }
 
     /// The model of a name that a single provider lists.
