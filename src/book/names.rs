@@ -19,11 +19,26 @@ pub(super) struct Names {
     /// Ids and aliases of providers in lower case to their ids.
     providers: HashMap<String, String>,
     /// Names and aliases in lower case to the models that carry them, in book order.
-    exact: HashMap<String, Vec<u32>>,
+    exact: HashMap<String, Places>,
     /// Models with families by provider, in book order.
     families: HashMap<String, Vec<(u32, Vec<Pattern>)>>,
-    /// The provider of each model.
-    of: Vec<String>,
+    /// The provider of each model, by its place in `ids`.
+    of: Vec<usize>,
+    /// The providers that models name.
+    ids: Vec<String>,
+}
+
+/// The models that carry a name: nearly always one, and then nothing is allocated.
+#[derive(Debug, Clone)]
+struct Places {
+    first: u32,
+    more: Vec<u32>,
+}
+
+impl Places {
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        core::iter::once(self.first).chain(self.more.iter().copied())
+    }
 }
 
 impl Names {
@@ -49,19 +64,24 @@ impl Names {
     ) {
         let Ok(at) = u32::try_from(self.of.len()) else { return };
         for name in names {
-            let models = self.exact.entry(lower(name).into_owned()).or_default();
-            if models.last() != Some(&at) {
-                models.push(at);
+            let places = self.exact.entry(lower(name).into_owned());
+            let places = places.or_insert(Places { first: at, more: Vec::new() });
+            if places.iter().last() != Some(at) {
+                places.more.push(at);
             }
         }
         if !families.is_empty() {
             self.families.entry(provider.to_owned()).or_default().push((at, families.to_vec()));
         }
-        let id = lower(provider);
-        if !self.providers.contains_key(&*id) {
-            self.providers.insert(id.into_owned(), provider.to_owned());
-        }
-        self.of.push(provider.to_owned());
+        // Rows of one provider stand together, so the last one is nearly always the same.
+        let known = self.ids.iter().rposition(|id| id == provider);
+        let id = known.unwrap_or_else(|| {
+            let spelling = lower(provider).into_owned();
+            self.providers.entry(spelling).or_insert_with(|| provider.to_owned());
+            self.ids.push(provider.to_owned());
+            self.ids.len().saturating_sub(1)
+        });
+        self.of.push(id);
     }
 }
 
@@ -117,14 +137,15 @@ impl Names {
 
     /// The model of a name that a single provider lists.
     fn only_one(&self, name: &str) -> Option<u32> {
-        let mut listed = self.exact.get(name)?.iter().copied();
+        let mut listed = self.exact.get(name)?.iter();
         let first = listed.next()?;
         listed.all(|at| self.is_of(at, self.provider(first))).then_some(first)
     }
 
     fn provider(&self, at: u32) -> &str {
         let at = usize::try_from(at).ok();
-        at.and_then(|at| self.of.get(at)).map_or("", String::as_str)
+        let id = at.and_then(|at| self.of.get(at)).and_then(|id| self.ids.get(*id));
+        id.map_or("", String::as_str)
     }
 
     fn is_of(&self, at: u32, provider: &str) -> bool {
@@ -166,8 +187,8 @@ impl Names {
     }
 
     fn own(&self, provider: &str, name: &str) -> Option<u32> {
-        let listed = self.exact.get(name).map_or(&[][..], Vec::as_slice).iter().copied();
-        listed.into_iter().find(|at| self.is_of(*at, provider)).or_else(|| {
+        let mut listed = self.exact.get(name).into_iter().flat_map(Places::iter);
+        listed.find(|at| self.is_of(*at, provider)).or_else(|| {
             let mut families = self.families.get(provider)?.iter();
             let claims =
                 |(_, families): &&(u32, Vec<Pattern>)| families.iter().any(|f| f.fits(name));

@@ -1,6 +1,7 @@
 //! Opening a book that was checked before: only its head and its names are read, so that a book of
 //! thousands of models is ready at once, and the few that are asked for are read then.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use serde::Deserialize;
@@ -32,9 +33,11 @@ struct Head<'a> {
 
 /// What a [`Model`] answers to.
 #[derive(Deserialize)]
-struct Named {
-    provider: String,
-    model: String,
+struct Named<'a> {
+    #[serde(borrow)]
+    provider: Cow<'a, str>,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
     #[serde(default)]
     aliases: Vec<String>,
     #[serde(default)]
@@ -83,8 +86,8 @@ fn read(json: &str) -> Result<Book, serde_json::Error> {
     let mut names = Names::of(&head.providers, head.models.len());
     let mut rows = Vec::with_capacity(head.models.len());
     for row in head.models.iter().take(MODELS_MAX) {
-        let named: Named = serde_json::from_str(row.get())?;
-        let own = core::iter::once(&named.model).chain(&named.aliases).map(String::as_str);
+        let named: Named<'_> = serde_json::from_str(row.get())?;
+        let own = core::iter::once(&*named.model).chain(named.aliases.iter().map(String::as_str));
         names.add(&named.provider, own, &named.families);
         rows.push(Row { written: row.get().into(), read: OnceLock::new() });
     }

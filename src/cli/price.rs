@@ -116,6 +116,9 @@ fn tier<'a>(
 fn usage(input: &Input) -> Result<Usage, LineError> {
     let mut usage = Usage::default();
     for (meter, raw) in &input.usage {
+        if raw.get() == "null" {
+            continue; // Not reported; that is not nought.
+        }
         let digits = raw.get().trim_matches('"');
         let quantity: Option<Exact> = digits.parse().ok();
         let quantity = quantity.filter(|quantity| !quantity.is_negative()).ok_or_else(|| {

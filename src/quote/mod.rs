@@ -222,9 +222,9 @@ fn expected(
 
 /// A quote as text, the same in the browser, the Worker and the command: `request` is
 /// `{"endpoint", "body", "at"?}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
-/// `{"error": {"code", "message"}}`.
+/// `{"error": {"code", "message"}}`. The book is one that was checked before, as the gate's own is.
 pub fn quote_text(book: &str, request: &str) -> String {
-    match Book::parse(book) {
+    match Book::open(book) {
         Ok(book) => quote_json(&book, request),
         Err(error) => failed(Code::Misconfigured, &format!("{error}.")),
     }
