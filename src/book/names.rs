@@ -125,7 +125,7 @@ impl Names {
 
     /// The places that list a name, whatever its letter case.
     pub fn listing(&self, name: &str) -> impl Iterator<Item = u32> {
-        self.exact.get(&*lower(name)).map_or(&[][..], Vec::as_slice).iter().copied()
+        self.exact.get(&*lower(name)).into_iter().flat_map(Places::iter)
     }
 
     /// The places whose families claim a name.
