@@ -88,7 +88,7 @@ const RULES: [(&str, &str); 18] = [
 
 #[test]
 fn the_catalogue_is_read_by_the_contracts_rules() {
-    let lines: String = RULES.iter().map(|(case, _)| format!("{{\"id\":1,{case}}}\n")).collect();
+    let lines = RULES.map(|(case, _)| format!("{{\"id\":1,{case}}}\n")).concat();
     for ((case, want), answer) in RULES.iter().zip(price(&lines)) {
         let got = answer.pointer("/amount").or(answer.pointer("/error/code"));
         assert_eq!(got.and_then(|got| got.as_str()), Some(*want), "{case}\n{answer}");

@@ -9,7 +9,7 @@ use super::check::Faults;
 use crate::clock::Timestamp;
 use crate::money::Exact;
 
-/// The price book's JSON Schema, for editors and for [`faults`].
+/// The price book's JSON Schema, for editors, and to find faults by.
 pub const SCHEMA: &str = include_str!("../../books/schema.json");
 
 /// Deepest nesting that is followed; the schema's own is 12.

@@ -16,7 +16,10 @@ const DATES: [&str; 4] = [r"-\d{8}$", r"-\d{4}-\d{2}-\d{2}$", r"[-@]\d{8}$", r"@
 const NO_SPEECH: &str = r"^(?!.*-[tT][tT][sS](?:$|-))";
 
 /// Mistral's own names, none of which has a path.
-const MISTRAL: &str = r"^(?![^/]+/)(?:labs-)?(?:(?:mi|code|dev|magi|mini)stral|mixtral|pixtral|voxtral|open-(?:mistral|mixtral))";
+const MISTRAL: &str = concat!(
+    r"^(?![^/]+/)(?:labs-)?(?:(?:mi|code|dev|magi|mini)stral|mixtral|pixtral|voxtral|",
+    r"open-(?:mistral|mixtral))"
+);
 const MISTRAL_PREFIXES: [&str; 11] = [
     "mistral",
     "codestral",
