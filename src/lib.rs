@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`money`] [`clock`] [`ids`] | the words everything else is written in |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
-//! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
+//! | [`wire`] | what AI APIs say: framing, JSON read in passing, usage by table |
 //! | [`tokens`] | bounds on how many tokens a text is |
 //! | [`meter`] | one answer's life: bytes in, usage and outcome out |
 //! | [`book`] | the price book: schema, checks, lookup |

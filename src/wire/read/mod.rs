@@ -314,7 +314,10 @@ impl Reader {
             Kind::BatchLine => {
                 self.answer.service_tier = Some("batch".to_owned());
                 let id = ["custom_id", "recordId", "key"].iter().find_map(|key| root.text(key));
-                !self.whole && (counts.is_empty() || self.answer.is_new(id))
+                if !counts.is_empty() && !self.answer.is_new(id) {
+                    return; // this line was counted before
+                }
+                true
             }
             _ => self.session && !counts.overlay,
         };
