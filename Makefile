@@ -26,8 +26,9 @@ test-endurance: build ## long streams and clients that stand still; a minute
 test-crash: build ## twenty SIGKILLs under load instead of one
 	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs
 
-test-long: ## the ledger simulator over many more seeds
+test-long: ## the ledger simulator over many more seeds, every answer cut at every byte
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
+	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs

@@ -151,6 +151,11 @@ impl Scanner {
         !self.broken && !open && self.values > 0
     }
 
+    /// Something that is no JSON followed the last value.
+    pub fn saw_more(&self) -> bool {
+        self.over_and_done
+    }
+
     /// A kept key stood twice in one object.
     pub fn saw_twice(&self) -> bool {
         self.twice
