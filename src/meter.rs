@@ -99,10 +99,12 @@ pub struct Metering {
 impl Metering {
     /// A meter for an answer framed like this, with this status.
     pub fn new(framing: Framing, status: u16) -> Self {
+        let reader = Reader::new(false, framing == Framing::Json);
+        let wraps = framing == Framing::EventStream;
         Self {
             framing,
             frames: Frames::new(framing),
-            reader: Reader::new(false, framing == Framing::Json),
+            reader: if wraps { reader.with_wrapped_events() } else { reader },
             status,
             headers: Vec::new(),
             characters: None,

@@ -192,7 +192,7 @@ fn what_contradicts_itself_is_flagged() {
     assert!(read_whole(&json!({ "transport": "json", "body": body })).suspect);
 }
 
-/// Short answers are cut at every byte; long ones at some hundred of them, unless all are asked for
+/// Short answers are cut at every byte; long ones at some fifty of them, unless all are asked for
 /// (`FAREBOX_EVERY_CUT=1`, in a release build): each cut reads the answer anew.
 fn stride(length: usize) -> usize {
     if std::env::var_os("FAREBOX_EVERY_CUT").is_some() { 1 } else { (length / 50) | 1 }

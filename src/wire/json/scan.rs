@@ -12,7 +12,7 @@ use super::{Node, Plan};
 pub(super) const KEY_MAX: usize = 128;
 /// Longest string kept: model names and ids. Longer ones are cut.
 const TEXT_MAX: usize = 512;
-/// Longest string kept where its text is counted: no delta is longer.
+/// Longest string kept where its text is counted, or is an event in base64: none is longer.
 const LONG_TEXT_MAX: usize = 64 * 1024;
 /// Longest number kept: 28 digits and a point fit twice.
 pub(super) const SCALAR_MAX: usize = 64;

@@ -89,6 +89,13 @@ impl Reader {
         self
     }
 
+    /// Reads events that wrap a model's own in base64, as Bedrock's do: strings of their length.
+    #[must_use]
+    pub fn with_wrapped_events(mut self) -> Self {
+        self.scanner = Scanner::with_long_texts();
+        self
+    }
+
     /// Reads by an operator's own extractor as well.
     #[must_use]
     pub fn with_custom(mut self, custom: Arc<Custom>) -> Self {
