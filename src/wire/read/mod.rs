@@ -239,7 +239,8 @@ impl Reader {
             each(root, path, &mut |node| {
                 any |= match node {
                     Node::Text(text) => !text.is_empty(),
-                    Node::Opaque => true,
+                    // Of these, that it is there is all that is asked for.
+                    Node::Opaque => path.ends_with('?'),
                     _ => false,
                 };
                 if let (Node::Text(text), Some(counter)) = (node, counter.as_mut()) {

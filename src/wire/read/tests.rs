@@ -112,6 +112,18 @@ fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed()
 }
 
 #[test]
+fn an_opening_event_holds_no_content() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[],\
+        \"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"a\"}}\n\n";
+    let seen = |deltas| {
+        read(Metering::new(Framing::Sse, 200), &format!("{start}{}", delta.repeat(deltas)))
+            .seen_output
+    };
+    assert_eq!((seen(0), seen(1), seen(7)), (0, 1, 7));
+}
+
+#[test]
 fn an_event_wrapped_in_base64_is_read_however_long_it_is() {
     let inner = format!(
         "{{\"type\":\"message_start\",\"message\":{{\"id\":\"{}\",\"model\":\"claude\",\
