@@ -269,7 +269,7 @@ fn a_client_that_leaves_pays_for_what_was_seen_and_never_for_more_than_it_allowe
             assert!(charged <= reported.max(2.into()), "{} at {at}", case["id"]);
         }
     }
-    assert!(streams > 5, "some of the cases are streams");
+    assert!(streams > 2, "some of the cases are streams: {streams}");
 }
 
 /// Time grows with length and not with its square, for lines and values made to hurt: up to ten
