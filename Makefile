@@ -32,8 +32,9 @@ test-crash: build ## twenty SIGKILLs under load instead of one
 test-tokens: ## counts beside tiktoken's on 200,000 strings and every character, and the Wasm modules
 	@FAREBOX_TOKENS_LONG=1 scripts/test.sh test-tokens
 
-test-long: ## the ledger simulator over many more seeds
+test-long: ## the ledger simulator over many more seeds, every answer cut at every byte
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
+	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
 
 bench-tokens: ## the tokeniser beside others, native and in Wasm
 	@scripts/build.sh tokens

@@ -7,7 +7,7 @@
 //! | [`money`] [`clock`] [`calendar`] [`ids`] | the words everything else is written in |
 //! | [`strict`] | reading the JSON that people write, with the path of every fault |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
-//! | [`wire`] | what AI APIs say: framing, one file per API family, the normalised usage |
+//! | [`wire`] | what AI APIs say: framing, JSON read in passing, usage by table |
 //! | [`tokens`] | how many tokens a text is: counted, or bounded |
 //! | [`meter`] | one answer's life: bytes in, usage and outcome out |
 //! | [`book`] | the price book: schema, checks, lookup |

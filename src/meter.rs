@@ -99,10 +99,12 @@ pub struct Metering {
 impl Metering {
     /// A meter for an answer framed like this, with this status.
     pub fn new(framing: Framing, status: u16) -> Self {
+        let reader = Reader::new(false, framing == Framing::Json);
+        let wraps = framing == Framing::EventStream;
         Self {
             framing,
             frames: Frames::new(framing),
-            reader: Reader::new(false, framing == Framing::Json),
+            reader: if wraps { reader.with_wrapped_events() } else { reader },
             status,
             headers: Vec::new(),
             characters: None,
@@ -210,9 +212,10 @@ impl Metering {
         let answer = self.reader.answer;
         let mut reported = answer.usage;
         reported.complete_input();
+        let suspect = answer.suspect || !input_adds_up(&reported);
         reported.set(Meter::Requests, Exact::from(1), Provenance::Counted);
         let mut usage = reported.clone();
-        raise_output(&mut usage, is_final && !answer.suspect, seen);
+        raise_output(&mut usage, is_final && !suspect, seen);
         Reading {
             usage,
             reported,
@@ -221,7 +224,7 @@ impl Metering {
             provider_cost_usd: answer.provider_cost_usd,
             usage_present: answer.usage_present,
             is_final,
-            suspect: answer.suspect,
+            suspect,
             model: answer.model,
             service_tier: answer.service_tier,
             outcome,
@@ -282,6 +285,17 @@ impl Metering {
             _ => Outcome::Truncated,
         }
     }
+}
+
+/// Whether the parts of the input are its total, where all are known. Each turn of a session may add
+/// up, or say too little to tell, and all together not.
+fn input_adds_up(usage: &Usage) -> bool {
+    let get = |meter| usage.get(meter);
+    let (Some(total), Some(uncached)) = (get(Meter::InputTotal), get(Meter::InputUncached)) else {
+        return true;
+    };
+    let cached = [Meter::CacheRead, Meter::CacheWrite].into_iter().filter_map(get);
+    Exact::sum(cached.chain([uncached])) == Ok(total)
 }
 
 /// Where the report stops short of what was seen, the count seen stands in, marked as counted.

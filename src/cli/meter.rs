@@ -32,21 +32,17 @@ struct Input<'a> {
     #[serde(borrow, default)]
     transport: Option<Cow<'a, str>>,
     #[serde(default)]
-    stream: bool,
-    #[serde(default = "ok")]
-    status: u16,
+    stream: Option<bool>,
+    #[serde(default)]
+    status: Option<u16>,
     #[serde(default)]
     response_headers: Option<Map<String, Value>>,
     #[serde(default)]
     request: Option<Value>,
-    #[serde(borrow)]
-    body: Cow<'a, str>,
+    #[serde(borrow, default)]
+    body: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     body_encoding: Option<Cow<'a, str>>,
-}
-
-fn ok() -> u16 {
-    200
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
@@ -59,11 +55,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn read(input: &Input<'_>) -> Result<Reading, LineError> {
+    let body = input.body.as_deref().unwrap_or_default();
     let bytes = match input.body_encoding.as_deref() {
-        None => Cow::Borrowed(input.body.as_bytes()),
+        None => Cow::Borrowed(body.as_bytes()),
         Some("base64") => Cow::Owned(
             BASE64
-                .decode(input.body.as_bytes())
+                .decode(body.as_bytes())
                 .map_err(|error| LineError::new("invalid_input", format!("body: {error}")))?,
         ),
         Some(other) => {
@@ -86,8 +83,9 @@ fn read(input: &Input<'_>) -> Result<Reading, LineError> {
 }
 
 fn metering(input: &Input<'_>) -> Result<Metering, LineError> {
-    let framing = match (input.transport.as_deref(), input.stream) {
-        (Some("ws-text-frames"), _) => return Ok(Metering::session(input.status)),
+    let status = input.status.unwrap_or(200);
+    let framing = match (input.transport.as_deref(), input.stream.unwrap_or(false)) {
+        (Some("ws-text-frames"), _) => return Ok(Metering::session(status)),
         (Some("sse"), _) | (None, true) => Framing::Sse,
         (Some("json" | "json-array"), _) | (None, false) => Framing::Json,
         (Some("ndjson"), _) => Framing::Lines,
@@ -98,7 +96,7 @@ fn metering(input: &Input<'_>) -> Result<Metering, LineError> {
             return Err(LineError::new("transport_not_supported", message));
         }
     };
-    Ok(Metering::new(framing, input.status))
+    Ok(Metering::new(framing, status))
 }
 
 /// Headers as text; of one given several times, the first.
@@ -115,7 +113,8 @@ fn headers(input: &Input<'_>) -> Vec<(String, String)> {
 
 /// How many characters a request for speech asks to be spoken.
 fn characters(request: &Value) -> Option<u64> {
-    let text = ["input", "text"].iter().find_map(|key| request.get(key)?.as_str())?;
+    let text = ["/input", "/text", "/input/text"].iter();
+    let text = text.filter_map(|pointer| request.pointer(pointer)).find_map(Value::as_str)?;
     u64::try_from(text.chars().count()).ok()
 }
 

@@ -211,3 +211,17 @@ fn a_hold_that_is_due_but_not_yet_swept_is_expired_all_the_same() {
         check(&script);
     }
 }
+
+#[test]
+fn what_the_meter_finds_suspect_is_flagged_on_the_record() {
+    check(
+        "
+        limits all=lifetime/hard/10
+        reserve a 4
+        settle a 3 suspect=yes   -> closed 1 at 3
+        reserve b 4
+        settle b 3               -> closed 2 at 3
+        records                  -> 1 a settled 3 suspect; 2 b settled 3
+        ",
+    );
+}

@@ -1,6 +1,7 @@
 //! JSON read for a few of its parts, without holding the rest.
 
 mod node;
+mod pass;
 mod plan;
 mod scan;
 mod text;

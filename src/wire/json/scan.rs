@@ -5,20 +5,17 @@
 //! to be strings, a text that looks like `"usage":{…}` changes nothing; because keys are unescaped
 //! before they are compared, `"\u0075sage"` is `usage`.
 
-use memchr::memchr2;
-
 use super::plan::Want;
-use super::text::unescape;
 use super::{Node, Plan};
 
 /// Longest key that can match; the longest of any API is under 60 bytes.
-const KEY_MAX: usize = 128;
+pub(super) const KEY_MAX: usize = 128;
 /// Longest string kept: model names and ids. Longer ones are cut.
 const TEXT_MAX: usize = 512;
-/// Longest string kept where its text is counted: no delta is longer.
+/// Longest string kept where its text is counted, or is an event in base64: none is longer.
 const LONG_TEXT_MAX: usize = 64 * 1024;
 /// Longest number kept: 28 digits and a point fit twice.
-const SCALAR_MAX: usize = 64;
+pub(super) const SCALAR_MAX: usize = 64;
 /// Items kept of one list: far more choices, output items or turns than one answer has.
 const ITEMS_MAX: usize = 1024;
 /// Values kept of one document, about 4 MiB in all; what exceeds it is passed over, and said so.
@@ -28,7 +25,7 @@ const DEPTH_MAX: usize = 32;
 
 /// Where in the grammar the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// Before a value: of the document, of a key, of a list.
     Value,
     /// After `{` or a comma in an object.
@@ -41,7 +38,7 @@ enum Place {
 
 /// What the bytes at hand are part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Punctuation and spaces.
     Between,
     /// A key.
@@ -57,36 +54,36 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Open {
-    want: Want,
+pub(super) struct Open {
+    pub(super) want: Want,
     /// The key whose value is being read.
-    key: Box<str>,
-    node: Node,
+    pub(super) key: Box<str>,
+    pub(super) node: Node,
 }
 
 /// An incremental reader of JSON values, one after another; a list at the root is opened, and each
 /// of its items is a value of its own.
 #[derive(Debug)]
 pub struct Scanner {
-    state: State,
-    place: Place,
-    want: Want,
-    stack: Vec<Open>,
+    pub(super) state: State,
+    pub(super) place: Place,
+    pub(super) want: Want,
+    pub(super) stack: Vec<Open>,
     /// Open brackets inside a skipped value.
-    depth: u32,
+    pub(super) depth: u32,
     /// The byte before was a backslash that escapes this one.
-    escaped: bool,
-    raw: Vec<u8>,
-    too_long: bool,
-    in_root_list: bool,
-    nodes: u32,
-    broken: bool,
-    values: u32,
-    twice: bool,
-    over: bool,
+    pub(super) escaped: bool,
+    pub(super) raw: Vec<u8>,
+    pub(super) too_long: bool,
+    pub(super) in_root_list: bool,
+    pub(super) nodes: u32,
+    pub(super) broken: bool,
+    pub(super) values: u32,
+    pub(super) twice: bool,
+    pub(super) over: bool,
     /// All that is to be read has been.
-    over_and_done: bool,
-    text_max: usize,
+    pub(super) over_and_done: bool,
+    pub(super) text_max: usize,
 }
 
 impl Default for Scanner {
@@ -152,6 +149,11 @@ impl Scanner {
     pub fn is_whole(&self) -> bool {
         let open = self.in_root_list || !self.stack.is_empty() || self.state != State::Between;
         !self.broken && !open && self.values > 0
+    }
+
+    /// Something that is no JSON followed the last value.
+    pub fn saw_more(&self) -> bool {
+        self.over_and_done
     }
 
     /// A kept key stood twice in one object.
@@ -223,7 +225,7 @@ impl Scanner {
         self.stack.is_empty()
     }
 
-    fn begin(&mut self, state: State) {
+    pub(super) fn begin(&mut self, state: State) {
         self.state = state;
         self.raw.clear();
         self.too_long = false;
@@ -278,7 +280,7 @@ impl Scanner {
     }
 
     /// A value is complete.
-    fn value(&mut self, node: Node, on_value: &mut dyn FnMut(&Node)) {
+    pub(super) fn value(&mut self, node: Node, on_value: &mut dyn FnMut(&Node)) {
         self.state = State::Between;
         self.place = Place::After;
         let Some(parent) = self.stack.last_mut() else {
@@ -297,7 +299,7 @@ impl Scanner {
     }
 
     /// An unwanted value is over.
-    fn passed(&mut self, on_value: &mut dyn FnMut(&Node)) {
+    pub(super) fn passed(&mut self, on_value: &mut dyn FnMut(&Node)) {
         match self.want {
             Want::Skip => {
                 self.state = State::Between;
@@ -309,135 +311,6 @@ impl Scanner {
             }
             _ => self.value(Node::Opaque, on_value),
         }
-    }
-
-    fn string<'b>(
-        &mut self,
-        plan: &Plan,
-        bytes: &'b [u8],
-        on_value: &mut dyn FnMut(&Node),
-    ) -> &'b [u8] {
-        let mut from = 0_usize;
-        if core::mem::take(&mut self.escaped) {
-            from = 1;
-        }
-        loop {
-            let rest = bytes.get(from..).unwrap_or_default();
-            let Some(at) = memchr2(b'"', b'\\', rest).map(|at| at.saturating_add(from)) else {
-                self.keep(bytes);
-                return &[];
-            };
-            if bytes.get(at) == Some(&b'"') {
-                self.keep(bytes.get(..at).unwrap_or_default());
-                self.string_end(plan, on_value);
-                return bytes.get(at.saturating_add(1)..).unwrap_or_default();
-            }
-            from = at.saturating_add(2);
-            if from > bytes.len() {
-                self.escaped = true;
-                self.keep(bytes);
-                return &[];
-            }
-        }
-    }
-
-    fn keep(&mut self, part: &[u8]) {
-        let room = match self.state {
-            State::Key => KEY_MAX,
-            State::Text => self.text_max,
-            State::Scalar => SCALAR_MAX,
-            _ => return,
-        };
-        let free = room.saturating_sub(self.raw.len());
-        self.too_long |= part.len() > free;
-        self.raw.extend_from_slice(part.get(..free).unwrap_or(part));
-    }
-
-    fn string_end(&mut self, plan: &Plan, on_value: &mut dyn FnMut(&Node)) {
-        match self.state {
-            State::Key => {
-                let key = unescape(&self.raw);
-                let Some(top) = self.stack.last_mut() else { return };
-                self.want = if self.too_long { Want::Skip } else { plan.below(top.want, &key) };
-                if self.want != Want::Skip {
-                    top.key = key.into();
-                }
-                self.state = State::Between;
-                self.place = Place::Colon;
-            }
-            State::Text => {
-                let text = unescape(&self.raw);
-                self.value(Node::Text(text.into()), on_value);
-            }
-            _ => self.passed(on_value),
-        }
-    }
-
-    fn scalar<'b>(&mut self, bytes: &'b [u8], on_value: &mut dyn FnMut(&Node)) -> &'b [u8] {
-        let goes_on = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.');
-        let Some(end) = bytes.iter().position(|b| !goes_on(b)) else {
-            self.keep(bytes);
-            return &[];
-        };
-        self.keep(bytes.get(..end).unwrap_or_default());
-        if self.want == Want::Skip {
-            self.passed(on_value);
-        } else {
-            let node = match self.raw.as_slice() {
-                b"null" => Node::Null,
-                b"true" => Node::Bool(true),
-                b"false" => Node::Bool(false),
-                _ if self.too_long => Node::Opaque,
-                raw => Node::Number(String::from_utf8_lossy(raw).into()),
-            };
-            self.value(node, on_value);
-        }
-        bytes.get(end..).unwrap_or_default()
-    }
-
-    fn skip<'b>(&mut self, bytes: &'b [u8], on_value: &mut dyn FnMut(&Node)) -> &'b [u8] {
-        let mut rest = bytes;
-        if core::mem::take(&mut self.too_long) {
-            // Inside a string of the skipped value, cut by the chunk's end.
-            rest = self.skip_string(rest);
-        }
-        while let Some(at) = rest.iter().position(|b| matches!(b, b'"' | b'{' | b'}' | b'[' | b']'))
-        {
-            let byte = rest.get(at).copied();
-            rest = rest.get(at.saturating_add(1)..).unwrap_or_default();
-            match byte {
-                Some(b'"') => rest = self.skip_string(rest),
-                Some(b'{' | b'[') => self.depth = self.depth.saturating_add(1),
-                _ => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        self.passed(on_value);
-                        return rest;
-                    }
-                }
-            }
-        }
-        &[]
-    }
-
-    /// Passes over the rest of a string; where it is cut, remembers that in `too_long`.
-    fn skip_string<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let mut rest = bytes;
-        if core::mem::take(&mut self.escaped) {
-            rest = rest.get(1..).unwrap_or_default();
-        }
-        while let Some(at) = memchr2(b'"', b'\\', rest) {
-            if rest.get(at) == Some(&b'"') {
-                return rest.get(at.saturating_add(1)..).unwrap_or_default();
-            }
-            let Some(after) = rest.get(at.saturating_add(2)..) else {
-                self.escaped = true;
-                break;
-            };
-            rest = after;
-        }
-        self.too_long = true;
-        &[]
     }
 }
 

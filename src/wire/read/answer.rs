@@ -65,6 +65,10 @@ pub struct Answer {
     /// Content came after the last usage.
     pub(super) content_since: bool,
     pub(super) turns: BTreeSet<String>,
+    /// A usage was no object, or an empty one.
+    pub(super) malformed: bool,
+    /// The stream's last word was seen.
+    pub(super) done: bool,
     /// What an operator's extractor read; it overrules ours, meter by meter.
     pub(super) custom: Usage,
 }

@@ -27,6 +27,8 @@ pub(super) struct Counts {
     pub unknown: Vec<Unknown>,
     /// Something in it contradicts itself or was not a number.
     pub suspect: bool,
+    /// There was a usage, and it was no object, or an empty one.
+    pub malformed: bool,
     /// It lists usage of its own that is not in its total.
     pub sub_usage: bool,
     /// Fields missing here keep what an earlier report said.
@@ -47,7 +49,10 @@ impl Counts {
                 self.suspect = true;
                 self.set(meter, quantity);
             }
-            Quantity::Nonsense => self.suspect |= *node != Node::Null,
+            // An empty object is how some say "none".
+            Quantity::Nonsense => {
+                self.suspect |= *node != Node::Null && *node != Node::Object(Vec::new());
+            }
         }
     }
 
@@ -112,6 +117,9 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
             To::Meter(_) | To::Known => {}
         }
     }
+    let details = |field: &str| field.split_once('/').and_then(|(key, _)| usage.get(key));
+    counts.suspect |=
+        table.fields.iter().filter_map(|(field, _)| details(field)).any(|node| !node.is_object());
     counts.cost = cost(usage);
     if let Some(Quantity::Sound(length)) =
         usage.get("audio_duration_ms").map(|node| Quantity::read(node, false))
@@ -125,7 +133,7 @@ pub(super) fn read(usage: &Node, path: &str, hint: Hint) -> Counts {
         Rule::Plain => {}
         Rule::BilledUnits => billed_units(usage, &mut counts),
         Rule::TotalArbitrates => total_arbitrates(usage, hint, &mut counts),
-        Rule::ThoughtsOutside => thoughts_outside(&mut counts),
+        Rule::ThoughtsOutside => thoughts_outside(usage, &mut counts),
         Rule::Overlay => overlay(usage, &mut counts),
     }
     contradictions(&mut counts);
@@ -175,7 +183,10 @@ fn modalities(list: &Node, meters: Modalities, counts: &mut Counts) {
             "IMAGE" | "2" => 2,
             "VIDEO" | "3" => 3,
             "DOCUMENT" | "5" => 4,
-            _ => continue,
+            _ => {
+                counts.suspect = true; // left out of the split, not out of the total
+                continue;
+            }
         };
         let tokens = ["tokenCount", "token_count", "tokens"].iter().find_map(|key| item.get(key));
         let Some(Some(meter)) = meters.get(place) else { continue };
@@ -334,7 +345,15 @@ fn hidden(rest: Exact, counts: &mut Counts) {
 }
 
 /// Gemini: `total = prompt + candidates + tool use + thoughts`.
-fn thoughts_outside(counts: &mut Counts) {
+fn thoughts_outside(usage: &Node, counts: &mut Counts) {
+    let total = ["totalTokenCount", "total_token_count", "total_tokens"];
+    let total = total.iter().find_map(|key| usage.get(key));
+    let parts = [Meter::InputTotal, Meter::OutputTotal].into_iter().filter_map(|m| counts.get(m));
+    if let (Ok(parts), Some(Quantity::Sound(total))) =
+        (Exact::sum(parts), total.map(|node| Quantity::read(node, true)))
+    {
+        counts.suspect |= total < parts;
+    }
     if let Some(tools) = counts.get(Meter::ToolPrompt) {
         counts.add(Meter::InputTotal, tools);
     }
@@ -369,7 +388,12 @@ fn contradictions(counts: &mut Counts) {
     let suspect = more(&[Meter::CacheRead, Meter::CacheWrite], Meter::InputTotal)
         || more(&[Meter::Reasoning], Meter::OutputTotal)
         || more(&[Meter::CacheWrite5m, Meter::CacheWrite1h], Meter::CacheWrite);
-    counts.suspect |= suspect;
+    let split = [Meter::CacheWrite5m, Meter::CacheWrite1h].map(|part| counts.get(part));
+    let split_short = match (split, counts.get(Meter::CacheWrite)) {
+        ([Some(short), Some(long)], Some(written)) => short.plus(long) != Ok(written),
+        _ => false,
+    };
+    counts.suspect |= suspect || split_short;
 }
 
 /// Numbers that no row names. Zero of something unknown is nothing.

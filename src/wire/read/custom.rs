@@ -81,6 +81,13 @@ pub struct Fault {
     pub message: String,
 }
 
+impl When {
+    fn holds(&self, root: &Node) -> bool {
+        let found = root.pointer(&self.pointer);
+        matches!(found, Some(Node::Text(text)) if **text == *self.equals)
+    }
+}
+
 impl Custom {
     /// All that is wrong with it; empty where it may be used.
     pub fn check(&self) -> Vec<Fault> {
@@ -125,12 +132,14 @@ impl Custom {
 
     /// Reads one event or answer.
     pub(super) fn read(&self, root: &Node, answer: &mut Answer) {
-        let holds = |when: &When| matches!(root.pointer(&when.pointer), Some(Node::Text(text)) if **text == *when.equals);
-        if self.when.as_ref().is_some_and(|when| !holds(when)) {
+        if self.when.as_ref().is_some_and(|when| !when.holds(root)) {
             return;
         }
-        if let Some(Node::Text(model)) = self.model.as_ref().and_then(|at| root.pointer(at)) {
-            answer.set_model(Some(model).map(|model| &**model).filter(|model| !model.is_empty()));
+        let model = self.model.as_ref().and_then(|pointer| root.pointer(pointer));
+        if let Some(Node::Text(model)) = model
+            && !model.is_empty()
+        {
+            answer.set_model(Some(model));
         }
         let usage = self.quantities(root, &mut answer.suspect);
         if usage.is_empty() {

@@ -89,6 +89,13 @@ impl Reader {
         self
     }
 
+    /// Reads events that wrap a model's own in base64, as Bedrock's do: strings of their length.
+    #[must_use]
+    pub fn with_wrapped_events(mut self) -> Self {
+        self.scanner = Scanner::with_long_texts();
+        self
+    }
+
     /// Reads by an operator's own extractor as well.
     #[must_use]
     pub fn with_custom(mut self, custom: Arc<Custom>) -> Self {
@@ -170,6 +177,8 @@ impl Reader {
         self.read_running();
         headers::read(headers, &mut self.answer);
         self.answer.overlay_custom();
+        // A usage that is none, and nothing in its place.
+        self.answer.suspect |= self.answer.malformed && !self.answer.usage_present;
     }
 
     /// Reads a text that is one JSON value.
@@ -230,7 +239,8 @@ impl Reader {
             each(root, path, &mut |node| {
                 any |= match node {
                     Node::Text(text) => !text.is_empty(),
-                    Node::Opaque => true,
+                    // Of these, that it is there is all that is asked for.
+                    Node::Opaque => path.ends_with('?'),
                     _ => false,
                 };
                 if let (Node::Text(text), Some(counter)) = (node, counter.as_mut()) {
@@ -290,15 +300,23 @@ impl Reader {
         };
         let mut first = Counts::default();
         for key in ["usage", "usageMetadata", "usage_metadata", "usage_info", "meta"] {
-            let Some(usage) = body.get(key).filter(|node| node.is_object()) else { continue };
+            let Some(usage) = body.get(key) else { continue };
+            if !usage.is_object() {
+                first.malformed = true;
+                continue;
+            }
             if key == "meta" && usage.get("billed_units").or(usage.get("tokens")).is_none() {
                 continue;
             }
             let path = if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
-            let counts = counts::read(usage, &path, hint);
+            let mut counts = counts::read(usage, &path, hint);
             if !counts.is_empty() {
+                // A chat answer that reports one side alone.
+                let one_sided = counts.usage.get(Meter::OutputTotal).is_none();
+                counts.suspect |= one_sided && body.get("choices").is_some();
                 return counts;
             }
+            first.malformed |= usage.fields().is_empty();
             first.unknown.extend(counts.unknown);
             first.cost = first.cost.or(counts.cost);
             first.suspect |= counts.suspect;
@@ -308,13 +326,18 @@ impl Reader {
     }
 
     fn take(&mut self, kind: Kind, root: &Node, counts: Counts) {
+        self.answer.malformed |= counts.malformed;
+        self.answer.suspect |= self.answer.done && !counts.is_empty();
         let turn = match kind {
             Kind::TurnDone => true,
             Kind::SessionTotal => false,
             Kind::BatchLine => {
                 self.answer.service_tier = Some("batch".to_owned());
                 let id = ["custom_id", "recordId", "key"].iter().find_map(|key| root.text(key));
-                !self.whole && (counts.is_empty() || self.answer.is_new(id))
+                if !counts.is_empty() && !self.answer.is_new(id) {
+                    return; // this line was counted before
+                }
+                true
             }
             _ => self.session && !counts.overlay,
         };
@@ -343,7 +366,9 @@ impl Reader {
 impl Sink for Reader {
     fn event(&mut self, name: &[u8], data: &[u8]) {
         if data.trim_ascii() == b"[DONE]" || name == b"done" {
+            self.read_running();
             self.answer.end(Ending::Complete);
+            self.answer.done = true;
             return;
         }
         if self.counter.is_none() && self.custom.is_none() {
@@ -384,7 +409,8 @@ impl Sink for Reader {
     fn parts_end(&mut self, _name: &[u8]) {
         let mut scanner = core::mem::take(&mut self.scanner);
         scanner.end(&mut |node| self.unit(b"", node));
-        self.answer.suspect |= scanner.saw_twice() || scanner.went_over();
+        let trailing = self.whole && scanner.saw_more();
+        self.answer.suspect |= scanner.saw_twice() || scanner.went_over() || trailing;
         if !self.whole {
             scanner.reset();
         }

@@ -129,6 +129,7 @@ pub(super) const CONTENT: &[&str] = &[
     "serverContent/modelTurn/parts/inlineData?",
     "serverContent/outputTranscription/text",
     "contentBlockDelta/delta/text",
+    "delta",
     "delta/text",
     "delta/thinking",
     "delta/partial_json",

@@ -50,7 +50,9 @@ impl Default for Skip {
 impl Skip {
     /// Looks at an event; `known`: the model's name has been read already.
     pub fn look(&mut self, name: &[u8], data: &[u8], known: bool) -> Look {
-        let kind = if name.is_empty() { first_type(data) } else { name };
+        // `message` is what an event without a name is called.
+        let named = !name.is_empty() && name != b"message";
+        let kind = if named { name } else { first_type(data) };
         match kind {
             b"content_block_delta"
             | b"content-delta"

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::custom::{Custom, Fault};
-use super::{TextCounter, paths, tables};
+use super::{Reader, Sink, TextCounter, paths, tables};
 use crate::meter::{End, Framing, Metering, Reading};
 use crate::money::Exact;
 use crate::wire::json::{Node, Plan, Scanner};
@@ -109,6 +109,35 @@ fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed()
     assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("12"));
     let allowed = new().with_counter(Box::new(Words::default())).with_max_output(5);
     assert_eq!(output(allowed).as_deref(), Some("5"));
+}
+
+#[test]
+fn an_opening_event_holds_no_content() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[],\
+        \"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
+    let delta = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"a\"}}\n\n";
+    let seen = |deltas| {
+        read(Metering::new(Framing::Sse, 200), &format!("{start}{}", delta.repeat(deltas)))
+            .seen_output
+    };
+    assert_eq!((seen(0), seen(1), seen(7)), (0, 1, 7));
+}
+
+#[test]
+fn an_event_wrapped_in_base64_is_read_however_long_it_is() {
+    let inner = format!(
+        "{{\"type\":\"message_start\",\"message\":{{\"id\":\"{}\",\"model\":\"claude\",\
+         \"usage\":{{\"input_tokens\":7,\"output_tokens\":1}}}}}}",
+        "m".repeat(3000)
+    );
+    let data = format!(
+        "{{\"bytes\":\"{}\",\"p\":\"abc\"}}",
+        data_encoding::BASE64.encode(inner.as_bytes())
+    );
+    let mut reader = Reader::new(false, false).with_wrapped_events();
+    reader.event(b"chunk", data.as_bytes());
+    assert_eq!(reader.answer.usage.get(Meter::InputUncached), Some(Exact::from(7)));
+    assert_eq!(reader.answer.model.as_deref(), Some("claude"));
 }
 
 #[test]
