@@ -26,8 +26,9 @@
 //!
 //! # Invariants
 //!
-//! - Everything but `edge`, `browser` and `cli` is the engine: no I/O, no clock, no randomness, no
-//!   floating point for money or quantities, no panics. Time and random bytes are arguments.
+//! - Everything but `edge`, `browser`, `cli` and `tokens::wasm` is the engine: no I/O, no clock, no
+//!   randomness, no floating point for money or quantities, no panics. Time and random bytes are
+//!   arguments.
 //! - `edge` holds no rule about money. Only `edge/sql.rs` contains SQL. Only `api.rs` knows status
 //!   codes. Every queue, buffer and loop has a named bound, and the bound its reason.
 //! - Money is exact: [`money::Exact`], a decimal string at every boundary.

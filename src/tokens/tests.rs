@@ -1,6 +1,8 @@
 //! What holds of every count. That counts are the reference's own is shown on many more texts by
 //! `tests/tokens/`, which compares with it; the numbers here were taken from it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
 use proptest::prelude::*;
 
 use super::table::{NO_RANK, Table};
