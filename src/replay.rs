@@ -7,7 +7,7 @@ use crate::book::{Book, Situation, input_total};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::{self, Line};
-use crate::record::{Class, Quantity};
+use crate::record::{Class, Quantity, SubUsage};
 use crate::wire::usage::{Meter, Usage};
 
 /// What a re-pricing needs of a usage record.
@@ -34,6 +34,9 @@ pub struct Attempt {
     pub quantities: Vec<Quantity>,
     /// The arithmetic.
     pub lines: Vec<Line>,
+    /// What other models used.
+    #[serde(default)]
+    pub sub_usage: Vec<SubUsage>,
     /// On a correction: what was charged before.
     #[serde(default)]
     pub previous: Option<Exact>,
@@ -100,11 +103,13 @@ impl Attempt {
     /// What the attempt was charged in all, as recorded. A correction's amount is a difference.
     pub fn charged(&self) -> Result<Priced, OutOfRange> {
         let amount = self.amount.plus(self.previous.unwrap_or(Exact::ZERO))?;
-        Ok(Priced { amount, lines: self.lines.clone() })
+        let others = self.sub_usage.iter().flat_map(|sub| &sub.lines);
+        Ok(Priced { amount, lines: self.lines.iter().chain(others).cloned().collect() })
     }
 
     /// What it costs by a book, at the time it was asked and in the tier that served. Where the
-    /// book does not sell that tier, its default applies, as in settlement.
+    /// book does not sell that tier, its default applies, as in settlement; so does a breakdown by
+    /// models only where the book sells all of them.
     pub fn price(&self, book: &Book) -> Result<Priced, NoPrice> {
         if self.class == Class::Voided {
             return Ok(Priced::default());
@@ -112,24 +117,50 @@ impl Attempt {
         if self.currency != book.currency() {
             return Err(NoPrice::CurrencyDiffers);
         }
-        let situation = Situation { at: Some(self.received_at), ..Situation::default() };
-        let model = book.find(None, &self.model).ok_or(NoPrice::ModelNotPriced)?;
-        let card = model.card(&situation).ok_or(NoPrice::ModelNotPriced)?;
-        let mut usage = Usage::default();
-        for quantity in &self.quantities {
-            usage.set(quantity.meter, quantity.quantity, quantity.provenance);
+        let mut usage = usage_of(&self.quantities);
+        let parts: Vec<&SubUsage> = self.sub_usage.iter().filter(|sub| sub.included).collect();
+        let sold = |sub: &&SubUsage| book.find(None, self.model_of(sub)).is_some();
+        let apart = !parts.is_empty() && parts.iter().all(sold);
+        if apart {
+            let parts: Vec<Usage> = parts.iter().map(|sub| usage_of(&sub.quantities)).collect();
+            usage = rating::without_parts(&usage, &parts.iter().collect::<Vec<_>>());
         }
-        let input = input_total(&usage)?;
+        let mut priced = self.price_usage(book, &self.model, &usage)?;
+        for sub in self.sub_usage.iter().filter(|sub| apart || !sub.included) {
+            let more = self.price_usage(book, self.model_of(sub), &usage_of(&sub.quantities))?;
+            priced.amount = priced.amount.plus(more.amount)?;
+            priced.lines.extend(more.lines);
+        }
+        Ok(priced)
+    }
+
+    fn model_of<'s>(&'s self, sub: &'s SubUsage) -> &'s str {
+        sub.model.as_deref().unwrap_or(&self.model)
+    }
+
+    fn price_usage(&self, book: &Book, model: &str, usage: &Usage) -> Result<Priced, NoPrice> {
+        let situation = Situation { at: Some(self.received_at), ..Situation::default() };
+        let model = book.find(None, model).ok_or(NoPrice::ModelNotPriced)?;
+        let card = model.card(&situation).ok_or(NoPrice::ModelNotPriced)?;
+        let input = input_total(usage)?;
         let rates = card
             .rates_for(self.served_tier.as_deref(), input)
             .or_else(|| card.rates_for(None, input))
             .ok_or(NoPrice::ModelNotPriced)?;
-        let rated = rating::rate(&usage, rates)?;
+        let rated = rating::rate(usage, rates)?;
         match rated.unpriced.first() {
             Some(meter) => Err(NoPrice::MeterNotPriced(*meter)),
             None => Ok(Priced { amount: rated.amount, lines: rated.lines }),
         }
     }
+}
+
+fn usage_of(quantities: &[Quantity]) -> Usage {
+    let mut usage = Usage::default();
+    for quantity in quantities {
+        usage.set(quantity.meter, quantity.quantity, quantity.provenance);
+    }
+    usage
 }
 
 /// One line of an archive by a book, as JSON: `{"old", "new", "changes"}`, or `{"error": …}`.

@@ -9,11 +9,14 @@ use super::config::Config;
 use super::js;
 use super::ledger_call::LedgerClient;
 use crate::clock::{Millis, Timestamp};
+use crate::book::Situation;
 use crate::ids::AttemptId;
-use crate::ledger::{Command, Reply, Settle, Void};
+use crate::ledger::{Command, Reply, Settle, SubUsed, Void};
 use crate::meter::{End, Framing, Metering, Reading};
 use crate::money::Exact;
 use crate::quote::Quote;
+use crate::record;
+use crate::wire::read::{self, SubUsage};
 
 /// An admitted attempt: everything needed to settle it later.
 #[derive(Clone)]
@@ -44,6 +47,14 @@ impl Ended {
         let reading = Metering::new(Framing::Sse, 200).end(end);
         Self { reading, status: None, began: None, error_class: Some(class.to_owned()) }
     }
+}
+
+/// Longest name of an upstream's that a record keeps.
+const NAME_MAX: usize = 256;
+
+fn unknown(found: read::Unknown) -> record::Unknown {
+    let path = found.path.chars().take(NAME_MAX).collect();
+    record::Unknown { path, quantity: found.quantity }
 }
 
 /// The one timer of a request; ends with it.
@@ -113,6 +124,8 @@ impl Attempt {
             upstream_status: status,
             error_class,
             suspect,
+            sub_usage: self.priced_apart(reading.sub_usage),
+            unknown: reading.unknown.into_iter().map(unknown).collect(),
             served_model: reading.model.filter(|model| model.len() <= 256),
             served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
             first_byte_at: began,
@@ -125,6 +138,23 @@ impl Attempt {
                 None
             }
         }
+    }
+
+    /// Other models' usage with their prices, as far as the book sells them.
+    fn priced_apart(&self, subs: Vec<SubUsage>) -> Vec<SubUsed> {
+        let situation = Situation { at: Some(js::now()), ..Situation::default() };
+        let book = &self.config.book;
+        let card = |model: &String| {
+            let model = book.find(Some(&self.quote.provider), model)?;
+            Some(model.card(&situation)?.to_card())
+        };
+        let priced = |sub: SubUsage| {
+            let model = sub.model.filter(|model| model.len() <= NAME_MAX);
+            let card = model.as_ref().and_then(card);
+            let kind = sub.kind.chars().take(NAME_MAX).collect();
+            SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
+        };
+        subs.into_iter().map(priced).collect()
     }
 
     /// Releases the hold.

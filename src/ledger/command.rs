@@ -10,7 +10,7 @@ use crate::clock::{Millis, Timestamp, Window};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
-use crate::record::{Admitted, Class, Digest, Sealed};
+use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
 /// Everything a ledger can be told.
@@ -122,11 +122,36 @@ pub struct Settle {
     /// The upstream's report contradicts itself, or holds what no price covers.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub suspect: bool,
+    /// Usage that is priced by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sub_usage: Vec<SubUsed>,
+    /// Numbers in the usage whose meaning is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<Unknown>,
     /// When the answer's body began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_byte_at: Option<Timestamp>,
     /// When it was over.
     pub finished_at: Timestamp,
+}
+
+/// What another model used inside an answer, with the prices it goes by. They are the book's at
+/// settlement: which models an answer will call is not known when it is admitted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SubUsed {
+    /// What it was for.
+    pub kind: String,
+    /// Which model; absent: the answer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// A part of the answer's own usage, and not an addition to it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub included: bool,
+    /// How much.
+    pub usage: Usage,
+    /// Its prices; absent where the book does not sell the model: then it is recorded as unpriced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
 }
 
 /// Tells that an attempt used nothing.

@@ -19,7 +19,7 @@ mod status;
 pub use apply::{Broken, Outcome};
 pub use command::{
     Admin, Command, Context, KeyState, KeyStatus, LimitRule, Pinned, Prior, PriorRecord, RecordRow,
-    Reply, Reserve, Row, Settle, Strictness, Void,
+    Reply, Reserve, Row, Settle, SubUsed, Strictness, Void,
 };
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};

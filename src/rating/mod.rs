@@ -67,6 +67,20 @@ pub fn rate(usage: &Usage, rates: &Rates) -> Result<Rated, OutOfRange> {
     Ok(rated)
 }
 
+/// A usage without its tokens that `parts` tell again: what is left is priced by itself, and the
+/// parts at their own rates.
+pub fn without_parts(usage: &Usage, parts: &[&Usage]) -> Usage {
+    let mut rest = Usage::default();
+    let told = |meter| {
+        let total = [Meter::InputTotal, Meter::InputUncached].contains(&meter);
+        total || parts.iter().any(|part| part.get(meter).is_some())
+    };
+    for (meter, measured) in usage.iter().filter(|(meter, _)| !told(*meter)) {
+        rest.set(meter, measured.quantity, measured.provenance);
+    }
+    rest
+}
+
 /// One line of arithmetic.
 pub fn line(meter: Meter, quantity: Exact, rate: &Rate) -> Result<Line, OutOfRange> {
     let amount = rate.price(quantity)?;

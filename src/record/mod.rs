@@ -151,11 +151,18 @@ pub struct Record {
     pub recorded_at: Timestamp,
     /// Everything measured.
     pub quantities: Vec<Quantity>,
-    /// The arithmetic; the amounts add up to `amount` (plus `previous`, on a correction).
+    /// The arithmetic; with those of `sub_usage`, the amounts add up to `amount` (plus `previous`,
+    /// on a correction).
     pub lines: Vec<Line>,
     /// Meters used that the book has no rate for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<Meter>,
+    /// Usage of other models inside the answer, and usage that the answer's own total leaves out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sub_usage: Vec<SubUsage>,
+    /// Numbers in the upstream's usage whose meaning is not known: perhaps billed, so kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<Unknown>,
     /// On a correction: what was charged before, now taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Exact>,
@@ -165,6 +172,35 @@ pub struct Record {
     pub flags: Vec<Flag>,
     /// SHA-256 of salt ‖ canonical private part, in hex.
     pub private: Digest,
+}
+
+/// Usage inside an answer that is priced by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubUsage {
+    /// What it was for, by the upstream's word: `compaction`, `advisor_message`, `transcription` …
+    pub kind: String,
+    /// Which model; absent where the upstream does not say: then the answer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// A part of what the record's own quantities say, and not an addition to it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub included: bool,
+    /// Everything measured.
+    pub quantities: Vec<Quantity>,
+    /// The arithmetic.
+    pub lines: Vec<Line>,
+    /// Meters used that the book has no rate for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpriced: Vec<Meter>,
+}
+
+/// A number of unknown meaning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// Where it stood in the answer.
+    pub path: String,
+    /// How much.
+    pub quantity: Exact,
 }
 
 /// The private part: the operator's alone.
@@ -182,6 +218,13 @@ pub struct Private {
     /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
+}
+
+impl Record {
+    /// Every line of the arithmetic, those of other models included.
+    pub fn all_lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter().chain(self.sub_usage.iter().flat_map(|sub| &sub.lines))
+    }
 }
 
 /// A usage as a record lists it.

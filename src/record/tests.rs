@@ -69,6 +69,8 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         quantities: Vec::new(),
         lines: vec![line(345, "0.6", "0.000207")],
         unpriced: Vec::new(),
+        sub_usage: Vec::new(),
+        unknown: Vec::new(),
         previous: None,
         amount: "0.000207".parse().unwrap(),
         flags: Vec::new(),

@@ -190,12 +190,12 @@ fn check_private(sealed: &SealedLine<'_>, record: &Record) -> Result<(), Bad> {
 /// The amount must follow from the record's own lines.
 fn check_amount(record: &Record) -> Result<(), Bad> {
     let sums = || {
-        for line in &record.lines {
+        for line in record.all_lines() {
             if line.rate.times(line.quantity).ok()?.over(line.per).ok()? != line.amount {
                 return None;
             }
         }
-        let lines = Exact::sum(record.lines.iter().map(|line| line.amount)).ok()?;
+        let lines = Exact::sum(record.all_lines().map(|line| line.amount)).ok()?;
         lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
     };
     // What nobody reported is charged at a floor, which rests on the hold and not on lines.

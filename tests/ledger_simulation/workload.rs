@@ -269,6 +269,8 @@ impl Workload {
             served_model: None,
             served_tier: None,
             suspect: false,
+            sub_usage: Vec::new(),
+            unknown: Vec::new(),
             first_byte_at: None,
             finished_at: now,
         }

@@ -1,10 +1,13 @@
 //! What an attempt is charged for what it used, at the prices it was admitted under.
 
-use crate::book;
+use std::borrow::Cow;
+
+use crate::book::{self, Card, CardRef};
+use crate::ledger::command::SubUsed;
 use crate::ledger::state::Hold;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::{self, Line};
-use crate::record::Flag;
+use crate::record::{Flag, SubUsage, Unknown, quantities};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// The arithmetic of one record.
@@ -13,14 +16,21 @@ pub(super) struct Charge {
     pub usage: Usage,
     pub lines: Vec<Line>,
     pub unpriced: Vec<Meter>,
+    pub sub_usage: Vec<SubUsage>,
+    pub unknown: Vec<Unknown>,
     pub amount: Exact,
     pub cost: Option<Exact>,
     pub flags: Vec<Flag>,
 }
 
 impl Charge {
-    /// Charged for what was used.
-    pub fn of(hold: &Hold, usage: &Usage, served_tier: Option<&str>) -> Result<Self, OutOfRange> {
+    /// Charged for what was used, by the answer's own model and by others inside it.
+    pub fn of(
+        hold: &Hold,
+        usage: &Usage,
+        others: &[SubUsed],
+        served_tier: Option<&str>,
+    ) -> Result<Self, OutOfRange> {
         let mut charge = Self { usage: usage.clone(), ..Self::default() };
         charge.assume_input(hold);
         let card = hold.pinned.card();
@@ -31,10 +41,13 @@ impl Charge {
             card.rates_for(None, input)
         });
         let rates = rates.unwrap_or(card.rates);
-        let rated = rating::rate(&charge.usage, rates)?;
+        let rated = rating::rate(&apart(&charge.usage, others, hold), rates)?;
         charge.amount = rated.amount;
         charge.lines = rated.lines;
         charge.unpriced = rated.unpriced;
+        for other in others {
+            charge.add(sub_usage(other, hold, served_tier)?)?;
+        }
         if !charge.unpriced.is_empty() {
             charge.flags.push(Flag::Unpriced);
         }
@@ -50,8 +63,22 @@ impl Charge {
         if charge.usage.iter().any(counted) {
             charge.flags.push(Flag::Counted);
         }
-        charge.cost = cost(hold, &charge.usage, served_tier, input);
+        // What the upstream charges for other models' work is not in the hold.
+        charge.cost = match others {
+            [] => cost(hold, &charge.usage, served_tier, input),
+            _ => None,
+        };
         Ok(charge)
+    }
+
+    fn add(&mut self, sub: SubUsage) -> Result<(), OutOfRange> {
+        let lines = Exact::sum(sub.lines.iter().map(|line| line.amount))?;
+        self.amount = self.amount.plus(lines)?;
+        if !sub.unpriced.is_empty() {
+            self.flags.push(Flag::Unpriced);
+        }
+        self.sub_usage.push(sub);
+        Ok(())
     }
 
     /// Nobody said what was used: charged at the hold's floor.
@@ -61,15 +88,66 @@ impl Charge {
         charge
     }
 
-    /// Where no input was reported, what was counted at admission stands in: it was sent.
+    /// Where no input was reported, what was counted at admission stands in: it was sent. Not where
+    /// the model is not sold by its input, or the request is free.
     fn assume_input(&mut self, hold: &Hold) {
         let known = |meter| self.usage.get(meter).is_some();
-        if !known(Meter::InputTotal) && !known(Meter::InputUncached) {
+        let sold = hold.pinned.rates.get(Meter::InputUncached).is_some();
+        if sold && !known(Meter::InputTotal) && !known(Meter::InputUncached) {
             let least = Exact::from(hold.pinned.input_least);
             self.usage.set(Meter::InputTotal, least, Provenance::Counted);
             self.usage.set(Meter::InputUncached, least, Provenance::Counted);
         }
     }
+}
+
+/// The prices of what another model used; `None` where the book does not sell it.
+fn card<'a>(other: &'a SubUsed, hold: &'a Hold) -> Option<CardRef<'a>> {
+    let own = other.model.as_ref().is_none_or(|model| *model == hold.admitted.model);
+    other.card.as_ref().map(Card::as_ref).or_else(|| own.then(|| hold.pinned.card()))
+}
+
+/// The answer's own usage without what is priced by the models that did the work. A breakdown of
+/// which the book does not sell every part leaves the whole to the answer's own model.
+fn apart<'u>(usage: &'u Usage, others: &[SubUsed], hold: &Hold) -> Cow<'u, Usage> {
+    let parts: Vec<&SubUsed> = others.iter().filter(|other| other.included).collect();
+    if parts.is_empty() || parts.iter().any(|part| card(part, hold).is_none()) {
+        return Cow::Borrowed(usage);
+    }
+    let parts: Vec<&Usage> = parts.iter().map(|part| &part.usage).collect();
+    Cow::Owned(rating::without_parts(usage, &parts))
+}
+
+/// What another model used, priced at its own rates. Part of a breakdown that the book does not
+/// sell whole has no lines: the answer's own model is charged for it.
+fn sub_usage(
+    other: &SubUsed,
+    hold: &Hold,
+    served_tier: Option<&str>,
+) -> Result<SubUsage, OutOfRange> {
+    let mut usage = other.usage.clone();
+    usage.complete_input();
+    let mut sub = SubUsage {
+        kind: other.kind.clone(),
+        model: other.model.clone(),
+        included: other.included,
+        quantities: quantities(&usage),
+        lines: Vec::new(),
+        unpriced: Vec::new(),
+    };
+    let input = book::input_total(&usage)?;
+    let rates = card(other, hold).and_then(|card| {
+        card.rates_for(served_tier, input).or_else(|| card.rates_for(None, input))
+    });
+    match rates {
+        Some(rates) => {
+            let rated = rating::rate(&usage, rates)?;
+            (sub.lines, sub.unpriced) = (rated.lines, rated.unpriced);
+        }
+        None if other.included => {}
+        None => sub.unpriced = usage.iter().map(|(meter, _)| meter).collect(),
+    }
+    Ok(sub)
 }
 
 /// What the upstream charges; unknown where the book has no cost for the tier or some meter.

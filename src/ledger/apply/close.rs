@@ -37,7 +37,8 @@ impl Op<'_> {
         let tier = settle.served_tier.as_deref();
         self.end(settle.attempt_id, digest(settle), answered, Class::Settled, |hold, late| {
             let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
-            let mut charge = Charge::of(hold, &usage, tier)?;
+            let mut charge = Charge::of(hold, &usage, &settle.sub_usage, tier)?;
+            charge.unknown.clone_from(&settle.unknown);
             if settle.suspect {
                 charge.flags.push(Flag::Suspect);
             }
@@ -171,6 +172,8 @@ impl Op<'_> {
             quantities: quantities(&charge.usage),
             lines: charge.lines,
             unpriced: charge.unpriced,
+            sub_usage: charge.sub_usage,
+            unknown: charge.unknown,
             previous: corrects.map(|record| record.charged),
             amount,
             flags,

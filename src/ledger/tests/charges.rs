@@ -33,6 +33,23 @@ fn what_was_served_is_charged_at_the_rates_of_its_tier() {
 }
 
 #[test]
+fn what_another_model_did_inside_an_answer_is_charged_at_its_own_rates() {
+    check(
+        "
+        reserve a 100
+        settle a 4 apart=other:3@5    -> closed 1 at 19
+        reserve b 100
+        settle b 4 apart=unsold:3     -> closed 2 at 4
+        reserve c 100
+        settle c 4 part=other:4@5     -> closed 3 at 20
+        reserve d 100
+        settle d 4 part=unsold:4      -> closed 4 at 4
+        records -> 1 a settled 19; 2 b settled 4 unpriced; 3 c settled 20; 4 d settled 4
+        ",
+    );
+}
+
+#[test]
 fn a_meter_without_a_rate_is_flagged_never_silently_free() {
     check(
         "

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::auth::{Mode, Ring};
-use crate::book::{Rate, Rates};
+use crate::book::{Card, Rate, Rates};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
@@ -358,6 +358,19 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
     }
 }
 
+/// `apart=model:tokens@price` beside the answer's own usage, `part=…` as a part of it; without a
+/// price, the book does not sell the model.
+fn sub_usage(how: &str, options: &HashMap<&str, &str>) -> Option<SubUsed> {
+    let (model, rest) = options.get(how)?.split_once(':')?;
+    let (tokens, price) = rest.split_once('@').map_or((rest, None), |(t, p)| (t, Some(p)));
+    let mut usage = Usage::default();
+    usage.report(Meter::InputTotal, Some(Exact::ZERO));
+    usage.report(Meter::OutputTotal, Some(tokens.parse().unwrap()));
+    let card = price.map(|price| Card { rates: rates(price), ..Card::default() });
+    let (kind, model) = (how.to_owned(), Some(model.to_owned()));
+    Some(SubUsed { kind, model, included: how == "part", usage, card })
+}
+
 fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
     let mut usage = Usage::default();
     usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
@@ -379,6 +392,8 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         served_model: None,
         served_tier: options.get("tier").map(|tier| (*tier).to_owned()),
         suspect: options.contains_key("suspect"),
+        sub_usage: ["apart", "part"].into_iter().filter_map(|how| sub_usage(how, options)).collect(),
+        unknown: Vec::new(),
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }

@@ -81,6 +81,8 @@ fn settle(attempt_id: AttemptId, first_byte_at: Timestamp, finished_at: Timestam
         served_model: Some("gpt-4o-mini-2024-07-18".into()),
         served_tier: Some("default".into()),
         suspect: false,
+        sub_usage: Vec::new(),
+        unknown: Vec::new(),
         first_byte_at: Some(first_byte_at),
         finished_at,
     }))
