@@ -55,6 +55,19 @@ thread_local! {
     static WITH_USAGE_NAMES: JsValue = names(&WITH_USAGE);
 }
 
+/// The answer's headers as the client may see them.
+pub fn client_headers(
+    incoming: &Incoming,
+    attempt: &Attempt,
+    answer: &web_sys::Response,
+) -> Result<web_sys::Headers, Problem> {
+    let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&answer.headers(), allow));
+    let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
+    set("x-farebox-request-id", &incoming.id)?;
+    set("x-farebox-held", &attempt.quote.upper.to_string())?;
+    Ok(headers)
+}
+
 /// Gives the answer to the client by the way that fits it, and sees to its settlement.
 pub async fn deliver(
     incoming: &Incoming,
@@ -64,10 +77,7 @@ pub async fn deliver(
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
-    let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&from, allow));
-    let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
-    set("x-farebox-request-id", &incoming.id)?;
-    set("x-farebox-held", &attempt.quote.upper.to_string())?;
+    let headers = client_headers(incoming, &attempt, &answer)?;
     let status = answer.status();
     if status >= 400 {
         return refused_upstream(incoming, attempt, sent.upstream, &answer, &headers).await;

@@ -1,6 +1,7 @@
 //! The Worker: owns all I/O and decides nothing about money. `entry.mjs` calls in here once per
 //! request and once per call of a ledger object.
 
+mod admit;
 mod answer;
 mod attempt;
 mod body;
@@ -12,6 +13,7 @@ mod ledger_object;
 mod outbox;
 mod own;
 mod proxy;
+mod realtime;
 mod sql;
 mod tap;
 mod upstream;

@@ -229,6 +229,9 @@ pub struct Sent<'a> {
     /// Who serves, as the price book names it.
     pub provider: &'a str,
     pub upstream: &'a Upstream,
+    pub method: &'static str,
+    /// A WebSocket is asked for, in these subprotocols; may be empty.
+    pub protocols: Option<&'a str>,
     /// The usage chunk of the stream is to be taken out again.
     pub strip: bool,
     /// The request's timer.
@@ -247,11 +250,17 @@ pub async fn call(
         let from = incoming.request.headers();
         let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
         headers.set("accept-encoding", "identity")?;
-        let Sent { ask, route, upstream, watch, .. } = *asked;
+        let Sent { ask, route, upstream, watch, method, protocols, .. } = *asked;
+        if let Some(protocols) = protocols {
+            headers.set("upgrade", "websocket")?;
+            if !protocols.is_empty() {
+                headers.set("sec-websocket-protocol", protocols)?;
+            }
+        }
         let url = upstream.url(route, &ask.model, incoming.query());
         let url = upstream.authorize(url, &headers, body).await?;
         sent = true;
-        let promise = js::forward(&incoming.request, &url, &headers, body);
+        let promise = js::forward(&incoming.request, method, &url, &headers, body);
         let timeout = Some(attempt.config.upstream_timeout);
         let answer = attempt.meanwhile(&promise, watch, &incoming.request, timeout).await?;
         answer.dyn_into::<web_sys::Response>()

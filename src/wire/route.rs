@@ -63,6 +63,8 @@ pub enum Endpoint {
     Ollama,
     /// A job that runs after the answer.
     Job,
+    /// A conversation over a WebSocket, in turns.
+    Realtime,
 }
 
 /// Longest path served: no provider's is half as long, and records name it.
@@ -84,7 +86,7 @@ pub struct Route<'p> {
 }
 
 /// Paths that are one word for one thing.
-const FIXED: [(&str, Api, Endpoint); 27] = [
+const FIXED: [(&str, Api, Endpoint); 28] = [
     ("/v1/chat/completions", Api::OpenAi, Endpoint::Chat),
     ("/v1/responses", Api::OpenAi, Endpoint::Responses),
     ("/v1/completions", Api::OpenAi, Endpoint::Completions),
@@ -97,6 +99,7 @@ const FIXED: [(&str, Api, Endpoint); 27] = [
     ("/v1/audio/transcriptions", Api::OpenAi, Endpoint::Transcription),
     ("/v1/audio/translations", Api::OpenAi, Endpoint::Transcription),
     ("/v1/ocr", Api::OpenAi, Endpoint::Ocr),
+    ("/v1/realtime", Api::OpenAi, Endpoint::Realtime),
     ("/v1/messages", Api::Anthropic, Endpoint::Messages),
     ("/v1/messages/count_tokens", Api::Anthropic, Endpoint::CountTokens),
     ("/v1/rerank", Api::Plain, Endpoint::Rerank),
@@ -296,6 +299,7 @@ mod tests {
             ),
             ("/openai/deployments/d/chat/completions", Endpoint::Chat, Some("d"), false),
             ("/openai/v1/responses", Endpoint::Responses, None, false),
+            ("/v1/realtime", Endpoint::Realtime, None, false),
             ("/v1/text-to-speech/voice/stream", Endpoint::Speech, None, false),
             ("/v1/models/owner/name/predictions", Endpoint::Job, Some("owner/name"), false),
         ] {

@@ -65,6 +65,8 @@ pub struct Answer {
     /// Content came after the last usage.
     pub(super) content_since: bool,
     pub(super) turns: BTreeSet<String>,
+    /// Turns that have begun.
+    pub(super) begun: u64,
     /// What an operator's extractor read; it overrules ours, meter by meter.
     pub(super) custom: Usage,
 }
@@ -220,7 +222,7 @@ impl Answer {
 }
 
 /// Adds meter by meter; false where a sum is out of range.
-pub(super) fn add_usage(to: &mut Usage, more: &Usage) -> bool {
+pub(crate) fn add_usage(to: &mut Usage, more: &Usage) -> bool {
     let mut exact = true;
     for (meter, measured) in more.iter() {
         match to.get(meter).unwrap_or(Exact::ZERO).plus(measured.quantity) {

@@ -7,7 +7,7 @@ use super::form::{Form, boundary};
 use super::json::Json;
 use super::shape::Shape;
 use super::tally::Tally;
-use super::{BadRequest, bad, bounds, features, fields};
+use super::{BadRequest, bad, bounds, features, fields, session};
 use crate::money::Exact;
 use crate::tokens;
 use crate::wire::route::{Api, Endpoint, Route};
@@ -87,13 +87,17 @@ pub struct Ask {
 pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     let Request { route, query, body, .. } = *request;
     let shape = Shape::of(route.endpoint);
+    let is_session = route.endpoint == Endpoint::Realtime;
+    if is_session {
+        session::check_query(query)?;
+    }
     let (json, files) = read(request)?;
     if !matches!(json, Json::Object(_)) {
         return bad(None, "The request body must be a JSON object.");
     }
     let tally = tally(route.endpoint, &json, &shape, &files)?;
     let stream = fields::flag(&json, "stream")?;
-    let stream = route.stream || stream.unwrap_or(shape.streams_unasked);
+    let stream = is_session || route.stream || stream.unwrap_or(shape.streams_unasked);
     let max_output = fields::largest(&json, shape.max_output)?;
     if route.endpoint == Endpoint::Messages && max_output.is_none() {
         return bad("max_tokens", "`max_tokens` is required by the Messages API.");
@@ -116,7 +120,7 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         service_tier: fields::tier(&json)?,
         input_least: tally.least,
         input_most: input_most(body, &json, &tally, &files),
-        input_unknown: shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
+        input_unknown: is_session || shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
         bounds: bounds::of(route.endpoint, &json, &files)?,
         parts: tally.parts,
         free: features::is_free(route.endpoint),
@@ -132,6 +136,9 @@ fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
     if let Some(boundary) = boundary(content_type) {
         let form = Form::read(body, boundary)?;
         return Ok((form.fields, form.files));
+    }
+    if route.endpoint == Endpoint::Realtime {
+        return Ok((Json::Object(Vec::new()), Vec::new()));
     }
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     let is_sound = kind.starts_with("audio/") || kind == "application/octet-stream";
