@@ -167,7 +167,7 @@ fn providers(document: &Document, faults: &mut Faults) {
         let place = Place::top("providers", at);
         for spelling in core::iter::once(&provider.id).chain(&provider.aliases) {
             if spelling.is_empty() || !ids.insert(spelling.to_lowercase()) {
-                faults.add(&place, format!("the spelling {spelling:?} is empty or given twice"));
+                faults.add(place, format!("the spelling {spelling:?} is empty or given twice"));
             }
         }
         patterns(&place.at("spellings"), &provider.spellings, faults);
@@ -273,7 +273,7 @@ fn variants(place: &Place<'_>, variants: &[Variant], faults: &mut Faults) {
     for (at, variant) in variants.iter().enumerate() {
         let here = place.nth("variants", at);
         if variant.conditions() == 0 {
-            faults.add(&here, "states no condition; such rates belong into `rates`");
+            faults.add(here, "states no condition; such rates belong into `rates`");
         }
         if let Some(hours) = &variant.hours {
             if hours.bounds().is_none() {
@@ -287,7 +287,7 @@ fn variants(place: &Place<'_>, variants: &[Variant], faults: &mut Faults) {
         for (other_at, other) in variants.iter().enumerate().take(at) {
             if variant.conditions() == other.conditions() && !variant.excludes(other) {
                 let problem = format!("and variants[{other_at}] may both apply, with equal weight");
-                faults.add(&here, problem);
+                faults.add(here, problem);
             }
         }
     }
@@ -345,13 +345,13 @@ fn card(
     for (at, tier) in context.iter().enumerate() {
         let here = place.nth("context", at);
         match tier.bound() {
-            None => faults.add(&here, "exactly one of `above` and `at_least` must be given"),
+            None => faults.add(here, "exactly one of `above` and `at_least` must be given"),
             Some((bound, _)) if bound.to_u64().is_none() => {
-                faults.add(&here, "the bound must be a whole number of tokens");
+                faults.add(here, "the bound must be a whole number of tokens");
             }
             Some(bound) => {
                 if previous.is_some_and(|previous| bound.0 <= previous.0) {
-                    faults.add(&here, "starts at or below the tier before it; bounds must rise");
+                    faults.add(here, "starts at or below the tier before it; bounds must rise");
                 }
                 previous = Some(bound);
             }
@@ -387,9 +387,9 @@ fn check_tiers(place: &Place<'_>, tiers: &Tiers, faults: &mut Faults) {
         let inside = place.at("tiers");
         let here = inside.at(tier);
         if is_default_tier(tier) {
-            faults.add(&here, "the default tier's rates are `rates`: this prices it twice");
+            faults.add(here, "the default tier's rates are `rates`: this prices it twice");
         } else if !plain(tier) {
-            faults.add(&here, "a tier is named as in \"batch\", \"flex\", \"priority\"");
+            faults.add(here, "a tier is named as in \"batch\", \"flex\", \"priority\"");
         }
         check_rates(&here, rates, faults);
     }

@@ -26,6 +26,16 @@ pub fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Prob
     ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
 }
 
+/// The ledger of a key that is in force; for what costs nothing and so asks for no hold.
+pub async fn ledger_of(incoming: &Incoming, key: &ApiKey) -> Result<LedgerClient, Problem> {
+    let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
+    let (key_id, secret_sha256) = (key.key_id.clone(), key.secret_sha256());
+    match ledger.ask(&Command::CheckKey { key_id, secret_sha256 }).await? {
+        Reply::Done => Ok(ledger),
+        _ => Err(api::invalid_key()),
+    }
+}
+
 /// The worst case, the prices to pin, and where the request goes.
 pub fn price<'a>(
     ask: &Ask,

@@ -104,21 +104,7 @@ impl Attempt {
 
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        let Ended { reading, status, began, error_class } = ended;
-        let suspect = reading.needs_a_look();
-        let settle = Settle {
-            attempt_id: self.id,
-            usage: reading.usage,
-            outcome: reading.outcome,
-            upstream_status: status,
-            error_class,
-            suspect,
-            served_model: reading.model.filter(|model| model.len() <= 256),
-            served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
-            first_byte_at: began,
-            finished_at: js::now(),
-        };
-        match self.ledger.tell(&Command::Settle(Box::new(settle))).await {
+        match settle(&self.ledger, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {
                 js::log(&format!("attempt {} not settled: {other:?}", self.id));
@@ -134,4 +120,23 @@ impl Attempt {
             Void { attempt_id: self.id, upstream_status, error_class, finished_at: js::now() };
         let _ = self.ledger.tell(&Command::Void(void)).await;
     }
+}
+
+/// Tells the ledger what an attempt used.
+pub async fn settle(ledger: &LedgerClient, attempt_id: AttemptId, ended: Ended) -> Option<Reply> {
+    let Ended { reading, status, began, error_class } = ended;
+    let suspect = reading.needs_a_look();
+    let settle = Settle {
+        attempt_id,
+        usage: reading.usage,
+        outcome: reading.outcome,
+        upstream_status: status,
+        error_class,
+        suspect,
+        served_model: reading.model.filter(|model| model.len() <= 256),
+        served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
+        first_byte_at: began,
+        finished_at: js::now(),
+    };
+    ledger.tell(&Command::Settle(Box::new(settle))).await
 }

@@ -129,9 +129,11 @@ const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "xi-ap
 
 /// The client's key, wherever its SDK puts it. Two different ones leave open whose request it is.
 pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
-    // Deepgram's SDK says `Token` where others say `Bearer`.
+    // Deepgram's SDK says `Token` where others say `Bearer`, and AssemblyAI's says neither.
     let token = incoming.header("authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
+        let Some((scheme, token)) = value.split_once(' ') else {
+            return value.starts_with("fb_").then_some(value);
+        };
         let known = ["bearer", "token"].iter().any(|word| scheme.eq_ignore_ascii_case(word));
         known.then(|| token.trim().to_owned())
     });

@@ -11,7 +11,7 @@ use super::attempt::Watch;
 use super::body::{self, Body};
 use super::config::Config;
 use super::http::Incoming;
-use super::upstream::{self, Sent, Upstream};
+use super::upstream::{self, Call, Sent, Upstream};
 use super::{js, realtime};
 use crate::api::{Code, Problem};
 use crate::ids::Name;
@@ -41,16 +41,8 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
     let attempt = admission.reserve(received_at).await?;
     let watch = Watch::new();
-    let sent = Sent {
-        ask: &ask,
-        route,
-        provider: &provider,
-        upstream,
-        method: "POST",
-        protocols: None,
-        strip,
-        watch: &watch,
-    };
+    let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
+    let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
     let answer = upstream::call(incoming, &attempt, &sent, &body).await?;
     // The upstream has it: others may come in.
     drop((body, room));

@@ -12,7 +12,7 @@ use super::admit::{Admission, authenticate, price};
 use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
-use super::upstream::{self, Sent};
+use super::upstream::{self, Call, Sent};
 use super::{answer, proxy};
 use crate::api::{Code, Problem};
 use crate::clock::Timestamp;
@@ -53,21 +53,13 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let joined = offered.join(", ");
     let attempt = admission.reserve(received_at).await?;
     let watch = Watch::new();
-    let sent = Sent {
-        ask: &ask,
-        route,
-        provider: &provider,
-        upstream,
-        method: "GET",
-        protocols: Some(&joined),
-        strip: false,
-        watch: &watch,
-    };
+    let call = Call { route, model: &ask.model, upstream, method: "GET", protocols: Some(&joined) };
+    let sent = Sent { call, ask: &ask, provider: &provider, strip: false, watch: &watch };
     let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED).await?;
     if !js::is_open(&answer) {
         return not_open(incoming, attempt, &sent, answer).await;
     }
-    let headers = answer::client_headers(incoming, &attempt, &answer)?;
+    let headers = answer::client_headers(incoming, &answer, Some(attempt.quote.upper))?;
     if let Some(protocol) = chosen(&answer, incoming) {
         headers.set("sec-websocket-protocol", &protocol).map_err(|error| internal(&error))?;
     }

@@ -75,6 +75,8 @@ pub struct Ask {
     pub bounds: BTreeMap<Meter, Bound>,
     /// The provider does not charge for it.
     pub free: bool,
+    /// It goes on behind its answer: what it used shows when it is asked for again.
+    pub job: bool,
     /// Features that cost money and that nothing here can bound.
     pub unbounded: Vec<&'static str>,
     /// Features used, for the record.
@@ -103,9 +105,9 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         return bad("max_tokens", "`max_tokens` is required by the Messages API.");
     }
     let background = route.endpoint == Endpoint::Responses && json.is_on("background");
-    let mut unbounded = features::unbounded(&json, &shape);
-    if background {
-        unbounded.push("background");
+    if background && stream {
+        let message = "A background response cannot be streamed here. Ask for it by its id.";
+        return bad("stream", message);
     }
     Ok(Ask {
         endpoint: route.endpoint,
@@ -124,7 +126,8 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         bounds: bounds::of(route.endpoint, &json, &files)?,
         parts: tally.parts,
         free: features::is_free(route.endpoint),
-        unbounded,
+        job: background || route.endpoint == Endpoint::Job,
+        unbounded: features::unbounded(&json, &shape),
         features: features::used(&json, stream),
         end_user: end_user(&json, &shape),
     })
