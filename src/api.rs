@@ -224,6 +224,21 @@ impl Problem {
         Answer { status: self.code.status(), headers, body: body.to_string() }
     }
 
+    /// As an event of a Realtime session, which has no other place for an error once it is open.
+    pub fn event(&self, request_id: &str) -> String {
+        let mut event = self.openai();
+        if let Some(event) = event.as_object_mut() {
+            event.insert("type".into(), "error".into());
+            event.insert("event_id".into(), request_id.into());
+        }
+        event.to_string()
+    }
+
+    /// With which a WebSocket is closed for it: 4000 and the HTTP status, as 4402 for a spent limit.
+    pub fn close_code(&self) -> u16 {
+        self.code.status().saturating_add(4000)
+    }
+
     fn openai(&self) -> Value {
         let kind = self.code.traits().openai;
         let mut error = json!({

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::money::Exact;
 use crate::wire::frame::Frames;
 pub use crate::wire::frame::Framing;
-use crate::wire::read::{Custom, Ending, Reader, SubUsage, TextCounter, Unknown};
+use crate::wire::frame::Sink;
+use crate::wire::read::{Custom, Ending, Reader, SubUsage, TextCounter, Unknown, add_usage};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Response headers kept for their counts; an upstream sends a few dozen.
@@ -76,6 +77,18 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Adds what a later turn of the same session used, where both are charged as one.
+    pub fn add(&mut self, turn: Self) {
+        let exact = add_usage(&mut self.usage, &turn.usage);
+        self.suspect |= turn.suspect || !(exact && add_usage(&mut self.reported, &turn.reported));
+        self.sub_usage.extend(turn.sub_usage);
+        self.unknown.extend(turn.unknown);
+        self.usage_present |= turn.usage_present;
+        self.is_final = turn.is_final;
+        self.outcome = turn.outcome;
+        self.seen_output = self.seen_output.saturating_add(turn.seen_output);
+    }
+
     /// Something was reported that contradicts itself, or that the usage alone does not price.
     pub fn needs_a_look(&self) -> bool {
         let apart = self.sub_usage.iter().any(|sub| !sub.included);
@@ -185,6 +198,51 @@ impl Metering {
         if self.framing == Framing::Json && *first == b'[' {
             self.reader.becomes_list();
         }
+    }
+
+    /// One text frame of a session.
+    pub fn frame(&mut self, text: &[u8]) {
+        self.reader.event(b"", text);
+    }
+
+    /// Whether a turn of the session is over that was not taken yet.
+    pub fn has_turn(&self) -> bool {
+        self.reader.turns_over() > 0
+    }
+
+    /// Turns of the session that have begun and are not over: each may cost as much as one can.
+    pub fn open_turns(&self) -> u64 {
+        self.reader.open_turns()
+    }
+
+    /// Nothing was said or reported since the last turn was taken.
+    pub fn is_untouched(&self) -> bool {
+        !self.reader.answer.usage_present && self.open_turns() == 0 && self.seen_output() == 0
+    }
+
+    /// What was used since the last turn was taken; the session goes on.
+    ///
+    /// ```
+    /// use farebox::meter::Metering;
+    /// let mut session = Metering::session(101);
+    /// for output in [3, 4] {
+    ///     session.frame(br#"{"type":"response.created","response":{}}"#);
+    ///     assert_eq!((session.open_turns(), session.has_turn()), (1, false));
+    ///     let done = format!(
+    ///         r#"{{"type":"response.done","response":{{"id":"r{output}","status":"completed",
+    ///             "usage":{{"input_tokens":9,"output_tokens":{output}}}}}}}"#
+    ///     );
+    ///     session.frame(done.as_bytes());
+    ///     assert!(session.has_turn());
+    ///     let turn = session.take_turn();
+    ///     let tokens = turn.usage.get(farebox::wire::usage::Meter::OutputTotal);
+    ///     assert_eq!(tokens, Some(farebox::money::Exact::from(output)));
+    /// }
+    /// assert!(session.is_untouched());
+    /// ```
+    pub fn take_turn(&mut self) -> Reading {
+        let next = Self { reader: self.reader.next_turn(), ..Self::session(self.status) };
+        core::mem::replace(self, next).end(End::Eof)
     }
 
     /// Whether the content is over and only usage may follow: worth a short wait.

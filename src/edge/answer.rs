@@ -7,7 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, names, response};
 use super::upstream::{Sent, Upstream};
-use super::{js, tap};
+use super::{jobs, js, tap};
 use crate::api::{Code, Problem};
 use crate::meter::{End, Framing, Metering};
 use crate::money::Exact;
@@ -55,6 +55,21 @@ thread_local! {
     static WITH_USAGE_NAMES: JsValue = names(&WITH_USAGE);
 }
 
+/// The answer's headers as the client may see them.
+pub fn client_headers(
+    incoming: &Incoming,
+    answer: &web_sys::Response,
+    held: Option<Exact>,
+) -> Result<web_sys::Headers, Problem> {
+    let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&answer.headers(), allow));
+    let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
+    set("x-farebox-request-id", &incoming.id)?;
+    if let Some(held) = held {
+        set("x-farebox-held", &held.to_string())?;
+    }
+    Ok(headers)
+}
+
 /// Gives the answer to the client by the way that fits it, and sees to its settlement.
 pub async fn deliver(
     incoming: &Incoming,
@@ -64,13 +79,10 @@ pub async fn deliver(
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
-    let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&from, allow));
-    let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
-    set("x-farebox-request-id", &incoming.id)?;
-    set("x-farebox-held", &attempt.quote.upper.to_string())?;
+    let headers = client_headers(incoming, &answer, Some(attempt.quote.upper))?;
     let status = answer.status();
     if status >= 400 {
-        return refused_upstream(incoming, attempt, sent.upstream, &answer, &headers).await;
+        return refused_upstream(incoming, attempt, sent.call.upstream, &answer, &headers).await;
     }
     let kind = from.get("content-type").ok().flatten().unwrap_or_default();
     let framing = Framing::of_content_type(&kind).unwrap_or(Framing::Json);
@@ -78,6 +90,9 @@ pub async fn deliver(
     let metering = metering(sent, framing, status, &from);
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
+        (Framing::Json, _) if sent.ask.job => {
+            jobs::started(incoming, followed, &answer, &headers, sent).await
+        }
         (Framing::Sse, _) if sent.strip => followed.filtered(incoming, &answer, &headers),
         // A stream by the path, framed as one JSON list.
         (Framing::Json, _) if sent.ask.stream => followed.tapped(incoming, &answer, &headers),
@@ -165,6 +180,16 @@ async fn refused_upstream(
 ) -> Result<web_sys::Response, Problem> {
     let status = answer.status();
     incoming.keep(async move { attempt.void(Some(status), "upstream_error").await });
+    refusal(upstream, answer, headers).await
+}
+
+/// An upstream's refusal as the client may see it.
+pub async fn refusal(
+    upstream: &Upstream,
+    answer: &web_sys::Response,
+    headers: &web_sys::Headers,
+) -> Result<web_sys::Response, Problem> {
+    let status = answer.status();
     let body = answer.body().map_or(JsValue::NULL, Into::into);
     let read = JsFuture::from(js::read_prefix(&body, f64::from(WHOLE_MAX))).await;
     let read = read.unwrap_or(JsValue::UNDEFINED);

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::js;
 use super::ledger_call::LedgerClient;
 use crate::clock::{Millis, Timestamp};
-use crate::book::Situation;
+use crate::book::{Book, CardRef, Situation};
 use crate::ids::AttemptId;
 use crate::ledger::{Command, Reply, Settle, SubUsed, Void};
 use crate::meter::{End, Framing, Metering, Reading};
@@ -51,11 +51,6 @@ impl Ended {
 
 /// Longest name of an upstream's that a record keeps.
 const NAME_MAX: usize = 256;
-
-fn unknown(found: read::Unknown) -> record::Unknown {
-    let path = found.path.chars().take(NAME_MAX).collect();
-    record::Unknown { path, quantity: found.quantity }
-}
 
 /// The one timer of a request; ends with it.
 pub struct Watch(js::Watch);
@@ -115,46 +110,13 @@ impl Attempt {
 
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        let Ended { reading, status, began, error_class } = ended;
-        let suspect = reading.needs_a_look();
-        let settle = Settle {
-            attempt_id: self.id,
-            usage: reading.usage,
-            outcome: reading.outcome,
-            upstream_status: status,
-            error_class,
-            suspect,
-            sub_usage: self.priced_apart(reading.sub_usage),
-            unknown: reading.unknown.into_iter().map(unknown).collect(),
-            served_model: reading.model.filter(|model| model.len() <= 256),
-            served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
-            first_byte_at: began,
-            finished_at: js::now(),
-        };
-        match self.ledger.tell(&Command::Settle(Box::new(settle))).await {
+        match settle(&self.ledger, &self.config.book, &self.quote.provider, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {
                 js::log(&format!("attempt {} not settled: {other:?}", self.id));
                 None
             }
         }
-    }
-
-    /// Other models' usage with their prices, as far as the book sells them.
-    fn priced_apart(&self, subs: Vec<SubUsage>) -> Vec<SubUsed> {
-        let situation = Situation { at: Some(js::now()), ..Situation::default() };
-        let book = &self.config.book;
-        let card = |model: &String| {
-            let model = book.find(Some(&self.quote.provider), model)?;
-            Some(model.card(&situation)?.to_card())
-        };
-        let priced = |sub: SubUsage| {
-            let model = sub.model.filter(|model| model.len() <= NAME_MAX);
-            let card = model.as_ref().and_then(card);
-            let kind = sub.kind.chars().take(NAME_MAX).collect();
-            SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
-        };
-        subs.into_iter().map(priced).collect()
     }
 
     /// Releases the hold.
@@ -164,4 +126,46 @@ impl Attempt {
             Void { attempt_id: self.id, upstream_status, error_class, finished_at: js::now() };
         let _ = self.ledger.tell(&Command::Void(void)).await;
     }
+}
+
+/// Tells the ledger what an attempt used; `provider` served it.
+pub async fn settle(
+    ledger: &LedgerClient,
+    book: &Book,
+    provider: &str,
+    attempt_id: AttemptId,
+    ended: Ended,
+) -> Option<Reply> {
+    let Ended { reading, status, began, error_class } = ended;
+    let suspect = reading.needs_a_look();
+    let settle = Settle {
+        attempt_id,
+        usage: reading.usage,
+        outcome: reading.outcome,
+        upstream_status: status,
+        error_class,
+        suspect,
+        sub_usage: reading.sub_usage.into_iter().map(|sub| priced(book, provider, sub)).collect(),
+        unknown: reading.unknown.iter().map(unknown).collect(),
+        served_model: reading.model.filter(|model| model.len() <= NAME_MAX),
+        served_tier: reading.service_tier.filter(|tier| tier.len() <= 32),
+        first_byte_at: began,
+        finished_at: js::now(),
+    };
+    ledger.tell(&Command::Settle(Box::new(settle))).await
+}
+
+/// Another model's usage with its prices, if the book sells it.
+fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
+    let situation = Situation { at: Some(js::now()), ..Situation::default() };
+    let model = sub.model.filter(|model| model.len() <= NAME_MAX);
+    let sold = model.as_ref().and_then(|model| book.find(Some(provider), model));
+    let card = sold.and_then(|model| model.card(&situation)).map(CardRef::to_card);
+    let kind = sub.kind.chars().take(NAME_MAX).collect();
+    SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
+}
+
+fn unknown(found: &read::Unknown) -> record::Unknown {
+    let path = found.path.chars().take(NAME_MAX).collect();
+    record::Unknown { path, quantity: found.quantity }
 }

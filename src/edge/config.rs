@@ -29,6 +29,8 @@ pub struct Config {
     pub book_projection: String,
     /// A hold's life between renewals.
     pub hold_ttl: Millis,
+    /// How long a job's hold is kept while nobody asks for its end.
+    pub job_ttl: Millis,
     /// How long an upstream may take to begin its answer.
     pub upstream_timeout: Millis,
     /// How long records wait to be gathered into a batch.
@@ -95,6 +97,7 @@ impl Config {
             book,
             book_projection,
             hold_ttl: seconds(env, "FAREBOX_HOLD_TTL_SECONDS", 60)?,
+            job_ttl: seconds(env, "FAREBOX_JOB_TTL_SECONDS", 86_400)?,
             upstream_timeout: seconds(env, "FAREBOX_UPSTREAM_TIMEOUT_SECONDS", 600)?,
             outbox_delay: seconds(env, "FAREBOX_OUTBOX_DELAY_SECONDS", 5)?,
             pass_usage_chunk: text(env, "FAREBOX_PASS_USAGE_CHUNK").as_deref() == Some("true"),

@@ -155,7 +155,7 @@ const calls = new WeakMap();
  * Sends the request on. Rejects with the string 'left' where the client goes first, and with
  * whatever `stopCall` says. Redirects are not followed: they would carry the key along.
  */
-export async function forward(request, url, headers, body) {
+export async function forward(request, method, url, headers, body) {
   const controller = new AbortController();
   let why = null;
   const stop = (reason) => {
@@ -168,7 +168,7 @@ export async function forward(request, url, headers, body) {
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
-    return await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal: controller.signal });
+    return await fetch(url, { method, headers, body, redirect: 'manual', signal: controller.signal });
   } catch (error) {
     throw why ?? error;
   } finally {

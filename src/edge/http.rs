@@ -114,14 +114,26 @@ pub fn bearer(incoming: &Incoming) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
+/// The subprotocols of a WebSocket request's header.
+pub fn protocols(offered: &str) -> impl Iterator<Item = &str> {
+    offered.split(',').map(str::trim).filter(|protocol| !protocol.is_empty())
+}
+
+/// The key that OpenAI's browser clients hide in a subprotocol.
+pub fn key_in_protocol(protocol: &str) -> Option<&str> {
+    protocol.strip_prefix("openai-insecure-api-key.")
+}
+
 /// Headers in which the APIs in front of us take a key by itself.
 const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "xi-api-key"];
 
 /// The client's key, wherever its SDK puts it. Two different ones leave open whose request it is.
 pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
-    // Deepgram's SDK says `Token` where others say `Bearer`.
+    // Deepgram's SDK says `Token` where others say `Bearer`, and AssemblyAI's says neither.
     let token = incoming.header("authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
+        let Some((scheme, token)) = value.split_once(' ') else {
+            return value.starts_with("fb_").then_some(value);
+        };
         let known = ["bearer", "token"].iter().any(|word| scheme.eq_ignore_ascii_case(word));
         known.then(|| token.trim().to_owned())
     });
@@ -131,8 +143,12 @@ pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
         let ours = KEY_PARAMETERS.contains(&name) && value.starts_with("fb_");
         ours.then(|| value.to_owned())
     });
+    // A browser cannot set a header on a WebSocket.
+    let offered = incoming.header("sec-websocket-protocol");
+    let protocol = offered.iter().flat_map(|offered| protocols(offered)).find_map(key_in_protocol);
+    let protocol = protocol.map(ToOwned::to_owned);
     let alone = KEY_HEADERS.iter().filter_map(|name| incoming.header(name));
-    let mut keys = token.into_iter().chain(alone).chain(query);
+    let mut keys = token.into_iter().chain(alone).chain(query).chain(protocol);
     let Some(key) = keys.next() else { return Ok(None) };
     if keys.any(|other| other != key) {
         let message = "Two different keys were sent, in two places. Send one.";

@@ -23,6 +23,7 @@ extern "C" {
 
     pub fn forward(
         request: &web_sys::Request,
+        method: &str,
         url: &str,
         headers: &web_sys::Headers,
         body: &JsValue,
@@ -95,6 +96,27 @@ extern "C" {
     pub fn query(storage: &JsValue, sql: &str, parameters: &Array) -> Result<Array, JsValue>;
     #[wasm_bindgen(js_name = setAlarm)]
     pub fn set_alarm(storage: &JsValue, at: f64);
+}
+
+#[wasm_bindgen(module = "/src/edge/bridge.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = isOpen)]
+    pub fn is_open(answer: &web_sys::Response) -> bool;
+
+    pub type Bridge;
+    #[wasm_bindgen(constructor)]
+    pub fn new(answer: &web_sys::Response, on_frame: &Function) -> Bridge;
+    #[wasm_bindgen(method, catch)]
+    pub fn response(
+        this: &Bridge,
+        headers: &web_sys::Headers,
+    ) -> Result<web_sys::Response, JsValue>;
+    #[wasm_bindgen(method)]
+    pub fn next(this: &Bridge, ms: f64) -> Promise;
+    #[wasm_bindgen(method)]
+    pub fn resume(this: &Bridge);
+    #[wasm_bindgen(method)]
+    pub fn stop(this: &Bridge, event: &str, code: u16, reason: &str);
 }
 
 #[wasm_bindgen]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
 use super::config::{Config, config};
+use super::jobs::FoundJob;
 use super::outbox;
 use super::sql::Store;
 use super::{js, own};
@@ -27,6 +28,8 @@ enum Look {
     Update { after: u64 },
     /// The records of one request.
     Request { id: RequestId },
+    /// One of the customer's jobs.
+    Job { id: String },
 }
 
 /// One customer's ledger object.
@@ -190,6 +193,10 @@ impl LedgerObject {
         match look {
             Look::Snapshot {} => self.frame("snapshot", &store.newest(0, SHOWN_MAX)?),
             Look::Update { after } => self.frame("update", &store.newest(*after, SHOWN_MAX)?),
+            Look::Job { id } => {
+                let found = store.job(id)?.map(|(job, open)| FoundJob { job, open });
+                serde_json::to_string(&found).map_err(|error| error.to_string())
+            }
             Look::Request { id } => own::request_view(&store.of_request(*id)?),
         }
     }

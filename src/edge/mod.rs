@@ -1,17 +1,20 @@
 //! The Worker: owns all I/O and decides nothing about money. `entry.mjs` calls in here once per
 //! request and once per call of a ledger object.
 
+mod admit;
 mod answer;
 mod attempt;
 mod body;
 mod config;
 mod http;
+mod jobs;
 mod js;
 mod ledger_call;
 mod ledger_object;
 mod outbox;
 mod own;
 mod proxy;
+mod realtime;
 mod sql;
 mod tap;
 mod upstream;
@@ -20,7 +23,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::api::{Code, Problem, Shape};
 use crate::ids::Id;
-use crate::wire::route::Route;
+use crate::wire::route::{Route, poll_of};
 use http::{Incoming, respond};
 
 /// Prepares a fresh instance: a panic tells `entry.mjs` before the instance is lost.
@@ -66,6 +69,9 @@ async fn route(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     let path = incoming.path();
     if let Some(route) = Route::of(path) {
         return proxy::proxy(incoming, &route).await;
+    }
+    if let Some((route, id)) = poll_of(path) {
+        return jobs::poll(incoming, &route, id).await;
     }
     match path.strip_prefix("/v1/farebox/") {
         Some(rest) => own::route(incoming, rest).await,

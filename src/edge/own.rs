@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::admit::ledger_of;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
 use super::proxy::name;
-use crate::api::{Code, Problem, invalid_key};
+use crate::api::{Code, Problem};
 use crate::auth::{ApiKey, Denied, Rights, Session};
 use crate::clock::Millis;
 use crate::ids::Name;
@@ -94,12 +95,8 @@ async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let Ok(key) = ApiKey::verify(&token, &config.keys) else {
         return Ok(session(incoming, &token)?.customer);
     };
-    let ledger = LedgerClient::new(&incoming.env, key.customer.clone())?;
-    let (key_id, secret_sha256) = (key.key_id.clone(), key.secret_sha256());
-    match ledger.ask(&Command::CheckKey { key_id, secret_sha256 }).await? {
-        Reply::Done => Ok(key.customer),
-        _ => Err(invalid_key()),
-    }
+    ledger_of(incoming, &key).await?;
+    Ok(key.customer)
 }
 
 /// The price book as the customer may see it.

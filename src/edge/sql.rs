@@ -7,7 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
 
@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS records (
   charged TEXT NOT NULL, command TEXT, hash TEXT NOT NULL, line TEXT NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
 CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
+CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
@@ -40,6 +41,7 @@ const PUT_ACCOUNT: &str =
     "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 const PUT_KEY: &str =
     "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
 const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
@@ -168,6 +170,10 @@ impl Store {
                 }
                 reserve.again.then_some(reserve.attempt_id)
             }
+            Command::Park(park) => {
+                prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
+                None
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
@@ -214,6 +220,10 @@ impl Store {
             Row::PutKey(key) => {
                 Array::of3(&PUT_KEY.into(), &key.key_id.as_str().into(), &json(key)?)
             }
+            Row::PutJob(name, job) => {
+                let attempt = job.attempt_id.to_string();
+                Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
+            }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
             }
@@ -236,6 +246,14 @@ impl Store {
         ]
         .iter()
         .collect())
+    }
+
+    /// A job by its name, and whether it is still to be settled.
+    pub fn job(&self, job_id: &str) -> Result<Option<(Job, bool)>, Failed> {
+        let sql = "SELECT body, EXISTS (SELECT 1 FROM holds WHERE holds.attempt_id = jobs.attempt_id) FROM jobs WHERE job_id = ?";
+        let rows = self.query(sql, &[job_id.into()])?;
+        let read = |row: &Array| Ok((parsed(&row.get(0))?, whole(&row.get(1))? > 0));
+        rows.first().map(read).transpose()
     }
 
     /// Archive lines and running charges, newest first, at most `limit`, after `after`.

@@ -11,6 +11,7 @@ use super::config::text;
 use super::http::{Incoming, names};
 use super::js;
 use crate::api::{Code, Problem};
+use crate::clock::Millis;
 use crate::wire::request::Ask;
 use crate::wire::route::Route;
 
@@ -222,17 +223,87 @@ fn filled(template: &str, route: &Route<'_>, model: &str) -> String {
         .replace("{verb}", verb)
 }
 
+/// How an upstream is called.
+pub struct Call<'a> {
+    pub route: &'a Route<'a>,
+    /// The model as the client wrote it.
+    pub model: &'a str,
+    pub upstream: &'a Upstream,
+    pub method: &'static str,
+    /// A WebSocket is asked for, in these subprotocols; may be empty.
+    pub protocols: Option<&'a str>,
+}
+
 /// What is asked of whom.
 pub struct Sent<'a> {
+    pub call: Call<'a>,
     pub ask: &'a Ask,
-    pub route: &'a Route<'a>,
     /// Who serves, as the price book names it.
     pub provider: &'a str,
-    pub upstream: &'a Upstream,
     /// The usage chunk of the stream is to be taken out again.
     pub strip: bool,
     /// The request's timer.
     pub watch: &'a Watch,
+}
+
+/// Sends a request on with our credential; fails where that cannot be made.
+async fn send(
+    incoming: &Incoming,
+    call: &Call<'_>,
+    body: &JsValue,
+) -> Result<js_sys::Promise, JsValue> {
+    let from = incoming.request.headers();
+    let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
+    headers.set("accept-encoding", "identity")?;
+    if let Some(protocols) = call.protocols {
+        headers.set("upgrade", "websocket")?;
+        if !protocols.is_empty() {
+            headers.set("sec-websocket-protocol", protocols)?;
+        }
+    }
+    let url = call.upstream.url(call.route, call.model, incoming.query());
+    let url = call.upstream.authorize(url, &headers, body).await?;
+    Ok(js::forward(&incoming.request, call.method, &url, &headers, body))
+}
+
+fn redirected() -> Problem {
+    let message = "The provider answered with a redirect, which is never followed.";
+    Problem::new(Code::UpstreamRedirect, message)
+}
+
+fn timed_out() -> Problem {
+    Problem::new(Code::UpstreamTimeout, "The provider did not begin to answer in time.")
+}
+
+fn no_credentials(error: &JsValue) -> Problem {
+    js::log(&format!("upstream credentials: {}", js::reason(error)));
+    let message = "The provider's credentials could not be made.";
+    Problem::new(Code::UpstreamUnreachable, message)
+}
+
+fn unreachable() -> Problem {
+    Problem::new(Code::UpstreamUnreachable, "The provider could not be reached.")
+}
+
+/// Asks an upstream for something that costs nothing, so that nothing is held for it.
+pub async fn look(
+    incoming: &Incoming,
+    call: &Call<'_>,
+    timeout: Millis,
+) -> Result<web_sys::Response, Problem> {
+    let sent = send(incoming, call, &JsValue::UNDEFINED).await;
+    let promise = sent.map_err(|error| no_credentials(&error))?;
+    let answer = JsFuture::from(js::within(&promise, f64::from(timeout.0))).await;
+    let answer = answer.map_err(|_| unreachable())?;
+    if answer.is_undefined() {
+        js::stop_call(&incoming.request, "timeout");
+        return Err(timed_out());
+    }
+    let answer: web_sys::Response = answer.dyn_into().map_err(|_| unreachable())?;
+    if (300..400).contains(&answer.status()) {
+        return Err(redirected());
+    }
+    Ok(answer)
 }
 
 /// Calls the upstream and waits for its headers, renewing the hold meanwhile.
@@ -244,47 +315,33 @@ pub async fn call(
 ) -> Result<web_sys::Response, Problem> {
     let mut sent = false;
     let called = async {
-        let from = incoming.request.headers();
-        let headers = TO_UPSTREAM_NAMES.with(|allow| js::copy_headers(&from, allow));
-        headers.set("accept-encoding", "identity")?;
-        let Sent { ask, route, upstream, watch, .. } = *asked;
-        let url = upstream.url(route, &ask.model, incoming.query());
-        let url = upstream.authorize(url, &headers, body).await?;
+        let promise = send(incoming, &asked.call, body).await?;
         sent = true;
-        let promise = js::forward(&incoming.request, &url, &headers, body);
         let timeout = Some(attempt.config.upstream_timeout);
-        let answer = attempt.meanwhile(&promise, watch, &incoming.request, timeout).await?;
+        let answer = attempt.meanwhile(&promise, asked.watch, &incoming.request, timeout).await?;
         answer.dyn_into::<web_sys::Response>()
     };
     let called = called.await;
     let attempt = attempt.clone();
     let problem = match called {
-        Ok(response) if (300..400).contains(&response.status()) => Problem::new(
-            Code::UpstreamRedirect,
-            "The provider answered with a redirect, which is never followed.",
-        ),
+        Ok(response) if (300..400).contains(&response.status()) => redirected(),
         Ok(response) => return Ok(response),
         Err(error) => {
             let why = error.as_string().unwrap_or_default();
-            let (class, message) = match why.as_str() {
-                "timeout" => {
-                    (Code::UpstreamTimeout, "The provider did not begin to answer in time.")
-                }
-                "left" => (Code::UpstreamUnreachable, "The client left."),
-                _ if !sent => {
-                    js::log(&format!("upstream credentials: {}", js::reason(&error)));
-                    (Code::UpstreamUnreachable, "The provider's credentials could not be made.")
-                }
-                _ => (Code::UpstreamUnreachable, "The provider could not be reached."),
+            let problem = match why.as_str() {
+                "timeout" => timed_out(),
+                "left" => Problem::new(Code::UpstreamUnreachable, "The client left."),
+                _ if !sent => no_credentials(&error),
+                _ => unreachable(),
             };
             if matches!(why.as_str(), "timeout" | "left") {
                 // It was sent, and may have been billed: charged what was counted of it.
                 incoming.keep(async move {
                     attempt.settle(Ended::unheard(&why)).await;
                 });
-                return Err(Problem::new(class, message));
+                return Err(problem);
             }
-            Problem::new(class, message)
+            problem
         }
     };
     let class = problem.code.as_str();

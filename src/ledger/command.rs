@@ -26,6 +26,8 @@ pub enum Command {
         /// The least it will cost; only ever raises the hold's floor.
         floor: Exact,
     },
+    /// It goes on behind its answer, as a job: the hold stays under the job's name.
+    Park(Park),
     /// It is over; this is what it used.
     Settle(Box<Settle>),
     /// It is over; it used nothing.
@@ -96,6 +98,28 @@ pub struct Reserve {
     /// Asked before, with an answer that was lost: storage is looked through for it.
     #[serde(default)]
     pub again: bool,
+}
+
+/// Keeps a hold for a job, until a poll shows its end or its time is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Park {
+    /// The name that the upstream gave it.
+    pub job_id: String,
+    /// What is known of it.
+    pub job: Job,
+    /// How long the hold is kept from now on.
+    pub life: Millis,
+}
+
+/// Which attempt a job belongs to, and whom to ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The attempt that started it.
+    pub attempt_id: AttemptId,
+    /// Who runs it, as the configuration names the upstream.
+    pub upstream: String,
+    /// The model, as the client wrote it.
+    pub model: String,
 }
 
 /// Tells what an attempt used.
@@ -256,6 +280,8 @@ pub struct Prior {
     pub expired: Option<Hold>,
     /// The end user's pseudonym key.
     pub subject: Option<Digest>,
+    /// The job of the name to be parked.
+    pub job: Option<Job>,
 }
 
 /// The last record of an attempt.
@@ -319,7 +345,7 @@ pub enum Reply {
     Expired,
     /// Done.
     Done,
-    /// An admin command that cannot be carried out, and why.
+    /// A command that cannot be carried out, and why.
     Invalid(String),
     /// Where the customer stands.
     Status(Box<Snapshot>),
@@ -342,6 +368,8 @@ pub enum Row {
     PutAccount(Account),
     /// Insert or replace a key.
     PutKey(KeyState),
+    /// Name a job. A name that is there stays as it is.
+    PutJob(String, Job),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

@@ -18,8 +18,8 @@ mod status;
 
 pub use apply::{Broken, Outcome};
 pub use command::{
-    Admin, Command, Context, KeyState, KeyStatus, LimitRule, Pinned, Prior, PriorRecord, RecordRow,
-    Reply, Reserve, Row, Settle, SubUsed, Strictness, Void,
+    Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,
+    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void,
 };
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};
@@ -30,6 +30,9 @@ pub const SWEEP_MAX: usize = 32;
 
 /// Most limits on one customer: each is looked at on every reserve.
 pub const LIMITS_MAX: usize = 32;
+
+/// Longest name of a job; the APIs' are a quarter as long.
+pub const JOB_ID_MAX: usize = 256;
 
 /// Largest limit: a trillion leaves sixteen places after the point, so that what remains of it is
 /// exact whatever is spent.

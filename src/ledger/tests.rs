@@ -11,6 +11,7 @@ mod access;
 mod charges;
 mod endings;
 mod harness;
+mod jobs;
 mod limits;
 
 use harness::check;

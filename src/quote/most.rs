@@ -7,6 +7,7 @@ use crate::book::{Caps, Model, Rates};
 use crate::money::Exact;
 use crate::rating::{self, Line};
 use crate::wire::request::{Ask, Bound};
+use crate::wire::route::Endpoint;
 use crate::wire::usage::Meter;
 
 /// The most a request can use.
@@ -17,6 +18,8 @@ pub(super) struct Most {
     pub output: Exact,
     /// What the input may turn out to be.
     inputs: Vec<Meter>,
+    /// What the output may turn out to be.
+    outputs: Vec<Meter>,
     /// Whether the book must have a rate for input, and for output: not where the request is
     /// bounded by other meters.
     needs: (bool, bool),
@@ -43,6 +46,7 @@ impl Most {
             input: input_most(ask, model)?,
             output: output_most(ask, model)?,
             inputs: input_classes(ask),
+            outputs: output_classes(ask),
             needs: (by_tokens, ask.has_output),
             others,
             free: ask.free,
@@ -79,7 +83,7 @@ impl Most {
         }
         for (tokens, classes, base, needed) in [
             (self.input, &self.inputs[..], Meter::InputUncached, self.needs.0),
-            (self.output, &OUTPUTS[..], Meter::OutputTotal, self.needs.1),
+            (self.output, &self.outputs[..], Meter::OutputTotal, self.needs.1),
         ] {
             if needed || rates.get(base).is_some() && tokens > Exact::ZERO {
                 lines.push(dearest(rates, classes, base, tokens)?);
@@ -132,6 +136,14 @@ fn input_classes(ask: &Ask) -> Vec<Meter> {
 /// What output tokens may turn out to be.
 const OUTPUTS: [Meter; 4] =
     [Meter::OutputTotal, Meter::Reasoning, Meter::TextOut, Meter::RejectedPrediction];
+
+fn output_classes(ask: &Ask) -> Vec<Meter> {
+    let mut classes = OUTPUTS.to_vec();
+    if ask.endpoint == Endpoint::Realtime {
+        classes.push(Meter::AudioOut); // it speaks
+    }
+    classes
+}
 
 /// Text is bounded by its bytes, other parts by what the book says of their kind, and all of it by
 /// the model's window: the upstream refuses what does not fit.

@@ -4,6 +4,7 @@
 //! never pass through here, and prices.
 
 pub mod frame;
+pub mod job;
 pub mod json;
 mod number;
 pub mod read;

@@ -63,6 +63,8 @@ pub enum Endpoint {
     Ollama,
     /// A job that runs after the answer.
     Job,
+    /// A conversation over a WebSocket, in turns.
+    Realtime,
 }
 
 /// Longest path served: no provider's is half as long, and records name it.
@@ -84,7 +86,7 @@ pub struct Route<'p> {
 }
 
 /// Paths that are one word for one thing.
-const FIXED: [(&str, Api, Endpoint); 27] = [
+const FIXED: [(&str, Api, Endpoint); 28] = [
     ("/v1/chat/completions", Api::OpenAi, Endpoint::Chat),
     ("/v1/responses", Api::OpenAi, Endpoint::Responses),
     ("/v1/completions", Api::OpenAi, Endpoint::Completions),
@@ -97,6 +99,7 @@ const FIXED: [(&str, Api, Endpoint); 27] = [
     ("/v1/audio/transcriptions", Api::OpenAi, Endpoint::Transcription),
     ("/v1/audio/translations", Api::OpenAi, Endpoint::Transcription),
     ("/v1/ocr", Api::OpenAi, Endpoint::Ocr),
+    ("/v1/realtime", Api::OpenAi, Endpoint::Realtime),
     ("/v1/messages", Api::Anthropic, Endpoint::Messages),
     ("/v1/messages/count_tokens", Api::Anthropic, Endpoint::CountTokens),
     ("/v1/rerank", Api::Plain, Endpoint::Rerank),
@@ -171,11 +174,37 @@ impl<'p> Route<'p> {
     }
 }
 
+/// Longest name of a job that is asked for; the APIs' are half as long.
+const JOB_ID_MAX: usize = 128;
+
+/// Where a job is asked for, and its name: the paths of the APIs whose jobs are started here.
+///
+/// ```
+/// use farebox::wire::route::poll_of;
+/// assert_eq!(poll_of("/v1/predictions/p1").unwrap().1, "p1");
+/// assert!(poll_of("/v1/predictions").is_none());
+/// assert!(poll_of("/v1/responses/../x").is_none());
+/// ```
+pub fn poll_of(path: &str) -> Option<(Route<'_>, &str)> {
+    let jobs = [
+        ("/v1/predictions/", Api::Plain),
+        ("/v2/transcript/", Api::Plain),
+        ("/v1/responses/", Api::OpenAi),
+    ];
+    let (id, api) = jobs.iter().find_map(|(at, api)| Some((path.strip_prefix(at)?, *api)))?;
+    let is_name = |id: &str| {
+        id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let fits = (1..=JOB_ID_MAX).contains(&id.len()) && is_name(id);
+    fits.then(|| (Route::new(path, api, Endpoint::Job), id))
+}
+
 /// Whose shape an error takes on a path, also where nothing is served there.
 pub fn api_of(path: &str) -> Api {
     let google = |path: &str| path.contains("/models/") && path.contains(':');
     match Route::of(path) {
         Some(route) => route.api,
+        None if let Some((route, _)) = poll_of(path) => route.api,
         None if path.starts_with("/v1/messages") => Api::Anthropic,
         None if path.starts_with("/v1beta") || google(path) => Api::Google,
         None if path.starts_with("/model/") => Api::Bedrock,
@@ -296,6 +325,7 @@ mod tests {
             ),
             ("/openai/deployments/d/chat/completions", Endpoint::Chat, Some("d"), false),
             ("/openai/v1/responses", Endpoint::Responses, None, false),
+            ("/v1/realtime", Endpoint::Realtime, None, false),
             ("/v1/text-to-speech/voice/stream", Endpoint::Speech, None, false),
             ("/v1/models/owner/name/predictions", Endpoint::Job, Some("owner/name"), false),
         ] {

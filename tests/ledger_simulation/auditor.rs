@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use farebox::clock::{Timestamp, Window};
 use farebox::ids::AttemptId;
-use farebox::ledger::{Admin, Command, LimitRule, Reserve, SWEEP_MAX, Settle, Strictness};
+use farebox::ledger::{Admin, Command, LimitRule, Park, Reserve, SWEEP_MAX, Settle, Strictness};
 use farebox::money::Exact;
 use farebox::wire::usage::Meter;
 
@@ -60,6 +60,8 @@ pub struct Auditor {
     keys: BTreeMap<String, (String, bool)>,
     attempts: BTreeMap<AttemptId, Attempt>,
     subjects: Vec<String>,
+    /// Whose each job is.
+    jobs: BTreeMap<String, AttemptId>,
     /// Every record there must be, in words.
     pub records: Vec<Rc<str>>,
     pub now: Option<Timestamp>,
@@ -117,6 +119,7 @@ impl Auditor {
         match command {
             Command::Reserve(reserve) => self.reserve(reserve),
             Command::Renew { attempt_id, floor } => self.renew(*attempt_id, units(*floor)),
+            Command::Park(park) => self.park(park),
             Command::Settle(settle) => {
                 let (in_units, counted) = self.price(settle);
                 let word = if counted { "settled counted" } else { "settled" };
@@ -251,9 +254,25 @@ impl Auditor {
         let now = self.now();
         match self.attempts.get_mut(&id) {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
-                a.expires_at = now.plus(TTL);
+                a.expires_at = a.expires_at.max(now.plus(TTL));
                 a.floor = a.floor.max(floor.min(a.held));
                 self.own_rows = 1;
+                format!("held until {}", a.expires_at)
+            }
+            _ => "expired".into(),
+        }
+    }
+
+    fn park(&mut self, park: &Park) -> String {
+        let (now, id) = (self.now(), park.job.attempt_id);
+        if self.jobs.get(&park.job_id).is_some_and(|known| *known != id) {
+            return "invalid: the job belongs to another attempt".into();
+        }
+        match self.attempts.get_mut(&id) {
+            Some(a) if a.stage == Stage::Open && now < a.expires_at => {
+                a.expires_at = a.expires_at.max(now.plus(park.life));
+                self.jobs.insert(park.job_id.clone(), id);
+                self.own_rows = 2;
                 format!("held until {}", a.expires_at)
             }
             _ => "expired".into(),

@@ -69,7 +69,9 @@ const EVENTS: &[&str] = &[
     "refused SpendLimitExceeded",
     "replayed",
     "unknown",
+    "invalid:",
     "a hold repeated",
+    "a job parked",
     "a late correction",
     "a sweep that left some",
     "an overage",
@@ -256,6 +258,9 @@ impl Simulation {
         let rows = auditor.own_rows + 3 * auditor.expired;
         assert_eq!(outcome.rows.len(), rows, "I4: other rows: {:#?}", outcome.rows);
         self.meet_all(&expected, &auditor, fate);
+        if matches!(command, Command::Park(_)) && auditor.own_rows > 0 {
+            self.meet("a job parked");
+        }
         if fate.is_written() {
             self.store.commit(outcome.rows);
             let before = std::mem::replace(&mut self.auditor, auditor);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, KeyState, Ledger, Loaded, Prior, PriorRecord, RecordRow, Row,
+    Account, Command, Head, Hold, Job, KeyState, Ledger, Loaded, Prior, PriorRecord, RecordRow, Row,
 };
 use farebox::money::Exact;
 use farebox::record::{Digest, Record};
@@ -48,6 +48,7 @@ pub struct Store {
     /// Sum of the records' amounts, read from their bytes.
     pub total: i128,
     pub subjects: BTreeMap<String, Digest>,
+    jobs: BTreeMap<String, Job>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -84,6 +85,7 @@ impl Store {
             Row::PutHour(hour, amount) => drop(self.hours.insert(hour, stored(&amount))),
             Row::PutAccount(account) => self.account = Some(stored(&account)),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
+            Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
         }
     }
@@ -113,6 +115,10 @@ impl Store {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
                 reserve.again.then_some(reserve.attempt_id)
+            }
+            Command::Park(park) => {
+                prior.job = self.jobs.get(&park.job_id).cloned();
+                None
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),

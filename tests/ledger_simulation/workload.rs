@@ -5,7 +5,9 @@ use farebox::auth::Mode;
 use farebox::book::{Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp, Window};
 use farebox::ids::Id;
-use farebox::ledger::{Admin, Command, LimitRule, Pinned, Reserve, Settle, Strictness, Void};
+use farebox::ledger::{
+    Admin, Command, Job, LimitRule, Park, Pinned, Reserve, Settle, Strictness, Void,
+};
 use farebox::meter::Outcome;
 use farebox::money::Exact;
 use farebox::record::{Admitted, Digest};
@@ -82,7 +84,8 @@ impl Workload {
         match random.below(100) {
             0..30 => self.new_attempt(random, now),
             30..40 => self.repeat_reserve(random),
-            40..52 => self.renew(random),
+            40..48 => self.renew(random),
+            48..52 => self.park(random),
             52..76 => self.finish(random, now, true),
             76..86 => self.finish(random, now, false),
             86..91 => Step { command: Command::Sweep, attempt: None },
@@ -209,6 +212,20 @@ impl Workload {
         let attempt_id = self.attempts[at].reserve.attempt_id;
         let floor = exact(i128::from(OUTPUT_UNITS * random.below(2 * OUTPUT_MAX)));
         Step { command: Command::Renew { attempt_id, floor }, attempt: None }
+    }
+
+    /// A job of its own; now and then one of the name of another's.
+    fn park(&mut self, random: &mut Random) -> Step {
+        let known = [Phase::Running, Phase::Silent];
+        let (Some(at), Some(other)) = (self.pick(random, &known), self.pick(random, &known)) else {
+            return Step { command: Command::Status, attempt: None };
+        };
+        let named = if random.chance(80) { at } else { other };
+        let attempt_id = self.attempts[at].reserve.attempt_id;
+        let job = Job { attempt_id, upstream: "openai".into(), model: "gpt-4o-mini".into() };
+        let job_id = format!("job of {}", self.attempts[named].reserve.attempt_id);
+        let life = Millis::from_secs(u32::try_from(random.below(600)).unwrap());
+        Step { command: Command::Park(Park { job_id, job, life }), attempt: None }
     }
 
     /// Tells an attempt's end. `fitting`: of one that runs or whose answer was lost, and the same

@@ -58,7 +58,9 @@ impl Charge {
             charge.flags.push(Flag::Overage);
         }
         let counted = |(meter, measured): (Meter, crate::wire::usage::Measured)| {
-            meter != Meter::Requests && measured.provenance == Provenance::Counted
+            // These two are never reported: counting them stands in for nothing.
+            !matches!(meter, Meter::Requests | Meter::Turns)
+                && measured.provenance == Provenance::Counted
         };
         if charge.usage.iter().any(counted) {
             charge.flags.push(Flag::Counted);

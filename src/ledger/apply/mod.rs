@@ -3,6 +3,7 @@
 mod admin;
 mod charge;
 mod close;
+mod park;
 mod reserve;
 
 use super::command::{Command, Context, PriorRecord, Reply, Row};
@@ -62,6 +63,7 @@ impl Ledger {
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
+            Command::Park(park) => op.park(park),
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
             Command::Sweep => Reply::Done,
@@ -91,7 +93,8 @@ impl Op<'_> {
             return Reply::Expired;
         }
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
-        hold.expires_at = self.now.plus(self.context.hold_ttl);
+        // A job's hold lives longer than that.
+        hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
         hold.floor = hold.floor.max(floor).min(hold.admitted.held);
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `limits day=day/hard/10 …` | puts the customer with exactly these limits |
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
+//! | `park a job-1 3600s` | |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -48,6 +49,7 @@ pub struct Store {
     holds: BTreeMap<AttemptId, (Hold, bool)>,
     pub records: Vec<RecordRow>,
     pub subjects: HashMap<String, Digest>,
+    jobs: HashMap<String, Job>,
 }
 
 impl Store {
@@ -67,6 +69,7 @@ impl Store {
             Row::PutHour(hour, amount) => drop(self.hours.insert(hour, amount)),
             Row::PutAccount(account) => self.account = Some(account),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
+            Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
     }
@@ -92,6 +95,10 @@ impl Store {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
                 reserve.again.then_some(reserve.attempt_id)
+            }
+            Command::Park(park) => {
+                prior.job = self.jobs.get(&park.job_id).cloned();
+                None
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
@@ -176,10 +183,6 @@ impl World {
     pub fn line(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (command, arguments) = words.split_first().unwrap();
-        let length = |text: &str| match text.strip_suffix("ms") {
-            Some(ms) => Millis(ms.parse().unwrap()),
-            None => Millis::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
-        };
         match *command {
             "wait" => self.now = self.now.plus(length(arguments[0])),
             "clock" => self.now = arguments[0].parse().unwrap(),
@@ -270,6 +273,13 @@ fn attempt_name(id: AttemptId) -> String {
     String::from_utf8_lossy(&bytes[10..]).trim_matches('\0').to_owned()
 }
 
+fn length(text: &str) -> Millis {
+    match text.strip_suffix("ms") {
+        Some(ms) => Millis(ms.parse().unwrap()),
+        None => Millis::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
+    }
+}
+
 fn rates(rate: &str) -> Rates {
     let rate = Rate { amount: rate.parse().unwrap(), per: Exact::from(1) };
     Rates([(Meter::InputUncached, rate), (Meter::OutputTotal, rate)].into())
@@ -292,6 +302,15 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             let floor = arguments[1].parse().unwrap();
             Command::Renew { attempt_id: attempt(arguments[0]), floor }
         }
+        "park" => Command::Park(Park {
+            job_id: arguments[1].to_owned(),
+            job: Job {
+                attempt_id: attempt(arguments[0]),
+                upstream: "openai".into(),
+                model: "gpt".into(),
+            },
+            life: length(arguments[2]),
+        }),
         "settle" => Command::Settle(Box::new(settle(arguments, &options))),
         "void" => Command::Void(Void {
             attempt_id: attempt(arguments[0]),
@@ -454,6 +473,7 @@ fn kind(row: &Row) -> &'static str {
         Row::PutHour(..) => "hour",
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
+        Row::PutJob(..) => "job",
         Row::PutSubject { .. } => "subject",
     }
 }

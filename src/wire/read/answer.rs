@@ -69,6 +69,8 @@ pub struct Answer {
     pub(super) malformed: bool,
     /// The stream's last word was seen.
     pub(super) done: bool,
+    /// Turns that have begun.
+    pub(super) begun: u64,
     /// What an operator's extractor read; it overrules ours, meter by meter.
     pub(super) custom: Usage,
 }
@@ -224,7 +226,7 @@ impl Answer {
 }
 
 /// Adds meter by meter; false where a sum is out of range.
-pub(super) fn add_usage(to: &mut Usage, more: &Usage) -> bool {
+pub(crate) fn add_usage(to: &mut Usage, more: &Usage) -> bool {
     let mut exact = true;
     for (meter, measured) in more.iter() {
         match to.get(meter).unwrap_or(Exact::ZERO).plus(measured.quantity) {

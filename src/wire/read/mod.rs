@@ -17,6 +17,7 @@ mod tables;
 use std::sync::Arc;
 
 pub(crate) use answer::Ending;
+pub(crate) use answer::add_usage;
 pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
@@ -157,6 +158,37 @@ impl Reader {
         self.session && !self.answer.content_since
     }
 
+    /// A reader for what follows in the same session; this one keeps what it has read.
+    pub(crate) fn next_turn(&mut self) -> Self {
+        let begun = self.open_turns();
+        let answer = Answer {
+            model: self.answer.model.clone(),
+            turns: core::mem::take(&mut self.answer.turns),
+            content_since: begun > 0,
+            begun,
+            ..Answer::default()
+        };
+        Self {
+            plan: self.plan.clone(),
+            custom: self.custom.clone(),
+            transcriber: self.transcriber.clone(),
+            xai: self.xai,
+            answer,
+            ..Self::new(true, false)
+        }
+    }
+
+    /// Turns that are over.
+    pub(crate) fn turns_over(&self) -> u64 {
+        let turns = self.answer.usage.get(Meter::Turns);
+        turns.and_then(crate::money::Exact::to_u64).unwrap_or(0)
+    }
+
+    /// Turns that have begun and are not over.
+    pub(crate) fn open_turns(&self) -> u64 {
+        self.answer.begun.saturating_sub(self.turns_over())
+    }
+
     fn saw_content(&mut self) {
         self.answer.deltas = self.answer.deltas.saturating_add(1);
         self.answer.content_since = true;
@@ -216,7 +248,10 @@ impl Reader {
         if let Some(ending) = signs::ending(kind, root, self.whole, self.session) {
             self.ended_by(ending);
         }
-        self.answer.content_since |= signs::begins_turn(root, self.session);
+        if signs::begins_turn(root, self.session) {
+            self.answer.content_since = true;
+            self.answer.begun = self.answer.begun.saturating_add(1);
+        }
         signs::name(root, self.whole, &mut self.answer);
         self.transcriber = subs::transcriber(root).or(self.transcriber.take());
         self.usage(kind, root);

@@ -74,6 +74,9 @@ pub(super) fn used(json: &Json<'_>, stream: bool) -> Vec<&'static str> {
             used.push(name);
         }
     }
+    if json.is_on("background") {
+        used.push("background");
+    }
     if stream {
         used.insert(0, "stream");
     }

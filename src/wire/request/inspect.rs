@@ -7,7 +7,7 @@ use super::form::{Form, boundary};
 use super::json::Json;
 use super::shape::Shape;
 use super::tally::Tally;
-use super::{BadRequest, bad, bounds, features, fields};
+use super::{BadRequest, bad, bounds, features, fields, session};
 use crate::money::Exact;
 use crate::tokens;
 use crate::wire::route::{Api, Endpoint, Route};
@@ -75,6 +75,8 @@ pub struct Ask {
     pub bounds: BTreeMap<Meter, Bound>,
     /// The provider does not charge for it.
     pub free: bool,
+    /// It goes on behind its answer: what it used shows when it is asked for again.
+    pub job: bool,
     /// Features that cost money and that nothing here can bound.
     pub unbounded: Vec<&'static str>,
     /// Features used, for the record.
@@ -87,21 +89,25 @@ pub struct Ask {
 pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     let Request { route, query, body, .. } = *request;
     let shape = Shape::of(route.endpoint);
+    let is_session = route.endpoint == Endpoint::Realtime;
+    if is_session {
+        session::check_query(query)?;
+    }
     let (json, files) = read(request)?;
     if !matches!(json, Json::Object(_)) {
         return bad(None, "The request body must be a JSON object.");
     }
     let tally = tally(route.endpoint, &json, &shape, &files)?;
     let stream = fields::flag(&json, "stream")?;
-    let stream = route.stream || stream.unwrap_or(shape.streams_unasked);
+    let stream = is_session || route.stream || stream.unwrap_or(shape.streams_unasked);
     let max_output = fields::largest(&json, shape.max_output)?;
     if route.endpoint == Endpoint::Messages && max_output.is_none() {
         return bad("max_tokens", "`max_tokens` is required by the Messages API.");
     }
     let background = route.endpoint == Endpoint::Responses && json.is_on("background");
-    let mut unbounded = features::unbounded(&json, &shape);
-    if background {
-        unbounded.push("background");
+    if background && stream {
+        let message = "A background response cannot be streamed here. Ask for it by its id.";
+        return bad("stream", message);
     }
     Ok(Ask {
         endpoint: route.endpoint,
@@ -116,11 +122,12 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         service_tier: fields::tier(&json)?,
         input_least: tally.least,
         input_most: input_most(body, &json, &tally, &files),
-        input_unknown: shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
+        input_unknown: is_session || shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
         bounds: bounds::of(route.endpoint, &json, &files)?,
         parts: tally.parts,
         free: features::is_free(route.endpoint),
-        unbounded,
+        job: background || route.endpoint == Endpoint::Job,
+        unbounded: features::unbounded(&json, &shape),
         features: features::used(&json, stream),
         end_user: end_user(&json, &shape),
     })
@@ -132,6 +139,9 @@ fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
     if let Some(boundary) = boundary(content_type) {
         let form = Form::read(body, boundary)?;
         return Ok((form.fields, form.files));
+    }
+    if route.endpoint == Endpoint::Realtime {
+        return Ok((Json::Object(Vec::new()), Vec::new()));
     }
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     let is_sound = kind.starts_with("audio/") || kind == "application/octet-stream";

@@ -9,6 +9,7 @@ mod fields;
 mod form;
 mod inspect;
 mod json;
+mod session;
 mod shape;
 mod tally;
 mod usage_option;

@@ -169,6 +169,8 @@ impl Shape {
                 streams_unasked: true,
                 ..NONE
             },
+            // What is said in a session comes after its request.
+            Endpoint::Realtime => Shape { output: true, ..NONE },
             // Sound, pages and jobs have their content elsewhere.
             Endpoint::Transcription | Endpoint::Ocr | Endpoint::Job => NONE,
         }

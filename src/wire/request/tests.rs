@@ -180,7 +180,9 @@ fn tools_that_the_provider_runs_are_told_from_the_clients_own_in_every_api() {
     assert!(gemini(r#"{"functionDeclarations":[]}"#).is_empty());
     assert!(bedrock(r#"{"toolSpec":{}}"#).is_empty());
     let background = br#"{"model":"m","input":"","background":true}"#;
-    assert_eq!(at("/v1/responses", background).unwrap().unbounded, ["background"]);
+    assert!(at("/v1/responses", background).unwrap().job);
+    let streamed = br#"{"model":"m","input":"","background":true,"stream":true}"#;
+    assert_eq!(at("/v1/responses", streamed).unwrap_err().param, Some("stream"));
 }
 
 #[test]
