@@ -247,7 +247,8 @@ impl Session {
         {
             let heard = &mut *self.heard.borrow_mut();
             if !heard.metering.is_untouched() {
-                let metering = core::mem::replace(&mut heard.metering, Metering::session(SWITCHING));
+                let metering =
+                    core::mem::replace(&mut heard.metering, Metering::session(SWITCHING));
                 heard.over.push(metering.end(end));
             }
         }

@@ -411,7 +411,10 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         served_model: None,
         served_tier: options.get("tier").map(|tier| (*tier).to_owned()),
         suspect: options.contains_key("suspect"),
-        sub_usage: ["apart", "part"].into_iter().filter_map(|how| sub_usage(how, options)).collect(),
+        sub_usage: ["apart", "part"]
+            .into_iter()
+            .filter_map(|how| sub_usage(how, options))
+            .collect(),
         unknown: Vec::new(),
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
