@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 scripts/tools.sh
 export PATH="$PWD/.tools/bin:$PWD/node_modules/.bin:$PATH"
 wasm=target/wasm32-unknown-unknown
+# What every engine in use understands; --all-features writes modules that browsers refuse.
+features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals
+  --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
 # What changes a build: if none of it is newer than the last one, there is nothing to do.
 stale() {
   [ ! -e "$1" ] || [ -n "$(find src books Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
@@ -19,7 +22,7 @@ edge() {
   wasm-bindgen --target module --no-typescript --omit-default-module-path \
     --experimental-reset-state-function --remove-producers-section \
     --out-dir build/engine --out-name farebox "$wasm/release/farebox.wasm"
-  wasm-opt -Os --all-features -o build/engine/opt.wasm build/engine/farebox_bg.wasm
+  wasm-opt -Os "${features[@]}" -o build/engine/opt.wasm build/engine/farebox_bg.wasm
   mv build/engine/opt.wasm build/engine/farebox_bg.wasm
   # The runtime hands a module over for a plain import; bundlers do not know `import source` yet.
   sed -i.bak 's/^import source /import /' build/engine/farebox.js && rm build/engine/farebox.js.bak
@@ -34,7 +37,7 @@ browser() {
   cargo build --quiet --profile browser --lib --target wasm32-unknown-unknown --features browser
   rm -rf pkg/dist www/pkg www/vendor
   wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$wasm/browser/farebox.wasm"
-  wasm-opt -Oz --all-features -o pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
+  wasm-opt -Oz "${features[@]}" -o pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
   mv pkg/dist/opt.wasm pkg/dist/farebox_bg.wasm
   mkdir -p www/pkg www/vendor
   cp pkg/dist/farebox.js pkg/dist/farebox_bg.wasm www/pkg/
@@ -52,7 +55,7 @@ tokens() {
     RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
     wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
       --out-dir "build/tokens/$name" --out-name "$name" "$wasm/tokens/farebox.wasm"
-    wasm-opt -O3 --enable-simd --enable-bulk-memory --enable-nontrapping-float-to-int --enable-reference-types -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
+    wasm-opt -O3 "${features[@]}" -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
     sed "s/NAME/$name/g" src/tokens/worker.mjs >"build/tokens/$name.worker.mjs"
     mv "build/tokens/$name/$name.js" "build/tokens/$name.js"
     rm -r "build/tokens/$name"
