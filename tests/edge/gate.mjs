@@ -377,6 +377,16 @@ const ERRORS = {
     const { type: kind, message, details } = error.error;
     return { code: details.error_code, kind, details, message };
   },
+  google(error, id, status) {
+    const { code, message, status: kind, details: [info] } = error.error;
+    assert.deepEqual([code, info['@type'], info.metadata.request_id], [status, 'type.googleapis.com/google.rpc.ErrorInfo', id]);
+    return { code: info.reason.toLowerCase(), kind, details: info.details, message };
+  },
+  plain(error, id) {
+    const { code, message, error: other, err_msg: third, detail, details, request_id: own } = error;
+    assert.deepEqual([other, third, detail.message, own], [message, message, message, id]);
+    return { code, kind: detail.status, details, message };
+  },
   own(error, id, status) {
     assert.deepEqual([error.request_id, error.status], [id, status]);
     assert.match(error.type, /^https:/);
@@ -390,10 +400,11 @@ export async function refusal(answer, family) {
   const text = answer.text ? await answer.text() : answer.body.toString();
   const id = header('x-farebox-request-id');
   assert.match(id ?? '', /^[0-9a-f-]{36}$/, `no request id on ${answer.status} ${text}`);
-  const own = { openai: 'x-request-id', anthropic: 'request-id' }[family];
+  const own = { openai: 'x-request-id', anthropic: 'request-id', bedrock: 'x-amzn-requestid' }[family];
   if (own) assert.equal(header(own), id);
   assert.equal(header('content-type'), family === 'own' ? 'application/problem+json' : 'application/json');
-  const read = ERRORS[family](JSON.parse(text), id, answer.status);
+  if (family === 'bedrock') assert.match(header('x-amzn-errortype') ?? '', /Exception$/);
+  const read = ERRORS[family === 'bedrock' ? 'plain' : family](JSON.parse(text), id, answer.status);
   assert.ok(read.message.length > 10, text);
   return { status: answer.status, id, text, header, ...read };
 }
