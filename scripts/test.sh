@@ -130,7 +130,7 @@ test-differential() {
 }
 
 scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
-if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-tokens test-edge test-sdk test-browser; fi
+if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-tokens test-differential test-edge test-sdk test-browser; fi
 for part in "$@"; do "$part"; done
 echo
 [ ${#broken[@]} -eq 0 ] || echo "not well: ${broken[*]} (logs in $output/)"
