@@ -174,7 +174,7 @@ async fn refused_upstream(
         return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
     };
     let whole = get("whole").is_truthy();
-    let body = redacted(bytes.to_vec(), &upstream.secrets, whole);
+    let body = redacted(bytes.to_vec(), &upstream.secrets(), whole);
     let body = Uint8Array::from(body.as_slice());
     response(&body, status, headers).map_err(|error| internal(&error))
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 use super::*;
-use crate::rating;
 use crate::book::{DEFAULT, input_total};
+use crate::rating;
 use crate::wire::usage::{Provenance, Usage};
 use proptest::prelude::*;
 use proptest::{collection, option};
@@ -48,6 +48,36 @@ fn what_cannot_be_bounded_is_refused_not_guessed() {
     assert_eq!(quoted("claude-haiku-4-5", search), Err(Unpriced::Feature("server_tools")));
     let endless = r#","max_tokens":18446744073709551615,"n":18446744073709551615"#;
     assert_eq!(quoted("gpt-4o", endless), Err(Unpriced::OutOfRange));
+}
+
+#[test]
+fn tokens_beside_other_meters_are_bounded_by_the_book_or_refused() {
+    let of = |rates: &str, caps: &str| {
+        let book = format!(
+            r#"{{"format":"farebox-book-2","version":"t","currency":"USD",
+                "effective_from":"2026-01-01T00:00:00Z","models":[{{"provider":"p","model":"m",
+                "rates":{{{rates}}}{caps}}}]}}"#
+        );
+        let content_type = "multipart/form-data; boundary=b";
+        let part = |head: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+        };
+        let body = part("name=\"model\"", "m") + &part("name=\"file\"; filename=\"a\"", "sound");
+        let body = body + "--b--\r\n";
+        let route = Route::of("/v1/audio/transcriptions").unwrap();
+        let ask = inspect(&Request { route, query: "", content_type, body: body.as_bytes() });
+        quote(&ask.unwrap(), &Book::parse(&book).unwrap(), None)
+    };
+    let second = r#""seconds":{"amount":"1","per":"1"}"#;
+    let input = r#""input_uncached":{"amount":"1","per":"1"}"#;
+    let both = format!(r#"{input},"output_total":{{"amount":"1","per":"1"}}"#);
+    let caps = r#","part_tokens_max":{"audio":"1000"}"#;
+    assert_eq!(of(second, "").unwrap().upper, Exact::from(1));
+    assert_eq!(of(input, ""), Err(Unpriced::Feature("audio")));
+    assert!(of(input, caps).unwrap().upper >= Exact::from(1_000));
+    assert_eq!(of(&both, caps), Err(Unpriced::OutputLength));
+    let caps = r#","part_tokens_max":{"audio":"1000"},"max_output_tokens":"500""#;
+    assert!(of(&both, caps).unwrap().upper >= Exact::from(1_500));
 }
 
 #[test]
@@ -166,12 +196,9 @@ fn a_request_sold_below_the_guarded_margin_is_refused_or_flagged() {
         book["models"][0]["cost"] =
             serde_json::json!({ "rates": { "input_uncached": rate, "output_total": free } });
         book["margin_guard"] = serde_json::json!({ "at_least_percent": percent, "action": action });
-        let body = r#"{"model":"gpt-4o-mini","max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}"#;
-        quote(
-            &asked("/v1/chat/completions", body),
-            &Book::parse(&book.to_string()).unwrap(),
-            None,
-        )
+        let body =
+            r#"{"model":"gpt-4o-mini","max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}"#;
+        quote(&asked("/v1/chat/completions", body), &Book::parse(&book.to_string()).unwrap(), None)
     };
     // Sold at 0.15 a million tokens: 0.12 leaves exactly 20 percent.
     assert!(!guarded("20", "refuse", "0.12").unwrap().margin.unwrap().alert);
