@@ -199,7 +199,7 @@ pub async fn refusal(
         return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
     };
     let whole = get("whole").is_truthy();
-    let body = redacted(bytes.to_vec(), &upstream.secrets, whole);
+    let body = redacted(bytes.to_vec(), &upstream.secrets(), whole);
     let body = Uint8Array::from(body.as_slice());
     response(&body, status, headers).map_err(|error| internal(&error))
 }

@@ -26,7 +26,8 @@ export function headerPairs(from, names) {
 export async function signAws(url, headers, body, key, region, service) {
   const [accessKeyId, secretAccessKey, ...token] = key.split(':');
   const sessionToken = token.length > 0 ? token.join(':') : undefined;
-  const parts = { method: 'POST', url, headers, body, region, service, accessKeyId, secretAccessKey, sessionToken };
+  // Signed is what makes the call, and no header that something on the way may rewrite.
+  const parts = { method: 'POST', url, body, region, service, accessKeyId, secretAccessKey, sessionToken };
   const signed = await new AwsV4Signer(parts).sign();
   for (const [name, value] of signed.headers) headers.set(name, value);
 }
@@ -51,6 +52,11 @@ export async function googleToken(keyFile) {
   if (typeof token !== 'string') throw new Error('the token endpoint gave no token');
   googleTokens.set(keyFile, { token, until: Date.now() + seconds * 1000 - TOKEN_SPARE_MS });
   return token;
+}
+
+/** The token in use for a service account, where one was made. */
+export function knownGoogleToken(keyFile) {
+  return googleTokens.get(keyFile)?.token;
 }
 
 /**

@@ -6,8 +6,9 @@ use wasm_bindgen_futures::future_to_promise;
 
 use super::config::{Config, config};
 use super::js;
-use super::upstream::KEY_PARAMETERS;
+use super::upstream::is_key;
 use crate::api::{Answer, Code, Problem, Shape};
+use crate::wire::query::parameters;
 use crate::wire::route::api_of;
 
 #[wasm_bindgen]
@@ -137,12 +138,10 @@ pub fn api_key(incoming: &Incoming) -> Result<Option<String>, Problem> {
         let known = ["bearer", "token"].iter().any(|word| scheme.eq_ignore_ascii_case(word));
         known.then(|| token.trim().to_owned())
     });
-    let query = incoming.query().split('&').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        // Gemini's clients put it here. What is not one of ours is someone else's, and goes nowhere.
-        let ours = KEY_PARAMETERS.contains(&name) && value.starts_with("fb_");
-        ours.then(|| value.to_owned())
-    });
+    // Gemini's clients put it here. What is not one of ours is someone else's, and goes nowhere.
+    let query = parameters(incoming.query())
+        .filter(|parameter| is_key(parameter) && parameter.value.starts_with("fb_"))
+        .map(|parameter| parameter.value);
     // A browser cannot set a header on a WebSocket.
     let offered = incoming.header("sec-websocket-protocol");
     let protocol = offered.iter().flat_map(|offered| protocols(offered)).find_map(key_in_protocol);

@@ -17,6 +17,7 @@ use crate::api::{Code, Problem};
 use crate::ledger::{self, Command, Park, Reply};
 use crate::meter::{End, Framing, Metering};
 use crate::wire::job::Job;
+use crate::wire::query::{Parameter, parameters};
 use crate::wire::route::Route;
 
 /// Longest answer about a job: it is read whole. Results of that size are links, not bytes.
@@ -135,12 +136,11 @@ pub async fn poll(
 
 /// A job's end has to be seen to be settled: it is not handed out as a stream, or in part.
 fn check_query(query: &str) -> Result<(), Problem> {
-    let is_harmless = |pair: &str| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        matches!(name, "include" | "include[]" | "include%5B%5D" | "api-version")
-            || upstream::KEY_PARAMETERS.contains(&name)
+    let is_harmless = |parameter: Parameter<'_>| {
+        matches!(parameter.name.as_str(), "include" | "include[]" | "api-version")
+            || upstream::is_key(&parameter)
     };
-    if query.split('&').filter(|pair| !pair.is_empty()).all(is_harmless) {
+    if parameters(query).all(is_harmless) {
         return Ok(());
     }
     let message = "A job is asked for whole: its query may hold `include` and nothing else.";

@@ -42,6 +42,8 @@ extern "C" {
     ) -> Promise;
     #[wasm_bindgen(js_name = googleToken)]
     pub fn google_token(key_file: &str) -> Promise;
+    #[wasm_bindgen(js_name = knownGoogleToken)]
+    pub fn known_google_token(key_file: &str) -> Option<String>;
     #[wasm_bindgen(js_name = headerPairs)]
     pub fn header_pairs(from: &web_sys::Headers, names: &JsValue) -> Array;
 

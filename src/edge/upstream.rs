@@ -12,6 +12,7 @@ use super::http::{Incoming, names};
 use super::js;
 use crate::api::{Code, Problem};
 use crate::clock::Millis;
+use crate::wire::query::{Parameter, parameters};
 use crate::wire::request::Ask;
 use crate::wire::route::Route;
 
@@ -79,8 +80,8 @@ pub struct Upstream {
     pub include_usage: bool,
     /// The bare key.
     key: String,
-    /// What must never reach a client: each secret part of the key.
-    pub secrets: Vec<String>,
+    /// Each secret part of the key.
+    secrets: Vec<String>,
 }
 
 /// Request headers that reach an upstream. All others are the gateway's business, the platform's,
@@ -98,7 +99,12 @@ const TO_UPSTREAM: [&str; 9] = [
 ];
 
 /// Query parameters that carry a client's key to us, and never go on.
-pub const KEY_PARAMETERS: [&str; 3] = ["key", "api_key", "access_token"];
+const KEY_PARAMETERS: [&str; 3] = ["key", "api_key", "access_token"];
+
+/// Whether a parameter is one of those.
+pub fn is_key(parameter: &Parameter<'_>) -> bool {
+    KEY_PARAMETERS.iter().any(|name| parameter.name.eq_ignore_ascii_case(name))
+}
 
 thread_local! {
     static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
@@ -139,6 +145,16 @@ impl Upstream {
         Ok(Self { base_url, auth, path, include_usage, key, secrets })
     }
 
+    /// What must never reach a client: each secret part of the key, and what was made from it.
+    pub fn secrets(&self) -> Vec<String> {
+        let made = match &self.auth {
+            Auth::Google => js::known_google_token(&self.key),
+            Auth::Query { .. } => Some(String::from(js_sys::encode_uri_component(&self.key))),
+            _ => None,
+        };
+        self.secrets.iter().cloned().chain(made).collect()
+    }
+
     /// Where a request goes. The client's query goes along, but for its key.
     fn url(&self, route: &Route<'_>, model: &str, query: &str) -> String {
         let mut url = self.base_url.clone();
@@ -146,12 +162,9 @@ impl Upstream {
             None => url.push_str(route.path),
             Some(template) => url.push_str(&filled(template, route, model)),
         }
-        let is_key = |pair: &str| {
-            KEY_PARAMETERS.contains(&pair.split_once('=').map_or(pair, |(name, _)| name))
-        };
-        for pair in query.split('&').filter(|pair| !pair.is_empty() && !is_key(pair)) {
+        for parameter in parameters(query).filter(|parameter| !is_key(parameter)) {
             url.push(if url.contains('?') { '&' } else { '?' });
-            url.push_str(pair);
+            url.push_str(parameter.sent);
         }
         url
     }

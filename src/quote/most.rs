@@ -23,6 +23,11 @@ pub(super) struct Most {
     /// Whether the book must have a rate for input, and for output: not where the request is
     /// bounded by other meters.
     needs: (bool, bool),
+    /// A kind of part that the book has no cap for. Where other meters bound the request, it counts
+    /// only if the book prices input tokens as well.
+    uncapped: Option<&'static str>,
+    /// The same of the answer: nothing says how long it may get.
+    endless: bool,
     /// Other meters: how much, or what the book would have to say to bound it.
     others: BTreeMap<Meter, Result<Exact, &'static str>>,
     free: bool,
@@ -42,7 +47,11 @@ impl Most {
             others.insert(*meter, most);
         }
         let by_tokens = ask.bounds.is_empty();
+        let mut kinds = ask.parts.keys().copied().filter(|_| !ask.input_unknown);
+        let length = ask.max_output.map(Exact::from).or(model.max_output_tokens);
         let mut most = Self {
+            uncapped: kinds.find(|kind| !model.part_tokens_max.contains_key(*kind)),
+            endless: !by_tokens && ask.endpoint != Endpoint::Rerank && length.is_none(),
             input: input_most(ask, model)?,
             output: output_most(ask, model)?,
             inputs: input_classes(ask),
@@ -85,7 +94,17 @@ impl Most {
             (self.input, &self.inputs[..], Meter::InputUncached, self.needs.0),
             (self.output, &self.outputs[..], Meter::OutputTotal, self.needs.1),
         ] {
-            if needed || rates.get(base).is_some() && tokens > Exact::ZERO {
+            let priced = rates.get(base).is_some();
+            match (base, self.uncapped) {
+                (Meter::InputUncached, Some(kind)) if priced => {
+                    return Err(Unpriced::Feature(kind));
+                }
+                (Meter::OutputTotal, _) if priced && self.endless => {
+                    return Err(Unpriced::OutputLength);
+                }
+                _ => {}
+            }
+            if needed || priced && tokens > Exact::ZERO {
                 lines.push(dearest(rates, classes, base, tokens)?);
             }
         }

@@ -51,6 +51,36 @@ fn what_cannot_be_bounded_is_refused_not_guessed() {
 }
 
 #[test]
+fn tokens_beside_other_meters_are_bounded_by_the_book_or_refused() {
+    let of = |rates: &str, caps: &str| {
+        let book = format!(
+            r#"{{"format":"farebox-book-2","version":"t","currency":"USD",
+                "effective_from":"2026-01-01T00:00:00Z","models":[{{"provider":"p","model":"m",
+                "rates":{{{rates}}}{caps}}}]}}"#
+        );
+        let content_type = "multipart/form-data; boundary=b";
+        let part = |head: &str, value: &str| {
+            format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
+        };
+        let body = part("name=\"model\"", "m") + &part("name=\"file\"; filename=\"a\"", "sound");
+        let body = body + "--b--\r\n";
+        let route = Route::of("/v1/audio/transcriptions").unwrap();
+        let ask = inspect(&Request { route, query: "", content_type, body: body.as_bytes() });
+        quote(&ask.unwrap(), &Book::parse(&book).unwrap(), None)
+    };
+    let second = r#""seconds":{"amount":"1","per":"1"}"#;
+    let input = r#""input_uncached":{"amount":"1","per":"1"}"#;
+    let both = format!(r#"{input},"output_total":{{"amount":"1","per":"1"}}"#);
+    let caps = r#","part_tokens_max":{"audio":"1000"}"#;
+    assert_eq!(of(second, "").unwrap().upper, Exact::from(1));
+    assert_eq!(of(input, ""), Err(Unpriced::Feature("audio")));
+    assert!(of(input, caps).unwrap().upper >= Exact::from(1_000));
+    assert_eq!(of(&both, caps), Err(Unpriced::OutputLength));
+    let caps = r#","part_tokens_max":{"audio":"1000"},"max_output_tokens":"500""#;
+    assert!(of(&both, caps).unwrap().upper >= Exact::from(1_500));
+}
+
+#[test]
 fn the_affordable_length_fits_the_budget_and_one_token_more_does_not() {
     let quote = quoted("gpt-4o-mini", r#","max_tokens":5000"#).unwrap();
     let budget = "0.001".parse().unwrap();

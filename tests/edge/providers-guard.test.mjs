@@ -153,8 +153,9 @@ rule('a query that would hide the usage, or send the answer elsewhere, is refuse
 rule('a client\'s key in the query does not go on, however its name is spelt', async () => {
   upstream.answer = golden('gemini/plain');
   for (const query of ['key=KEY', 'k%65y=KEY', 'api_key=KEY', 'access%5Ftoken=KEY']) {
-    const answer = await send(setup, { path: `/v1beta/models/gemini-2.5-flash:generateContent?prettyPrint=true&${query}`, client: CLIENT.in('x-goog-api-key'), body: { contents } }, key);
+    const answer = await send(setup, { path: `/v1beta/models/gemini-2.5-flash:generateContent?prettyPrint=true&${query}`, client: CLIENT.in('x-goog-api-key'), headers: { 'x-goog-fieldmask': 'candidates' }, body: { contents } }, key);
     assert.equal(answer.status, 200, answer.body.toString());
+    assert.equal(upstream.seen.at(-1).headers['x-goog-fieldmask'], undefined, 'a header that would hide the usage');
     assert.equal(upstream.seen.at(-1).path, '/gemini/v1beta/models/gemini-2.5-flash:generateContent?prettyPrint=true');
   }
 });

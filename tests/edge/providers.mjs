@@ -227,6 +227,7 @@ export async function check(setup, each) {
   const text = JSON.stringify([seen.path, seen.headers]);
   assert.ok(!text.includes(key) && !text.includes(key.split('_')[4]), text);
 
+  assert.equal(Number(answer.headers['x-farebox-held']) > 0, !free, 'held before it was forwarded');
   const { cost, records } = await gate.bill(key, answer);
   assert.deepEqual([records.length, cost], [1, amount]);
   for (const [meter, value] of Object.entries(meters)) assert.equal(quantity(records[0], meter), value, meter);

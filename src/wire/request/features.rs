@@ -18,6 +18,8 @@ pub(super) fn unbounded(json: &Json<'_>, shape: &Shape) -> Vec<&'static str> {
     for field in [
         "modalities",
         "generationConfig.responseModalities",
+        "generationConfig.response_modalities",
+        "generation_config.responseModalities",
         "generation_config.response_modalities",
     ] {
         if json.at(field).map_or(&[][..], Json::list).iter().any(|kind| !is_text(kind)) {

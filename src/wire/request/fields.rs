@@ -2,6 +2,7 @@
 
 use super::json::Json;
 use super::{BadRequest, bad};
+use crate::wire::route::Endpoint;
 
 /// Longest model name and end-user id kept.
 pub(super) const NAME_BYTES_MAX: usize = 256;
@@ -49,17 +50,19 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-pub(super) fn model<'j>(json: &'j Json<'_>) -> Result<Option<&'j str>, BadRequest> {
-    for field in ["model", "model_id", "speech_model", "version"] {
-        match json.get(field) {
-            None => {}
-            Some(Json::Text(name)) if is_name(name) => return Ok(Some(name)),
-            Some(_) => {
-                return bad("model", "`model` must be a string of 1 to 256 printable bytes.");
-            }
-        }
-    }
-    Ok(None)
+/// Every name of the model in the body: which of two fields counts, only the provider knows.
+pub(super) fn models<'j>(
+    json: &'j Json<'_>,
+    endpoint: Endpoint,
+) -> Result<Vec<&'j str>, BadRequest> {
+    let of_jobs = ["speech_model", "version"];
+    let of_jobs = if endpoint == Endpoint::Job { &of_jobs[..] } else { &[] };
+    let fields = ["model", "model_id"].iter().chain(of_jobs);
+    let read = |value: &'j Json<'_>| match value {
+        Json::Text(name) if is_name(name) => Ok(&**name),
+        _ => bad("model", "`model` must be a string of 1 to 256 printable bytes."),
+    };
+    fields.filter_map(|field| json.get(field)).map(read).collect()
 }
 
 pub(super) fn tier(json: &Json<'_>) -> Result<Option<String>, BadRequest> {

@@ -10,6 +10,7 @@ use super::tally::Tally;
 use super::{BadRequest, bad, bounds, features, fields, session};
 use crate::money::Exact;
 use crate::tokens;
+use crate::wire::query::{parameters, unmetered};
 use crate::wire::route::{Api, Endpoint, Route};
 use crate::wire::usage::Meter;
 
@@ -93,6 +94,9 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     if is_session {
         session::check_query(query)?;
     }
+    if let Some(name) = unmetered(query, route.api) {
+        return bad(None, format!("The query parameter {name:?} is not supported here."));
+    }
     let (json, files) = read(request)?;
     if !matches!(json, Json::Object(_)) {
         return bad(None, "The request body must be a JSON object.");
@@ -101,6 +105,12 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     let stream = fields::flag(&json, "stream")?;
     let stream = is_session || route.stream || stream.unwrap_or(shape.streams_unasked);
     let max_output = fields::largest(&json, shape.max_output)?;
+    let format = json.get("response_format").and_then(Json::text);
+    if route.endpoint == Endpoint::Transcription && matches!(format, Some("text" | "srt" | "vtt")) {
+        let message = "In this `response_format` the provider does not report what it charges for. \
+                       Ask for json or verbose_json.";
+        return bad("response_format", message);
+    }
     if route.endpoint == Endpoint::Messages && max_output.is_none() {
         return bad("max_tokens", "`max_tokens` is required by the Messages API.");
     }
@@ -202,18 +212,19 @@ fn input_most(body: &[u8], json: &Json<'_>, tally: &Tally, files: &[u64]) -> u64
         .saturating_add(if features::has_hidden_prompt(json) { tokens::WITH_TOOLS } else { 0 })
 }
 
-/// The path names the model, or the body, or the query; two different names leave open which one
-/// is priced and which one served.
+/// The path names the model, or the body, or the query. Two different names, even in one place,
+/// leave open which one is priced and which one served.
 fn model(
     json: &Json<'_>,
     route: &Route<'_>,
     query: &str,
     shape: &Shape,
 ) -> Result<String, BadRequest> {
-    let in_query = query.split('&').find_map(|pair| pair.strip_prefix("model="));
-    let outside = [route.model, in_query].into_iter().flatten().map(decoded);
-    let inside = fields::model(json)?.map(Cow::Borrowed);
-    let mut names = outside.chain(inside);
+    let in_path = route.model.map(decoded);
+    let in_query = parameters(query).filter(|parameter| parameter.name == "model");
+    let in_query = in_query.map(|parameter| Cow::Owned(parameter.value));
+    let inside = fields::models(json, route.endpoint)?.into_iter().map(Cow::Borrowed);
+    let mut names = in_path.into_iter().chain(in_query).chain(inside);
     let Some(name) = names.next() else {
         return match shape.default_model {
             Some(name) => Ok(name.to_owned()),
@@ -226,7 +237,7 @@ fn model(
     let name = short(&name);
     let is_azure = route.api == Api::OpenAi && route.model.is_some();
     if !is_azure && names.any(|other| short(&other) != name) {
-        return bad("model", "The path and the body name different models.");
+        return bad("model", "Path, query and body name different models.");
     }
     if !fields::is_name(&name) {
         return bad("model", "`model` must be a string of 1 to 256 printable bytes.");

@@ -83,8 +83,19 @@ const MESSAGES: Shape = Shape {
 
 const GENERATE: Shape = Shape {
     content: &["contents", "systemInstruction", "system_instruction"],
-    max_output: &["generationConfig.maxOutputTokens", "generation_config.max_output_tokens"],
-    choices: &["generationConfig.candidateCount", "generation_config.candidate_count"],
+    max_output: &[
+        "generationConfig.maxOutputTokens",
+        "generationConfig.max_output_tokens",
+        "generation_config.maxOutputTokens",
+        "generation_config.max_output_tokens",
+    ],
+    // Google reads either spelling at either level.
+    choices: &[
+        "generationConfig.candidateCount",
+        "generationConfig.candidate_count",
+        "generation_config.candidateCount",
+        "generation_config.candidate_count",
+    ],
     output: true,
     kept_elsewhere: &["cachedContent", "cached_content"],
     end_user: &[],

@@ -229,3 +229,47 @@ fn a_forms_fields_count_like_a_bodys_and_its_files_by_their_length() {
         assert!(sent("/v1/audio/transcriptions", FORM, broken).is_err());
     }
 }
+
+#[test]
+fn two_names_for_the_model_are_refused_wherever_they_stand() {
+    let sound = |query: &str| sent(&format!("/v1/listen{query}"), "audio/wav", b"RIFF");
+    assert_eq!(sound("?model=a&x=1").unwrap().model, "a");
+    assert_eq!(sound("?model=a&model=a").unwrap().model, "a");
+    assert!(sound("?model=a&model=b").is_err());
+    assert!(sound("?model=a&mod%65l=b").is_err());
+    let spoken = |extra: &str| {
+        at("/v1/text-to-speech/v", format!(r#"{{"text":"hi","model_id":"a"{extra}}}"#).as_bytes())
+    };
+    assert_eq!(spoken("").unwrap().model, "a");
+    assert!(spoken(r#","model":"b""#).is_err());
+    assert!(chat(r#","version":2"#).is_ok(), "of jobs alone");
+}
+
+#[test]
+fn a_transcript_that_would_come_without_what_it_costs_is_refused() {
+    let form = |format: &str| {
+        let head = "--b\r\nContent-Disposition: form-data; name=";
+        let body = format!(
+            "{head}\"model\"\r\n\r\nm\r\n{head}\"response_format\"\r\n\r\n{format}\r\n\
+             {head}\"file\"; filename=\"a\"\r\n\r\nsound\r\n--b--\r\n"
+        );
+        sent("/v1/audio/transcriptions", "multipart/form-data; boundary=b", body.as_bytes())
+    };
+    assert!(form("json").is_ok() && form("verbose_json").is_ok());
+    for format in ["text", "srt", "vtt"] {
+        assert_eq!(form(format).unwrap_err().param, Some("response_format"));
+    }
+}
+
+#[test]
+fn google_reads_either_spelling_at_either_level_and_so_does_the_bound() {
+    for field in [
+        r#""generationConfig":{"candidateCount":4}"#,
+        r#""generationConfig":{"candidate_count":4}"#,
+        r#""generation_config":{"candidateCount":4}"#,
+    ] {
+        let body = format!(r#"{{"contents":[],{field}}}"#);
+        let ask = at("/v1beta/models/g:generateContent", body.as_bytes()).unwrap();
+        assert_eq!(ask.choices, 4, "{field}");
+    }
+}
