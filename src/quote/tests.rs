@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 use super::*;
-use crate::rating;
 use crate::book::{DEFAULT, input_total};
+use crate::rating;
 use crate::wire::usage::{Provenance, Usage};
 use proptest::prelude::*;
 use proptest::{collection, option};
@@ -166,12 +166,9 @@ fn a_request_sold_below_the_guarded_margin_is_refused_or_flagged() {
         book["models"][0]["cost"] =
             serde_json::json!({ "rates": { "input_uncached": rate, "output_total": free } });
         book["margin_guard"] = serde_json::json!({ "at_least_percent": percent, "action": action });
-        let body = r#"{"model":"gpt-4o-mini","max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}"#;
-        quote(
-            &asked("/v1/chat/completions", body),
-            &Book::parse(&book.to_string()).unwrap(),
-            None,
-        )
+        let body =
+            r#"{"model":"gpt-4o-mini","max_tokens":1,"messages":[{"role":"user","content":"Hi"}]}"#;
+        quote(&asked("/v1/chat/completions", body), &Book::parse(&book.to_string()).unwrap(), None)
     };
     // Sold at 0.15 a million tokens: 0.12 leaves exactly 20 percent.
     assert!(!guarded("20", "refuse", "0.12").unwrap().margin.unwrap().alert);
