@@ -403,9 +403,9 @@ impl Sink for Reader {
             self.answer.done = true;
             return;
         }
+        let look = self.skip.look(name, data, self.answer.model.is_some());
         if self.counter.is_none() && self.custom.is_none() {
-            let known = self.answer.model.is_some();
-            match self.skip.look(name, data, known) {
+            match look {
                 skip::Look::Read => {}
                 skip::Look::Content { words } => {
                     self.read_running();
@@ -424,7 +424,15 @@ impl Sink for Reader {
             }
         }
         self.read_running();
+        let seen = self.answer.seen;
         self.json(name, data);
+        if let skip::Look::Content { words } = look
+            && self.answer.seen == seen
+        {
+            // Content by the event's name, at a place that no path leads to.
+            self.saw_content(words);
+            self.uncounted = self.uncounted.saturating_add(1);
+        }
         // A stream's error may be named by its event alone.
         if name == b"error" {
             self.ended_by(Ending::Error);
