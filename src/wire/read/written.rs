@@ -82,7 +82,8 @@ fn index(node: &Node, key: &str) -> u64 {
 
 /// Whether the event repeats in one piece what came before it in many.
 pub(super) fn repeats(root: &Node) -> bool {
-    root.text("type").is_some_and(|kind| kind.ends_with(".done"))
+    root.text("type")
+        .is_some_and(|kind| kind.rsplit_once('.').is_some_and(|(_, last)| last == "done"))
 }
 
 /// How many words begin in a piece of text: letters or digits right after white space. No tokeniser
@@ -121,6 +122,7 @@ fn begins_word(byte: u8) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::tokens::{Tokeniser, Vocabulary};
