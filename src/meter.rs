@@ -1,6 +1,8 @@
 //! One answer's life: chunks come in, then it ends one way or another, and out comes what it used
 //! and how it ended. Exactly one [`Reading`] comes out, because ending consumes the meter.
 
+mod exact;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,7 @@ pub use crate::wire::frame::Framing;
 use crate::wire::frame::Sink;
 use crate::wire::read::{Custom, Ending, Reader, SubUsage, TextCounter, Unknown, add_usage};
 use crate::wire::usage::{Meter, Provenance, Usage};
+pub use exact::ExactCounter;
 
 /// Response headers kept for their counts; an upstream sends a few dozen.
 const HEADERS_MAX: usize = 256;
@@ -72,7 +75,8 @@ pub struct Reading {
     pub service_tier: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Output tokens seen at least: the number of content events, or a tokeniser's count.
+    /// Output tokens seen at least: one a content event, or a word that begins in it; or a counter's
+    /// count.
     pub seen_output: u64,
 }
 
@@ -167,7 +171,7 @@ impl Metering {
         self
     }
 
-    /// Counts the answer's text with `counter` instead of its events.
+    /// Counts the answer's text with `counter` too; see [`ExactCounter`].
     #[must_use]
     pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
         self.reader = self.reader.with_counter(counter);

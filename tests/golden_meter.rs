@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use data_encoding::BASE64;
-use farebox::meter::{End, Framing, Metering, Reading};
+use farebox::meter::{End, ExactCounter, Framing, Metering, Reading};
 use farebox::wire::usage::{Meter, Provenance};
 use serde_json::{Map, Value, json};
 
@@ -337,4 +337,43 @@ fn fifty_megabytes_of_text_are_metered_wherever_the_usage_stands() {
         assert_eq!(reading.reported.get(Meter::OutputTotal), Some(9.into()));
         assert!(reading.is_final && !reading.suspect);
     }
+}
+
+/// Streams cut before their usage, whose text is known: the fewest output tokens there can be.
+const CUT: &str = include_str!("golden/meter/cut.jsonl");
+
+/// Cases in which nothing that a model wrote has come: a role, sound, a picture.
+const NOTHING_WRITTEN: [&str; 3] =
+    ["cut/openai-chat-nothing-yet", "cut/openai-speech", "cut/openai-images"];
+
+#[test]
+fn a_stream_cut_before_its_usage_is_charged_what_came_and_never_more_than_was_allowed() {
+    let mut counted_by_tokens = 0;
+    for line in CUT.lines() {
+        let case = serde_json::from_str::<Value>(line).unwrap()["input"].clone();
+        let id = case["id"].as_str().unwrap();
+        let requested = case["request"]["model"].as_str();
+        let read = |counter: bool, most: u64| {
+            let mut metering = metering(&case).with_max_output(most);
+            if counter {
+                metering = metering.with_counter(Box::new(ExactCounter::new(requested)));
+            }
+            metering.chunk(&body(&case));
+            metering.end(End::Cut)
+        };
+        let (plain, exact) = (read(false, u64::MAX), read(true, u64::MAX));
+        let charged = |reading: &Reading| reading.usage.get(Meter::OutputTotal).unwrap_or_default();
+        for reading in [&plain, &exact] {
+            assert!(charged(reading) >= reading.seen_output.into(), "{id}");
+            assert_eq!(charged(reading).is_zero(), NOTHING_WRITTEN.contains(&id), "{id}");
+        }
+        assert!(exact.seen_output >= plain.seen_output, "{id}: counting never lowers");
+        counted_by_tokens += u32::from(exact.seen_output > plain.seen_output);
+        for counter in [false, true] {
+            let reading = read(counter, 1);
+            let reported = reading.reported.get(Meter::OutputTotal).unwrap_or_default();
+            assert!(charged(&reading) <= reported.max(1.into()), "{id}: no more than was allowed");
+        }
+    }
+    assert!(counted_by_tokens >= 5, "{counted_by_tokens}");
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::lines::{self, LineError};
-use crate::meter::{End, Framing, Metering, Reading};
+use crate::meter::{End, ExactCounter, Framing, Metering, Reading};
 use crate::wire::read::SubUsage;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -19,7 +19,8 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 pub(super) struct Args {
     #[command(flatten)]
     lines: lines::Args,
-    /// Also give what was counted here where the upstream reported less (lower bounds).
+    /// Also give what was counted here where the upstream reported less (lower bounds): in tokens where
+    /// the model's vocabulary is known, else by events and words.
     #[arg(long)]
     count: bool,
 }
@@ -49,12 +50,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     lines::each(&args.lines, |line| {
         let input: Input<'_> = serde_json::from_str(line)
             .map_err(|error| LineError::new("invalid_input", error.to_string()))?;
-        let reading = read(&input)?;
+        let reading = read(&input, args.count)?;
         Ok(output(&input.id, &reading, args.count))
     })
 }
 
-fn read(input: &Input<'_>) -> Result<Reading, LineError> {
+fn read(input: &Input<'_>, count: bool) -> Result<Reading, LineError> {
     let body = input.body.as_deref().unwrap_or_default();
     let bytes = match input.body_encoding.as_deref() {
         None => Cow::Borrowed(body.as_bytes()),
@@ -77,6 +78,10 @@ fn read(input: &Input<'_>) -> Result<Reading, LineError> {
     }
     if let Some(provider) = &input.provider {
         metering = metering.with_provider(provider);
+    }
+    if count {
+        let model = input.request.as_ref().and_then(|request| request.get("model")?.as_str());
+        metering = metering.with_counter(Box::new(ExactCounter::new(model)));
     }
     metering.chunk(&bytes);
     Ok(metering.end(End::Eof))

@@ -24,7 +24,7 @@ const GATHER: usize = 256;
 /// assert_eq!(counter.so_far(), 1);
 /// assert_eq!(counter.end(), Count { at_least: 4, exact: true });
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counter {
     tokeniser: Tokeniser,
     /// Tokens of the pieces that nothing can change any more.
@@ -38,7 +38,7 @@ pub struct Counter {
     exact: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Skipped {
     bytes: usize,
     /// The last character was a letter or a number.

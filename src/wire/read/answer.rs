@@ -59,8 +59,9 @@ pub struct Answer {
     pub unknown: Vec<Unknown>,
     /// Something reported contradicts itself.
     pub suspect: bool,
-    /// Events that carried content. Each holds at least one output token: a lower bound.
-    pub deltas: u64,
+    /// Output tokens seen at least: each event with content holds one, or one a word that begins in
+    /// it.
+    pub seen: u64,
     pub(super) ending: Option<Ending>,
     /// Content came after the last usage.
     pub(super) content_since: bool,

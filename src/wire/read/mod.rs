@@ -13,6 +13,7 @@ mod signs;
 mod skip;
 mod subs;
 mod tables;
+mod written;
 
 use std::sync::Arc;
 
@@ -27,12 +28,14 @@ use super::json::{Node, Plan, Scanner};
 use super::usage::Meter;
 use counts::{Counts, Hint};
 use signs::Kind;
+pub use written::Part;
 
 /// Counts the tokens of an answer's text while it passes; see [`Reader::with_counter`].
 pub trait TextCounter {
-    /// The next piece of text that the model wrote.
-    fn add(&mut self, text: &str);
-    /// Fewest tokens that all pieces can be.
+    /// The next piece of one of the texts that the model wrote; `model` is its name by the answer's
+    /// word. False where the piece is not counted: its event then counts as a token.
+    fn add(&mut self, model: Option<&str>, part: Part, text: &str) -> bool;
+    /// Fewest tokens that all pieces counted can be.
     fn least(&self) -> u64;
 }
 
@@ -42,6 +45,8 @@ pub struct Reader {
     scanner: Scanner,
     custom: Option<Arc<Custom>>,
     counter: Option<Box<dyn TextCounter>>,
+    /// Events with content of which the counter counted nothing.
+    uncounted: u64,
     /// Turns of one connection add up.
     session: bool,
     /// The whole body is one answer, not a stream of events.
@@ -71,6 +76,7 @@ impl Reader {
             scanner: Scanner::default(),
             custom: None,
             counter: None,
+            uncounted: 0,
             session,
             whole,
             listed: false,
@@ -100,20 +106,28 @@ impl Reader {
     /// Reads by an operator's own extractor as well.
     #[must_use]
     pub fn with_custom(mut self, custom: Arc<Custom>) -> Self {
-        let mut plan = paths::fresh();
-        custom.pointers().for_each(|pointer| plan.add_pointer(pointer));
-        self.plan = Arc::new(plan);
         self.custom = Some(custom);
+        self.plan = self.own_plan();
         self
     }
 
-    /// Hands the text that the model wrote to `counter`, whose count then stands in for the number
-    /// of events where the upstream reports no usage. Slower: no event is passed over unread.
+    /// Hands the text that the model wrote to `counter`, whose count then stands in, where it is
+    /// higher, for the lower bound made of events and words. Slower: no event is passed over unread.
     #[must_use]
     pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
         self.scanner = Scanner::with_long_texts();
         self.counter = Some(counter);
+        self.plan = self.own_plan();
         self
+    }
+
+    /// A plan with what the operator's extractor and the counter look at.
+    fn own_plan(&self) -> Arc<Plan> {
+        let texts = if self.counter.is_some() { paths::TEXTS } else { &[] };
+        let mut plan = paths::fresh(texts);
+        let pointers = self.custom.iter().flat_map(|custom| custom.pointers());
+        pointers.for_each(|pointer| plan.add_pointer(pointer));
+        Arc::new(plan)
     }
 
     /// The body turns out to be one answer, not a stream of events.
@@ -130,7 +144,8 @@ impl Reader {
     pub fn seen_output(&self) -> u64 {
         let counted = self.counter.as_ref().map_or(0, |counter| counter.least());
         let running = u64::from(!self.running.is_empty());
-        counted.max(self.answer.deltas.saturating_add(running))
+        let seen = self.answer.seen.saturating_add(running);
+        seen.max(counted.saturating_add(self.uncounted))
     }
 
     /// Whether the upstream said that the content is over; usage may still follow.
@@ -189,8 +204,9 @@ impl Reader {
         self.answer.begun.saturating_sub(self.turns_over())
     }
 
-    fn saw_content(&mut self) {
-        self.answer.deltas = self.answer.deltas.saturating_add(1);
+    /// An event with content, in which so many words begin.
+    fn saw_content(&mut self, words: u64) {
+        self.answer.seen = self.answer.seen.saturating_add(words.max(1));
         self.answer.content_since = true;
     }
 
@@ -244,6 +260,7 @@ impl Reader {
         }
         let kind = Kind::of(name, root, self.session);
         self.session |= kind == Kind::Live;
+        signs::name(root, self.whole, &mut self.answer);
         self.content(root);
         if let Some(ending) = signs::ending(kind, root, self.whole, self.session) {
             self.ended_by(ending);
@@ -252,7 +269,6 @@ impl Reader {
             self.answer.content_since = true;
             self.answer.begun = self.answer.begun.saturating_add(1);
         }
-        signs::name(root, self.whole, &mut self.answer);
         self.transcriber = subs::transcriber(root).or(self.transcriber.take());
         self.usage(kind, root);
         if let Some(custom) = &self.custom {
@@ -267,8 +283,10 @@ impl Reader {
     }
 
     fn content(&mut self, root: &Node) {
-        let mut any = false;
-        let counter = &mut self.counter;
+        if written::repeats(root) {
+            return;
+        }
+        let (mut any, mut words) = (false, 0_u64);
         let begins = |path: &str| root.fields().iter().any(|(name, _)| path.starts_with(&**name));
         for path in paths::CONTENT.iter().filter(|path| begins(path)) {
             each(root, path, &mut |node| {
@@ -278,14 +296,28 @@ impl Reader {
                     Node::Opaque => path.ends_with('?'),
                     _ => false,
                 };
-                if let (Node::Text(text), Some(counter)) = (node, counter.as_mut()) {
-                    counter.add(text);
+                if let Node::Text(text) = node
+                    && paths::PROSE.contains(path)
+                {
+                    words = words.saturating_add(written::words(text.as_bytes(), false));
                 }
             });
         }
+        let counted = self.count_text(root);
         if any && (!self.whole || self.listed) {
-            self.saw_content();
+            self.saw_content(words);
+            self.uncounted = self.uncounted.saturating_add(u64::from(!counted));
         }
+    }
+
+    /// Hands the counter, if there is one, what the model wrote. False where nothing was counted.
+    fn count_text(&mut self, root: &Node) -> bool {
+        let Some(counter) = self.counter.as_mut() else { return false };
+        let (mut counted, model) = (false, self.answer.model.as_deref());
+        written::pieces(root, self.whole, &mut |part, text| {
+            counted |= counter.add(model, part, text);
+        });
+        counted
     }
 
     fn usage(&mut self, kind: Kind, root: &Node) {
@@ -406,18 +438,18 @@ impl Sink for Reader {
             self.answer.done = true;
             return;
         }
+        let look = self.skip.look(name, data, self.answer.model.is_some());
         if self.counter.is_none() && self.custom.is_none() {
-            let known = self.answer.model.is_some();
-            match self.skip.look(name, data, known) {
+            match look {
                 skip::Look::Read => {}
-                skip::Look::Content => {
+                skip::Look::Content { words } => {
                     self.read_running();
-                    self.saw_content();
+                    self.saw_content(words);
                     return;
                 }
                 skip::Look::Running => {
                     if !self.running.is_empty() {
-                        self.saw_content();
+                        self.saw_content(1);
                     }
                     self.running.clear();
                     self.running.extend_from_slice(data);
@@ -427,7 +459,15 @@ impl Sink for Reader {
             }
         }
         self.read_running();
+        let seen = self.answer.seen;
         self.json(name, data);
+        if let skip::Look::Content { words } = look
+            && self.answer.seen == seen
+        {
+            // Content by the event's name, at a place that no path leads to.
+            self.saw_content(words);
+            self.uncounted = self.uncounted.saturating_add(1);
+        }
         // A stream's error may be named by its event alone.
         if name == b"error" {
             self.ended_by(Ending::Error);

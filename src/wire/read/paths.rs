@@ -144,19 +144,43 @@ pub(super) const CONTENT: &[&str] = &[
     "text",
 ];
 
+/// Of these, the ones that hold the words a model wrote, and not a summary, a repetition or sound.
+pub(super) const PROSE: &[&str] = &[
+    "choices/delta/content",
+    "contentBlockDelta/delta/text",
+    "delta/text",
+    "message/content",
+    "response",
+    "generation",
+    "outputText",
+];
+
+/// What a tokeniser is shown beside them: whole answers' texts, and which text a delta belongs to.
+pub(super) const TEXTS: &[&str] = &[
+    "choices/index",
+    "choices/delta/tool_calls/index",
+    "choices/message/content",
+    "choices/message/refusal",
+    "choices/message/tool_calls/function/arguments",
+    "output_index",
+    "content_index",
+    "output/content/text",
+    "output/arguments",
+];
+
 /// All of it, made once.
 pub(super) fn plan() -> Arc<Plan> {
     static PLAN: OnceLock<Arc<Plan>> = OnceLock::new();
-    PLAN.get_or_init(|| Arc::new(fresh())).clone()
+    PLAN.get_or_init(|| Arc::new(fresh(&[]))).clone()
 }
 
-/// All of it, to be added to.
-pub(super) fn fresh() -> Plan {
+/// All of it and `more`, to be added to.
+pub(super) fn fresh(more: &[&'static str]) -> Plan {
     let wrapped = |wrapper: &&str| {
         let wrapper = (*wrapper).to_owned();
         IN_ANSWER.iter().map(move |path| format!("{wrapper}/{path}"))
     };
     let wrapped: Vec<String> = WRAPPERS.iter().flat_map(wrapped).collect();
-    let plain = [IN_ANSWER, AT_ROOT, CONTENT].concat();
+    let plain = [IN_ANSWER, AT_ROOT, CONTENT, more].concat();
     Plan::new(plain.into_iter().chain(wrapped.iter().map(String::as_str)))
 }

@@ -5,13 +5,18 @@
 
 use memchr::memmem::Finder;
 
+use super::written::words;
+
 /// What an event is, as far as can be seen without parsing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// It may say something: read it.
     Read,
     /// Content and nothing else.
-    Content,
+    Content {
+        /// How many words begin in it, where that is seen in passing.
+        words: u64,
+    },
     /// Content, and a running count that the next event's replaces: read it if it is the last.
     Running,
     /// Nothing of interest.
@@ -54,8 +59,10 @@ impl Skip {
         let named = !name.is_empty() && name != b"message";
         let kind = if named { name } else { first_type(data) };
         match kind {
-            b"content_block_delta"
-            | b"content-delta"
+            b"content_block_delta" => {
+                Look::Content { words: anthropic_text(data).map_or(0, |text| words(text, true)) }
+            }
+            b"content-delta"
             | b"text-generation"
             | b"response.output_text.delta"
             | b"response.reasoning_text.delta"
@@ -66,7 +73,7 @@ impl Skip {
             | b"response.output_audio_transcript.delta"
             | b"response.audio.delta"
             | b"response.audio_transcript.delta"
-            | b"response.text.delta" => Look::Content,
+            | b"response.text.delta" => Look::Content { words: 0 },
             b"content_block_start" | b"content_block_stop" | b"ping" => Look::Nothing,
             b"" if known => self.unnamed(data),
             _ => Look::Read,
@@ -74,14 +81,14 @@ impl Skip {
     }
 
     fn unnamed(&mut self, data: &[u8]) -> Look {
-        if self.template.fits(data) {
-            return Look::Content;
+        if let Some(text) = self.template.text_of(data) {
+            return Look::Content { words: words(text, true) };
         }
         if data.starts_with(b"{\"candidates\":") {
             return self.gemini(data);
         }
         let look = self.chunk(data);
-        if look == Look::Content {
+        if matches!(look, Look::Content { .. }) {
             self.template = Template::of(data);
         }
         look
@@ -100,7 +107,10 @@ impl Skip {
         // `"role":"assistant","content":""` opens a stream and holds nothing yet.
         let rest = data.get(delta.saturating_add(self.delta.needle().len())..).unwrap_or_default();
         match (only_null(&self.usage, data), holds_text(rest)) {
-            (true, true) => Look::Content,
+            (true, true) => {
+                let text = rest.strip_prefix(b"\"content\":\"").and_then(split_string);
+                Look::Content { words: text.map_or(0, |(text, _)| words(text, true)) }
+            }
             (true, false) => Look::Nothing,
             (false, true) => Look::Running,
             (false, false) => Look::Read,
@@ -168,18 +178,18 @@ impl Template {
         }
     }
 
-    fn fits(&self, data: &[u8]) -> bool {
+    /// The content of an event that is the same but for it.
+    fn text_of<'d>(&self, data: &'d [u8]) -> Option<&'d [u8]> {
         if self.head.is_empty() {
-            return false;
+            return None;
         }
-        let Some(rest) = data.strip_prefix(self.head.as_slice()) else { return false };
-        let Some((content, after)) = split_string(rest) else { return false };
-        let Some(after) = after.strip_prefix(self.middle.as_slice()) else { return false };
+        let (content, after) = split_string(data.strip_prefix(self.head.as_slice())?)?;
+        let after = after.strip_prefix(self.middle.as_slice())?;
         let over = match &self.tail {
             None => after.is_empty(),
             Some(tail) => split_string(after).is_some_and(|(_, rest)| rest == tail.as_slice()),
         };
-        over && !content.is_empty()
+        (over && !content.is_empty()).then_some(content)
     }
 }
 
@@ -202,6 +212,16 @@ fn first_type(data: &[u8]) -> &[u8] {
     let Some(after) = after else { return b"" };
     let end = memchr::memchr2(b'"', b'\\', after).unwrap_or(after.len());
     after.get(..end).unwrap_or_default()
+}
+
+/// The text of Anthropic's text delta, as Anthropic writes it; other writers' fields are not looked
+/// for, because a search in every event would cost more than it tells.
+fn anthropic_text(data: &[u8]) -> Option<&[u8]> {
+    let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = rest.get(digits..)?;
+    let rest = rest.strip_prefix(b",\"delta\":{\"type\":\"text_delta\",\"text\":\"")?;
+    split_string(rest).map(|(text, _)| text)
 }
 
 /// Whether a delta's own fields hold a string that is not empty, its role aside.
