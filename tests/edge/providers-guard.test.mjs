@@ -26,6 +26,17 @@ async function turnedAway(each, family) {
   return [status, code, message];
 }
 
+rule('without a token for Google nothing is sent, and nothing charged', async () => {
+  upstream.tokenStatus = 400;
+  const hits = upstream.seen.length;
+  const answer = await send(setup, vertexCall, key);
+  const { status, code } = await refusal(answer, 'google');
+  assert.deepEqual([status, code, upstream.seen.length], [502, 'upstream_unreachable', hits]);
+  assert.equal((await gate.bill(key, answer)).cost, '0');
+  assert.equal((await gate.idle('acme')).spend.held, '0');
+  Object.assign(upstream, { tokenStatus: 200, tokens: [] });
+});
+
 rule('Google gets an assertion that its own key opens, once for many requests', async () => {
   upstream.answer = golden('vertex/gemini-thoughts');
   for (let n = 0; n < 2; n += 1) assert.equal((await send(setup, vertexCall, key)).status, 200);

@@ -118,7 +118,7 @@ export const BOOK = {
 
 /** An upstream that gives the answer set last to whoever asks, and tokens to a service account. */
 async function scripted() {
-  const state = { seen: [], tokens: [], answer: null };
+  const state = { seen: [], tokens: [], tokenStatus: 200, answer: null };
   const server = http.createServer((request, response) => {
     const parts = [];
     request.on('data', (part) => parts.push(part));
@@ -127,7 +127,7 @@ async function scripted() {
       const exchange = { method, path, headers, body: Buffer.concat(parts) };
       if (path === '/token') {
         state.tokens.push(exchange);
-        response.writeHead(200, { 'content-type': 'application/json' });
+        response.writeHead(state.tokenStatus, { 'content-type': 'application/json' });
         response.end(JSON.stringify({ access_token: SERVICE_ACCOUNT.token, expires_in: 3599, token_type: 'Bearer' }));
         return;
       }
