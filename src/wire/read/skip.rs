@@ -60,7 +60,7 @@ impl Skip {
         let kind = if named { name } else { first_type(data) };
         match kind {
             b"content_block_delta" => {
-                Look::Content { words: anthropic_text(data).map_or(0, |text| words_of(text)) }
+                Look::Content { words: anthropic_text(data).map_or(0, words_of) }
             }
             b"content-delta"
             | b"text-generation"
