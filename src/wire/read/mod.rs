@@ -299,7 +299,7 @@ impl Reader {
                 if let Node::Text(text) = node
                     && paths::PROSE.contains(path)
                 {
-                    words = words.saturating_add(written::words(text.as_bytes(), false));
+                    words = words.saturating_add(written::words(text.as_bytes()));
                 }
             });
         }

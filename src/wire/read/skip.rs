@@ -60,7 +60,7 @@ impl Skip {
         let kind = if named { name } else { first_type(data) };
         match kind {
             b"content_block_delta" => {
-                Look::Content { words: anthropic_text(data).map_or(0, |text| words(text, true)) }
+                Look::Content { words: anthropic_text(data).map_or(0, words_of) }
             }
             b"content-delta"
             | b"text-generation"
@@ -82,7 +82,7 @@ impl Skip {
 
     fn unnamed(&mut self, data: &[u8]) -> Look {
         if let Some(text) = self.template.text_of(data) {
-            return Look::Content { words: words(text, true) };
+            return Look::Content { words: words_of(text) };
         }
         if data.starts_with(b"{\"candidates\":") {
             return self.gemini(data);
@@ -109,7 +109,7 @@ impl Skip {
         match (only_null(&self.usage, data), holds_text(rest)) {
             (true, true) => {
                 let text = rest.strip_prefix(b"\"content\":\"").and_then(split_string);
-                Look::Content { words: text.map_or(0, |(text, _)| words(text, true)) }
+                Look::Content { words: text.map_or(0, |(text, _)| words_of(text)) }
             }
             (true, false) => Look::Nothing,
             (false, true) => Look::Running,
@@ -214,9 +214,24 @@ fn first_type(data: &[u8]) -> &[u8] {
     after.get(..end).unwrap_or_default()
 }
 
+/// Texts below this many bytes are not searched for words: most are one token, and the search would
+/// take as long as all else that is done with their event.
+const SHORT: usize = 16;
+
+fn words_of(text: &[u8]) -> u64 {
+    if text.len() < SHORT { 0 } else { words(text) }
+}
+
 /// The text of Anthropic's text delta, as Anthropic writes it; other writers' fields are not looked
 /// for, because a search in every event would cost more than it tells.
 fn anthropic_text(data: &[u8]) -> Option<&[u8]> {
+    /// The shortest event around a text.
+    const AROUND: usize =
+        br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#
+            .len();
+    if data.len() < AROUND.saturating_add(SHORT) {
+        return None;
+    }
     let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let rest = rest.get(digits..)?;

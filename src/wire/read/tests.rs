@@ -102,12 +102,12 @@ impl TextCounter for Words {
 
 #[test]
 fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
-    let delta = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one two three\"}}]}\n\n";
+    let delta = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one two three four\"}}]}\n\n";
     let body = delta.repeat(4);
     let new = || Metering::new(Framing::Sse, 200);
     let output = |metering| quantity(&read(metering, &body), Meter::OutputTotal);
-    assert_eq!(output(new()).as_deref(), Some("8"), "a word that begins in an event is a token");
-    assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("12"));
+    assert_eq!(output(new()).as_deref(), Some("12"), "a word that begins in an event is a token");
+    assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("16"));
     let allowed = new().with_counter(Box::new(Words::default())).with_max_output(5);
     assert_eq!(output(allowed).as_deref(), Some("5"));
 }
