@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::book::{self, Card, CardRef};
+use crate::book::{self, Card, CardRef, Rates};
 use crate::ledger::command::SubUsed;
 use crate::ledger::state::Hold;
 use crate::money::{Exact, OutOfRange};
@@ -48,7 +48,7 @@ impl Charge {
         for other in others {
             charge.add(sub_usage(other, hold, served_tier)?)?;
         }
-        if !charge.unpriced.is_empty() {
+        if !charge.unpriced.is_empty() || is_silent(&charge.usage, rates, hold) {
             charge.flags.push(Flag::Unpriced);
         }
         if !rated.suspect.is_empty() {
@@ -101,6 +101,16 @@ impl Charge {
             self.usage.set(Meter::InputUncached, least, Provenance::Counted);
         }
     }
+}
+
+/// Whether a request that was held for used nothing that its model is sold by, as far as anyone
+/// said: it must not pass as free.
+fn is_silent(usage: &Usage, rates: &Rates, hold: &Hold) -> bool {
+    let totals = [Meter::InputTotal, Meter::OutputTotal];
+    let is_told = |meter: &Meter| *meter != Meter::Requests && usage.get(*meter).is_some();
+    let sold_per_request = rates.get(Meter::Requests).is_some();
+    let told = rates.0.keys().chain(&totals).any(is_told);
+    hold.amount() > Exact::ZERO && !sold_per_request && !told
 }
 
 /// The prices of what another model used; `None` where the book does not sell it.

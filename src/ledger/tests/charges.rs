@@ -50,6 +50,19 @@ fn what_another_model_did_inside_an_answer_is_charged_at_its_own_rates() {
 }
 
 #[test]
+fn an_answer_that_tells_nothing_its_model_is_sold_by_does_not_pass_as_free() {
+    check(
+        "
+        reserve a 10 sold=seconds
+        settle a -             -> closed 1 at 0
+        reserve b 10 sold=seconds
+        settle b seconds=3     -> closed 2 at 3
+        records                -> 1 a settled 0 unpriced; 2 b settled 3
+        ",
+    );
+}
+
+#[test]
 fn a_meter_without_a_rate_is_flagged_never_silently_free() {
     check(
         "

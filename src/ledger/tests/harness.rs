@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `limits day=day/hard/10 …` | puts the customer with exactly these limits |
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
+//! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
 //! | `park a job-1 3600s` | |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
@@ -366,7 +367,13 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
         pinned: Pinned {
             provider: "openai".into(),
             upstream: "openai".into(),
-            rates: rates("1"),
+            rates: options.get("sold").map_or_else(
+                || rates("1"),
+                |meter| {
+                    let rate = Rate { amount: Exact::from(1), per: Exact::from(1) };
+                    Rates([(serde_json::from_value((*meter).into()).unwrap(), rate)].into())
+                },
+            ),
             tiers: [("flex".to_owned(), rates("0.5"))].into(),
             context: Vec::new(),
             cost: Some(rates("0.25").into()),
