@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long bench bench-book bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-tokens token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -42,6 +42,9 @@ bench-tokens: ## the tokeniser beside others, native and in Wasm
 
 token-tables: ## the tokeniser's tables anew, from the published vocabularies
 	@cargo run --release --manifest-path benches/tokens/Cargo.toml --bin tables
+
+fuzz: ## every property over a hundred times as many cases; FAREBOX_FUZZ_CASES says how many
+	@PROPTEST_CASES=$${FAREBOX_FUZZ_CASES:-25600} cargo test --release --lib
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs

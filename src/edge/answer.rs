@@ -123,6 +123,9 @@ fn metering(
         });
         metering = metering.with_headers(pairs);
     }
+    if let Some(custom) = &sent.call.upstream.usage {
+        metering = metering.with_custom(custom.clone());
+    }
     if let Some(Bound::Known(characters)) = ask.bounds.get(&Meter::Characters) {
         metering = metering.with_characters(characters.to_u64().unwrap_or(u64::MAX));
     }

@@ -121,6 +121,9 @@ pub async fn poll(
     let bytes = Uint8Array::new(&body).to_vec();
     if open && Job::read(&bytes).is_some_and(|seen| seen.id == id && seen.is_over()) {
         let mut metering = Metering::new(Framing::Json, status).with_provider(&job.upstream);
+        if let Some(custom) = &upstream.usage {
+            metering = metering.with_custom(custom.clone());
+        }
         metering.chunk(&bytes);
         let ended = Ended::heard(metering.end(End::Eof), status, began);
         // Of two who ask at once, one settles it; the other changes nothing.

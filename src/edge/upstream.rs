@@ -1,6 +1,7 @@
 //! The providers behind the gate: where they are, how they want to be asked and paid, and the call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
@@ -13,6 +14,7 @@ use super::js;
 use crate::api::{Code, Problem};
 use crate::clock::Millis;
 use crate::wire::query::{Parameter, parameters};
+use crate::wire::read::Custom;
 use crate::wire::request::Ask;
 use crate::wire::route::Route;
 
@@ -64,6 +66,9 @@ struct Entry {
     /// Whether it takes `stream_options.include_usage`; some refuse the field.
     #[serde(default = "yes")]
     include_usage: bool,
+    /// Where its answers report usage, if in no place that is known here.
+    #[serde(default)]
+    usage: Option<Custom>,
 }
 
 fn yes() -> bool {
@@ -78,6 +83,8 @@ pub struct Upstream {
     path: Option<String>,
     /// It takes `stream_options.include_usage`.
     pub include_usage: bool,
+    /// Where its answers report usage, by the operator's word.
+    pub usage: Option<Arc<Custom>>,
     /// The bare key.
     key: String,
     /// Each secret part of the key.
@@ -127,7 +134,10 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage } = entry;
+        let Entry { base_url, auth, secret, path, include_usage, usage } = entry;
+        if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
+            return Err(format!("usage{}: {}", fault.path, fault.message));
+        }
         let base_url = base_url.trim_end_matches('/').to_owned();
         let plain =
             base_url.starts_with("http://127.0.0.1:") || base_url.starts_with("http://localhost:");
@@ -142,7 +152,8 @@ impl Upstream {
         let key = text(env, &secret).ok_or_else(|| format!("the secret {secret} is not set"))?;
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
-        Ok(Self { base_url, auth, path, include_usage, key, secrets })
+        let usage = usage.map(Arc::new);
+        Ok(Self { base_url, auth, path, include_usage, usage, key, secrets })
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.
