@@ -137,7 +137,7 @@ fn metering(
 
 /// The length of the body as it will be read; absent where it is not stated, or is that of a
 /// compressed one: the runtime unpacks what an upstream packs unasked.
-fn plain_length(headers: &web_sys::Headers) -> Option<u32> {
+pub fn plain_length(headers: &web_sys::Headers) -> Option<u32> {
     let get = |name| headers.get(name).ok().flatten();
     if get("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return None;

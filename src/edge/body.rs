@@ -12,6 +12,9 @@ use crate::api::{Code, Problem};
 /// themselves stop at 10 to 32 MB.
 pub const REQUEST_MAX: u32 = 16 * 1024 * 1024;
 
+/// Longest time a body may take: others wait for its room. The longest one needs 5 Mbit/s.
+const READ_MS: f64 = 30_000.0;
+
 /// A request's body, and its room in the isolate, which is given back when this is dropped.
 pub struct Body {
     pub bytes: ArrayBuffer,
@@ -23,7 +26,8 @@ pub struct Body {
 pub struct Room(u32);
 
 impl Room {
-    async fn take(bytes: u32) -> Result<Self, Problem> {
+    /// Takes room for `bytes`, waiting in line for it.
+    pub async fn take(bytes: u32) -> Result<Self, Problem> {
         let taken = JsFuture::from(js::take_room(f64::from(bytes))).await;
         if taken.is_ok_and(|taken| taken.is_truthy()) {
             return Ok(Self(bytes));
@@ -68,10 +72,15 @@ pub async fn read(incoming: &Incoming) -> Result<Body, Problem> {
             return Err(problem);
         }
     };
-    let body = JsFuture::from(js::read_body(&incoming.request, f64::from(REQUEST_MAX))).await;
+    let reading = js::read_body(&incoming.request, f64::from(REQUEST_MAX));
+    let body = JsFuture::from(js::within(&reading, READ_MS)).await;
     let body = body.map_err(|_| {
         Problem::new(Code::InvalidRequest, "The request body could not be read to its end.")
     })?;
+    if body.is_undefined() {
+        let message = "The request body did not arrive in time. Send it faster, or a shorter one.";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
     let bytes: ArrayBuffer = body.dyn_into().map_err(|_: JsValue| too_large())?;
     room.shrink(bytes.byte_length());
     Ok(Body { bytes, room })

@@ -142,8 +142,9 @@ export function giveRoom(bytes) {
 
 /** All of it is free: the engine was started afresh, and with the old one went its requests. */
 export function clearRoom() {
+  // Who waits in line is gone with it, and would never give its room back.
+  roomQueue.length = 0;
   roomTaken = 0;
-  serveRoom();
 }
 
 function serveRoom() {

@@ -10,6 +10,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::admit::{authenticate, ledger_of};
 use super::answer::{self, with_cost};
 use super::attempt::{self, Attempt, Ended};
+use super::body::Room;
 use super::http::{Incoming, internal, response};
 use super::upstream::{self, Call, Sent};
 use super::{js, tap};
@@ -116,6 +117,9 @@ pub async fn poll(
     if status >= 400 {
         return answer::refusal(upstream, &answer, &headers).await;
     }
+    // Polls cost nothing, so they share the room of the bodies.
+    let stated = answer::plain_length(&answer.headers()).unwrap_or(JOB_ANSWER_MAX);
+    let _room = Room::take(stated.min(JOB_ANSWER_MAX)).await?;
     let reading = js::read_body(&answer, f64::from(JOB_ANSWER_MAX));
     let body = whole(JsFuture::from(reading).await)?;
     let bytes = Uint8Array::new(&body).to_vec();

@@ -26,9 +26,12 @@ const PAUSE_MAX_MS: u64 = 2_000;
 const PAUSE_BUSY_MS: u64 = 20;
 /// A read that full says that more is waiting, taken by the client already.
 const READ_FULL: u32 = 32_768;
-/// Bytes read of one stream. A tee keeps what a client that stands still has not taken, so this
-/// bounds an isolate's memory; 128,000 output tokens, a chunk each, stay under it.
-const TAP_MAX: u64 = 48 * 1024 * 1024;
+/// Reads in one emptying, 16 MiB in all: then it is time to see to the hold.
+const READS_MAX: usize = 512;
+/// Bytes that may be read ahead of the client. A tee keeps what a client that stands still has not
+/// taken, so this bounds an isolate's memory. A full read is not ahead: the client has taken it.
+/// Past the bound the upstream's call is ended: nothing flows unmetered.
+const AHEAD_MAX: u64 = 48 * 1024 * 1024;
 /// How long the usage is waited for after the client left at the end of the content.
 const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
@@ -61,7 +64,7 @@ impl Followed {
             return self.empty(incoming, headers);
         };
         let (status, client) = (self.status, tap.client());
-        incoming.keep(self.follow(tap));
+        incoming.keep(self.follow(tap, Clone::clone(&incoming.request)));
         response(&client, status, headers).map_err(|error| internal(&error))
     }
 
@@ -92,7 +95,7 @@ impl Followed {
                 }
             }
         }
-        incoming.keep(self.follow(tap));
+        incoming.keep(self.follow(tap, Clone::clone(&incoming.request)));
         response(&client, status, headers).map_err(|error| internal(&error))
     }
 
@@ -111,8 +114,11 @@ impl Followed {
     }
 
     /// Empties the meter's branch until the answer is over, then settles.
-    async fn follow(mut self, tap: Tap) {
+    async fn follow(mut self, tap: Tap, request: web_sys::Request) {
         let end = self.drain(&tap).await;
+        if end == End::Bound {
+            js::stop_call(&request, "bound");
+        }
         if end != End::Eof {
             let _ = JsFuture::from(tap.cancel()).await;
         }
@@ -121,21 +127,20 @@ impl Followed {
     }
 
     async fn drain(&mut self, tap: &Tap) -> End {
-        let mut drained = 0_u64;
+        let mut ahead = 0_u64;
         let mut renewed = js::now();
         let renew_every = u64::from(self.attempt.renew_every());
         let mut pause = PAUSE_FIRST_MS;
         loop {
             let mut first = Some(tap.next(ms(pause)));
             pause = pause.saturating_mul(2).min(PAUSE_MAX_MS).min(renew_every);
-            // Bounded by TAP_MAX: a full read is counted, anything else ends the loop.
-            while drained <= TAP_MAX {
+            for _ in 0..READS_MAX {
                 let read = first.take().unwrap_or_else(|| tap.read(ms(BUFFERED_MS)));
                 match self.take(JsFuture::from(read).await) {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
-                        drained = drained.saturating_add(u64::from(bytes));
                         if bytes < READ_FULL {
+                            ahead = ahead.saturating_add(u64::from(bytes));
                             break;
                         }
                         pause = PAUSE_BUSY_MS;
@@ -147,7 +152,7 @@ impl Followed {
                 return self.after_leaving(tap).await;
             }
             let now = js::now();
-            if drained > TAP_MAX || now.since(self.began) > ANSWER_MAX_MS {
+            if ahead > AHEAD_MAX || now.since(self.began) > ANSWER_MAX_MS {
                 return End::Bound;
             }
             if now.since(renewed) >= renew_every {

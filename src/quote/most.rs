@@ -182,9 +182,17 @@ fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
     Ok(model.context_window.map_or(most, |window| most.min(window)))
 }
 
+/// Whether a provider is sure to heed `max_completion_tokens`; one that does not would answer to its
+/// model's end, so that is held.
+fn knows_newer_length(provider: &str) -> bool {
+    const KNOWN: [&str; 6] = ["openai", "azure", "groq", "xai", "openrouter", "vllm"];
+    KNOWN.iter().any(|known| provider.starts_with(known))
+}
+
 /// Zero where the answer is not made of tokens and the book does not say otherwise.
 fn output_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
-    let each = match (ask.max_output, model.max_output_tokens) {
+    let known = !ask.max_output_is_newer || knows_newer_length(&model.provider);
+    let each = match (ask.max_output.filter(|_| known), model.max_output_tokens) {
         (Some(asked), _) => Exact::from(asked),
         (None, Some(most)) => most,
         (None, None) if ask.has_output => return Err(Unpriced::OutputLength),

@@ -209,3 +209,16 @@ fn a_request_sold_below_the_guarded_margin_is_refused_or_flagged() {
     let shown = serde_json::to_string(&guarded("0", "alert", "0.16").unwrap()).unwrap();
     assert!(!shown.contains("margin") && !shown.contains("cost"), "the customer sees neither");
 }
+
+#[test]
+fn a_length_that_the_upstream_may_not_know_is_not_believed() {
+    let with = |provider: &str| {
+        let text =
+            DEFAULT.replace(r#""provider": "openai""#, &format!(r#""provider": "{provider}""#));
+        let body = r#"{"model":"gpt-4o-mini","max_completion_tokens":1,"messages":[{"role":"user","content":"Hi"}]}"#;
+        let book = Book::parse(&text).unwrap();
+        quote(&asked("/v1/chat/completions", body), &book, None).unwrap().output_tokens.upper
+    };
+    assert_eq!(with("openai"), Exact::from(1));
+    assert_eq!(with("ollama"), Exact::from(16_384));
+}

@@ -115,3 +115,19 @@ rule('an upstream\'s long error keeps its status and its first megabyte, without
   assert.equal(records[0].class, 'voided');
   assert.ok(requestId(got));
 });
+
+rule('a client that takes a long stream pays for all of it, however long it is', async () => {
+  // Longer than may be read ahead of a client that stands still.
+  const event = `data: ${JSON.stringify({ id: 'x', model: 'gpt-4o-mini', choices: [{ index: 0, delta: { content: 'word ' }, logprobs: { content: [{ token: 'x'.repeat(16_000) }] } }] })}\n\n`;
+  const last = `data: ${JSON.stringify({ id: 'x', model: 'gpt-4o-mini', choices: [], usage: { prompt_tokens: 3, completion_tokens: 5000, total_tokens: 5003 } })}\n\ndata: [DONE]\n\n`;
+  answer = async (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    for (let n = 0; n < 4_000; n += 1) if (!response.write(event)) await new Promise((resolve) => response.once('drain', resolve));
+    response.end(last);
+  };
+  const body = JSON.stringify({ model: 'gpt-4o-mini', max_tokens: 9000, stream: true, stream_options: { include_usage: true }, ...say('hi') });
+  const got = await post(body);
+  assert.ok(got.complete && got.body.length > 60 * MIB, `${got.body.length} bytes came`);
+  const { records: [record] } = await gate.bill(key, got);
+  assert.deepEqual([record.outcome, quantity(record, 'output_total')], ['complete', '5000']);
+});

@@ -31,6 +31,8 @@ impl Charge {
         others: &[SubUsed],
         served_tier: Option<&str>,
     ) -> Result<Self, OutOfRange> {
+        // Where the upstream does not say which tier served, it is the one that was asked for.
+        let served_tier = served_tier.or(hold.admitted.service_tier.as_deref());
         let mut charge = Self { usage: usage.clone(), ..Self::default() };
         charge.assume_input(hold);
         let card = hold.pinned.card();

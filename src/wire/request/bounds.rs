@@ -30,9 +30,12 @@ pub(super) fn of(
             BTreeMap::from([(Meter::Images, known(n)), (Meter::ImageOut, each)])
         }
         Endpoint::Speech => {
-            let text = json.get("input").or_else(|| json.get("text"));
-            let characters =
-                text.and_then(Json::text).map_or(0, |text| text.encode_utf16().count());
+            let length = |field: &str| {
+                let text = json.get(field).and_then(Json::text);
+                text.map_or(0, |text| text.encode_utf16().count())
+            };
+            // Each API speaks one of the two and passes over the other: the longer is safe for both.
+            let characters = length("input").max(length("text"));
             let characters = known(u64::try_from(characters).unwrap_or(u64::MAX));
             let sound = Bound::Book { name: "speech", times: 1 };
             BTreeMap::from([(Meter::Characters, characters), (Meter::AudioOut, sound)])

@@ -22,12 +22,12 @@ pub(super) fn unbounded(json: &Json<'_>, shape: &Shape) -> Vec<&'static str> {
         "generation_config.responseModalities",
         "generation_config.response_modalities",
     ] {
-        if json.at(field).map_or(&[][..], Json::list).iter().any(|kind| !is_text(kind)) {
+        if json.at(field).map_or(&[][..], Json::one_or_more).iter().any(|kind| !is_text(kind)) {
             add("audio_output");
         }
     }
     let tools = json.get("tools").into_iter().chain(json.at("toolConfig.tools"));
-    if tools.flat_map(Json::list).any(is_run_by_provider) {
+    if tools.flat_map(Json::one_or_more).any(is_run_by_provider) {
         add("server_tools");
     }
     found

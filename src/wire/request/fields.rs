@@ -50,6 +50,28 @@ pub(super) fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// Fields that let whoever serves choose another model than the one that is priced.
+const OTHER_MODELS: [&str; 6] =
+    ["models", "fallbacks", "fallback_models", "speech_models", "route", "preset"];
+/// Fields by which a job's result is had without the poll that settles it.
+const WITHOUT_A_POLL: [&str; 5] =
+    ["webhook", "webhook_url", "webhook_events_filter", "callback_url", "stream"];
+
+/// Refuses what takes the price out of the request: a choice of models left to others, and a job
+/// whose end nobody would see.
+pub(super) fn check_price_holds(json: &Json<'_>, endpoint: Endpoint) -> Result<(), BadRequest> {
+    if let Some(field) = OTHER_MODELS.into_iter().find(|field| json.get(field).is_some()) {
+        let message = "one model is priced, and it must serve";
+        return bad(field, format!("`{field}` is not supported here: {message}."));
+    }
+    let job = endpoint == Endpoint::Job;
+    if let Some(field) = WITHOUT_A_POLL.into_iter().find(|field| job && json.is_on(field)) {
+        let message = "ask for the job by its id; that settles it";
+        return bad(field, format!("`{field}` is not supported here: {message}."));
+    }
+    Ok(())
+}
+
 /// Every name of the model in the body: which of two fields counts, only the provider knows.
 pub(super) fn models<'j>(
     json: &'j Json<'_>,

@@ -25,11 +25,13 @@ pub(super) fn boundary(content_type: &str) -> Option<&str> {
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let value = rest.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
-    })?;
-    (1..=70).contains(&value.len()).then_some(value)
+    // One boundary, of the letters that need no quoting rules to be read alike.
+    let (name, value) = rest.trim().split_once('=')?;
+    let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    let is_plain =
+        value.bytes().all(|b| b.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&b));
+    let is_boundary = name.eq_ignore_ascii_case("boundary") && is_plain;
+    (is_boundary && (1..=70).contains(&value.len())).then_some(value)
 }
 
 impl<'a> Form<'a> {
@@ -42,8 +44,10 @@ impl<'a> Form<'a> {
         };
         let mut form = Self { fields: Json::Object(Vec::new()), files: Vec::new() };
         for _ in 0..=PARTS_MAX {
-            if rest.starts_with(b"--") {
-                return Ok(form);
+            if let Some(end) = rest.strip_prefix(b"--") {
+                // What stands behind the end could be a form of its own to another parser.
+                let is_end = end.iter().all(u8::is_ascii_whitespace);
+                return if is_end { Ok(form) } else { bad(None, broken) };
             }
             let Some(part) = rest.strip_prefix(b"\r\n") else { return bad(None, broken) };
             let Some(end) = memmem::find(part, between.as_bytes()) else {
@@ -62,18 +66,15 @@ impl<'a> Form<'a> {
         };
         let (headers, value) = part.split_at_checked(at).unwrap_or((part, &[]));
         let value = value.get(4..).unwrap_or_default();
-        let headers = String::from_utf8_lossy(headers);
-        let disposition = headers.lines().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-        });
-        let Some(name) = disposition.and_then(|text| parameter(text, "name")) else {
-            return bad(None, "A part of the multipart body has no name.");
+        let Some((name, is_file)) = disposition(headers) else {
+            return bad(None, "A part of the multipart body does not say its name in a plain way.");
         };
-        let is_file = disposition.is_some_and(|text| parameter(text, "filename").is_some());
-        if is_file || value.len() > VALUE_MAX {
+        if is_file {
             self.files.push(u64::try_from(value.len()).unwrap_or(u64::MAX));
             return Ok(());
+        }
+        if value.len() > VALUE_MAX {
+            return bad(None, format!("A field of the multipart body is over {VALUE_MAX} bytes."));
         }
         let Ok(text) = core::str::from_utf8(value) else {
             return bad(None, "A field of the multipart body is not UTF-8.");
@@ -83,17 +84,31 @@ impl<'a> Form<'a> {
         if fields.iter().any(|(other, _)| *other == name) && !name.ends_with("[]") {
             return bad(None, "A field of the multipart body is given twice.");
         }
-        fields.push((Cow::Owned(name.to_owned()), plain(text)));
+        fields.push((Cow::Borrowed(name), plain(text)));
         Ok(())
     }
 }
 
-/// `name="value"` or `name=value` among a header's parameters.
-fn parameter<'h>(header: &'h str, wanted: &str) -> Option<&'h str> {
-    header.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim().trim_matches('"'))
-    })
+/// A part's name, and whether it is a file. Only the one form that every client writes is read:
+/// `form-data; name="…"`, with `; filename="…"` for a file. Whatever two parsers could read
+/// differently (another parameter, an escape, two dispositions) is refused.
+fn disposition(headers: &[u8]) -> Option<(&str, bool)> {
+    let headers = core::str::from_utf8(headers).ok()?;
+    let mut found = headers.split("\r\n").filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.trim())
+    });
+    let value = found.next()?;
+    if found.next().is_some() || value.contains('\\') {
+        return None;
+    }
+    let rest = value.strip_prefix("form-data; name=\"")?;
+    let (name, rest) = rest.split_once('"')?;
+    if rest.is_empty() {
+        return Some((name, false));
+    }
+    let (_, end) = rest.strip_prefix("; filename=\"")?.split_once('"')?;
+    end.is_empty().then_some((name, true))
 }
 
 /// A form's value as the JSON value it stands for.

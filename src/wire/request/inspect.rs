@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::form::{Form, boundary};
-use super::json::Json;
+use super::json::{Json, is_too_rich};
 use super::shape::Shape;
 use super::tally::Tally;
 use super::{BadRequest, bad, bounds, features, fields, session};
@@ -56,6 +56,8 @@ pub struct Ask {
     pub has_output: bool,
     /// Most output tokens per choice, where the client set it.
     pub max_output: Option<u64>,
+    /// It is set by `max_completion_tokens` alone, which some upstreams do not know.
+    pub max_output_is_newer: bool,
     /// How many choices.
     pub choices: u64,
     /// The quality asked for, of an image say: `hd`, `high`.
@@ -101,6 +103,7 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     if !matches!(json, Json::Object(_)) {
         return bad(None, "The request body must be a JSON object.");
     }
+    fields::check_price_holds(&json, route.endpoint)?;
     let tally = tally(route.endpoint, &json, &shape, &files)?;
     let stream = fields::flag(&json, "stream")?;
     let stream = is_session || route.stream || stream.unwrap_or(shape.streams_unasked);
@@ -126,6 +129,9 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         include_usage: fields::include_usage(&json)?,
         has_output: shape.output,
         max_output,
+        max_output_is_newer: max_output.is_some()
+            && json.get("max_completion_tokens").is_some()
+            && json.get("max_tokens").is_none(),
         choices: fields::largest(&json, shape.choices)?.unwrap_or(1),
         quality: fields::word(&json, "quality")?,
         resolution: fields::word(&json, "size")?,
@@ -158,6 +164,9 @@ fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
     if route.endpoint == Endpoint::Transcription && is_sound {
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         return Ok((Json::Object(Vec::new()), vec![length]));
+    }
+    if is_too_rich(body) {
+        return bad(None, "The request body has too many values: at most 500,000 are read.");
     }
     match serde_json::from_slice(body) {
         Ok(json) => Ok((json, Vec::new())),

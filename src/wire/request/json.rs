@@ -21,6 +21,25 @@ pub(super) enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
+/// Most values in one body: a tree of so many takes some 30 MB, a quarter of an isolate, and the
+/// longest prompts given as token numbers have half as many.
+const VALUES_MAX: usize = 500_000;
+
+/// Whether a body has more values than a tree may. Counts what separates them, without a tree.
+pub(super) fn is_too_rich(body: &[u8]) -> bool {
+    let (mut values, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values = values.saturating_add(1),
+            _ => {}
+        }
+    }
+    values > VALUES_MAX
+}
+
 impl<'a> Json<'a> {
     /// The value of a key; `null` counts as absent, as it does in both APIs.
     pub fn get(&self, key: &str) -> Option<&Json<'a>> {
@@ -35,6 +54,11 @@ impl<'a> Json<'a> {
 
     pub fn list(&self) -> &[Json<'a>] {
         if let Self::List(items) = self { items } else { &[] }
+    }
+
+    /// A list's items; a lone value is read as a list of one, as Google's servers do.
+    pub fn one_or_more(&self) -> &[Json<'a>] {
+        if let Self::List(items) = self { items } else { core::slice::from_ref(self) }
     }
 
     /// Calls `visit` with every string value in here, however deep.

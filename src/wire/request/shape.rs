@@ -109,6 +109,7 @@ const CONVERSE: Shape = Shape {
     kept_elsewhere: &["promptVariables"],
     unbounded: &[
         ("guardrailConfig", "guardrails"),
+        ("performanceConfig", "performance"),
         ("additionalModelRequestFields", "additional_model_fields"),
     ],
     end_user: &["requestMetadata.user_id"],

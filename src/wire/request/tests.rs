@@ -273,3 +273,63 @@ fn google_reads_either_spelling_at_either_level_and_so_does_the_bound() {
         assert_eq!(ask.choices, 4, "{field}");
     }
 }
+
+#[test]
+fn a_part_that_two_parsers_could_read_differently_is_refused() {
+    let model = ("name=\"model\"", "cheap");
+    for hidden in [
+        "name=\"model\"; x=\"; filename=y\"",
+        "x=\"; name=decoy; \"; name=\"model\"",
+        "name=model",
+        "name=\"mod\\\"el\"",
+        "name=\"model\"; filename*=utf-8''x",
+    ] {
+        let body = form(&[model, (hidden, "dear")]);
+        assert!(sent("/v1/audio/transcriptions", FORM, &body).is_err(), "{hidden}");
+    }
+    let mut second = form(&[model, ("name=\"file\"; filename=\"a\"", "1")]);
+    assert!(sent("/v1/audio/transcriptions", FORM, &second).is_ok());
+    second.extend(form(&[("name=\"model\"", "dear")]));
+    assert!(sent("/v1/audio/transcriptions", FORM, &second).is_err(), "a form behind the end");
+    for kind in [
+        "multipart/form-data; boundary=\"----b;x\"",
+        "multipart/form-data; boundary=----b; boundary=----c",
+    ] {
+        let body = form(&[model, ("name=\"file\"; filename=\"a\"", "1")]);
+        assert!(sent("/v1/audio/transcriptions", kind, &body).is_err(), "{kind}");
+    }
+}
+
+#[test]
+fn a_price_is_not_left_to_whoever_chooses_the_model_or_takes_the_result() {
+    for extra in [r#","models":["a","b"]"#, r#","fallbacks":[]"#, r#","preset":"x""#] {
+        assert!(chat(extra).is_err(), "{extra}");
+    }
+    let job = |extra: &str| {
+        at("/v1/predictions", format!(r#"{{"version":"v","input":{{}}{extra}}}"#).as_bytes())
+    };
+    assert!(job("").is_ok());
+    assert!(job(r#","webhook":"https://x""#).is_err());
+    assert!(job(r#","stream":true"#).is_err());
+}
+
+#[test]
+fn a_body_of_more_values_than_memory_holds_is_refused_before_it_is_read() {
+    let of = |count: usize| format!(r#","x":[{}0]"#, "0,".repeat(count));
+    assert!(chat(&of(400_000)).is_ok());
+    assert!(chat(&of(600_000)).is_err());
+    let text = ",[{".repeat(400_000);
+    assert!(chat(&format!(r#","x":"{text}""#)).is_ok(), "text is one value, whatever is in it");
+}
+
+#[test]
+fn a_lone_value_is_a_list_of_one() {
+    let gemini = |extra: &str| {
+        let body = format!(r#"{{"contents":[]{extra}}}"#);
+        at("/v1beta/models/m:generateContent", body.as_bytes()).unwrap().unbounded
+    };
+    assert_eq!(gemini(r#","tools":{"googleSearch":{}}"#), ["server_tools"]);
+    let image = r#","generationConfig":{"responseModalities":"IMAGE"}"#;
+    assert_eq!(gemini(image), ["audio_output"]);
+    assert!(gemini(r#","tools":{"functionDeclarations":[]}"#).is_empty());
+}
