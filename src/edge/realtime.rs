@@ -178,6 +178,11 @@ impl Session {
                 renewed = js::now();
                 self.renew().await;
             }
+            if js::now().since(self.began) > SESSION_MAX_MS {
+                let message = "The session has lasted as long as one can here.";
+                self.stop(&Problem::new(Code::UpstreamTimeout, message));
+                break End::Bound;
+            }
             match told.as_string().as_deref() {
                 Some("turn") => {
                     if let Err(problem) = self.turn().await {
@@ -188,11 +193,6 @@ impl Session {
                 Some("client") => break End::ClientLeft,
                 Some("upstream") => break End::Cut,
                 Some(_) => break End::Bound,
-                None if js::now().since(self.began) > SESSION_MAX_MS => {
-                    let message = "The session has lasted as long as one can here.";
-                    self.stop(&Problem::new(Code::UpstreamTimeout, message));
-                    break End::Bound;
-                }
                 None => {}
             }
         };
@@ -201,6 +201,12 @@ impl Session {
 
     /// Settles the turns that are over, and holds for as many as may be under way.
     async fn turn(&mut self) -> Result<(), Problem> {
+        // A turn that has begun is held for before the last hold is settled: should it be refused,
+        // that hold pays for both.
+        let begun = self.heard.borrow().metering.open_turns() > 0;
+        if begun && self.held.len() == 1 {
+            self.held.push(self.admission.reserve(js::now()).await?);
+        }
         self.settle().await;
         // Bounded by TURNS_AT_ONCE_MAX.
         loop {
