@@ -13,9 +13,9 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 # tally NAME LOG STATUS: adds up what a suite's own runner counted.
 tally() {
   local p f s
-  p=$(sed -nE 's/^(# pass|ℹ pass) ([0-9]+)$/\2/p; s/^test result: .* ([0-9]+) passed;.*/\1/p' "$2" | paste -sd+ | bc)
-  f=$(sed -nE 's/^(# fail|ℹ fail) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) failed;.*/\1/p' "$2" | paste -sd+ | bc)
-  s=$(sed -nE 's/^(# skipped|ℹ skipped) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) ignored;.*/\1/p' "$2" | paste -sd+ | bc)
+  p=$(sed -nE 's/^(# pass|ℹ pass) ([0-9]+)$/\2/p; s/^test result: .* ([0-9]+) passed;.*/\1/p' "$2" | awk '{ sum += $1 } END { print sum }')
+  f=$(sed -nE 's/^(# fail|ℹ fail) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) failed;.*/\1/p' "$2" | awk '{ sum += $1 } END { print sum }')
+  s=$(sed -nE 's/^(# skipped|ℹ skipped) ([0-9]+)$/\2/p; s/^test result: .*; ([0-9]+) ignored;.*/\1/p' "$2" | awk '{ sum += $1 } END { print sum }')
   passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
   if [ "$3" -ne 0 ]; then
     broken+=("$1")
