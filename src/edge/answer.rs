@@ -87,7 +87,12 @@ pub async fn deliver(
     let kind = from.get("content-type").ok().flatten().unwrap_or_default();
     let framing = Framing::of_content_type(&kind).unwrap_or(Framing::Json);
     let stated = plain_length(&from);
-    let metering = metering(sent, framing, status, &from);
+    let mut metering = metering(sent, framing, status, &from);
+    if sent.ask.has_output {
+        // What is counted here is bounded by what was held, not by a field the upstream may ignore.
+        let most = attempt.quote.output_tokens.upper.to_u64();
+        metering = metering.with_max_output(most.unwrap_or(u64::MAX));
+    }
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
         (Framing::Json, _) if sent.ask.job => {
@@ -129,10 +134,7 @@ fn metering(
     if let Some(Bound::Known(characters)) = ask.bounds.get(&Meter::Characters) {
         metering = metering.with_characters(characters.to_u64().unwrap_or(u64::MAX));
     }
-    match ask.max_output.and_then(|each| each.checked_mul(ask.choices)) {
-        Some(most) => metering.with_max_output(most),
-        None => metering,
-    }
+    metering
 }
 
 /// The length of the body as it will be read; absent where it is not stated, or is that of a

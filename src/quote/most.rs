@@ -186,7 +186,7 @@ fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
 /// model's end, so that is held.
 fn knows_newer_length(provider: &str) -> bool {
     const KNOWN: [&str; 6] = ["openai", "azure", "groq", "xai", "openrouter", "vllm"];
-    KNOWN.iter().any(|known| provider.starts_with(known))
+    KNOWN.contains(&provider)
 }
 
 /// Zero where the answer is not made of tokens and the book does not say otherwise.

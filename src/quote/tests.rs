@@ -221,4 +221,5 @@ fn a_length_that_the_upstream_may_not_know_is_not_believed() {
     };
     assert_eq!(with("openai"), Exact::from(1));
     assert_eq!(with("ollama"), Exact::from(16_384));
+    assert_eq!(with("openai-compatible"), Exact::from(16_384), "a likeness is not a provider");
 }

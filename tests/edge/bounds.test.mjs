@@ -2,6 +2,7 @@
 // an upstream's words about an error.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -130,4 +131,28 @@ rule('a client that takes a long stream pays for all of it, however long it is',
   assert.ok(got.complete && got.body.length > 60 * MIB, `${got.body.length} bytes came`);
   const { records: [record] } = await gate.bill(key, got);
   assert.deepEqual([record.outcome, quantity(record, 'output_total')], ['complete', '5000']);
+});
+
+rule('a length that the upstream passes over does not hide what was written before it broke off', async () => {
+  const piece = (content) => `data: ${JSON.stringify({ id: 'x', model: 'gpt-4o-mini', choices: [{ index: 0, delta: { content } }] })}\n\n`;
+  answer = (response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(piece('one') + piece(' two') + piece(' three'));
+    setTimeout(() => response.destroy(), 400);
+  };
+  // A provider that is not known to heed max_completion_tokens: the model's own maximum is held.
+  const book = JSON.parse(readFileSync(new URL('../../books/default.json', import.meta.url), 'utf8'));
+  for (const model of book.models) if (model.provider === 'openai') model.provider = 'ollama';
+  const url = `http://127.0.0.1:${server.address().port}`;
+  const vars = { FAREBOX_BOOK: JSON.stringify(book), FAREBOX_UPSTREAMS: JSON.stringify({ ollama: { base_url: url, auth: 'bearer', secret: 'OPENAI_API_KEY' }, anthropic: { base_url: url, auth: 'bearer', secret: 'OPENAI_API_KEY' } }) };
+  const own = await startGate({ upstream: { url, close: () => {} }, vars });
+  try {
+    const as = await own.customer('acme', '1000');
+    const body = JSON.stringify({ model: 'gpt-4o-mini', max_completion_tokens: 1, stream: true, stream_options: { include_usage: true }, ...say('hi') });
+    const got = await own.raw('/v1/chat/completions', { headers: { authorization: `Bearer ${as}`, 'content-type': 'application/json' }, body });
+    const { records: [record] } = await own.bill(as, got);
+    assert.deepEqual([record.outcome, quantity(record, 'output_total')], ['truncated', '3']);
+  } finally {
+    await own.stop();
+  }
 });
