@@ -54,6 +54,7 @@ pub mod book;
 pub mod calendar;
 pub mod clock;
 pub mod credits;
+pub mod forecast;
 pub mod ids;
 pub mod ledger;
 pub mod meter;
