@@ -3,7 +3,9 @@
 //!
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
+pub mod checkpoint;
 mod seal;
+pub mod tree;
 mod verify;
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,9 @@
     clippy::arithmetic_side_effects
 )]
 
+mod checkpoint;
 mod example;
+mod tree;
 mod vectors;
 
 use proptest::prelude::*;
