@@ -78,7 +78,11 @@ fn answer_each(
 
 /// Reads the next line, without its end, into `line`; false where there is none. Of a line that is
 /// too long one byte more than the longest is kept, and the rest is passed over.
-fn next(input: &mut impl BufRead, longest: usize, line: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn next(
+    input: &mut impl BufRead,
+    longest: usize,
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
     line.clear();
     let mut any = false;
     loop {

@@ -61,8 +61,12 @@ pub struct PublicKeys(Vec<VerifyingKey>);
 pub enum KeysError {
     /// Nothing there.
     Empty,
-    /// Not numbered hex of 32 bytes each, each number once; or not a public key.
+    /// Not numbered hex of 32 bytes each, each number once.
     Malformed,
+    /// Something among the public keys is none.
+    NotPublic,
+    /// More public keys than anybody has.
+    TooMany,
     /// One byte over and over: a placeholder, not a secret.
     Placeholder,
 }
@@ -74,6 +78,8 @@ impl fmt::Display for KeysError {
             Self::Malformed => {
                 "is not of the form 1:<hex>,2:<hex>, each 32 bytes and each number once"
             }
+            Self::NotPublic => "must hold public keys of 32 bytes in hex, separated by commas",
+            Self::TooMany => "holds more than 100 public keys",
             Self::Placeholder => "holds a placeholder instead of a random key",
         })
     }
@@ -142,6 +148,13 @@ impl SigningKeys {
         PublicKeys(self.0.values().map(SigningKey::verifying_key).collect())
     }
 
+    /// An Ed25519 signature with the newest key over bytes that name their own purpose.
+    pub(super) fn sign_bytes(&self, message: &[u8]) -> Option<[u8; 64]> {
+        use ed25519_dalek::Signer as _;
+        let (_, key) = self.0.last_key_value()?;
+        key.try_sign(message).ok().map(|signature| signature.to_bytes())
+    }
+
     /// Signs with the newest key. `None` where the origin is no name for a log.
     pub fn sign(&self, checkpoint: &Checkpoint) -> Option<String> {
         let (_, key) = self.0.last_key_value()?;
@@ -154,23 +167,38 @@ impl SigningKeys {
 impl PublicKeys {
     /// Reads hex keys, separated by commas.
     pub fn parse(text: &str) -> Result<Self, KeysError> {
-        let keys = items(text).take(KEYS_MAX).map(|hex| {
-            VerifyingKey::from_bytes(&key_bytes(hex)?).map_err(|_| KeysError::Malformed)
-        });
+        let key = |hex| VerifyingKey::from_bytes(&key_bytes(hex).ok()?).ok();
+        let keys = items(text).map(|hex| key(hex).ok_or(KeysError::NotPublic));
         let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
-        if keys.is_empty() { Err(KeysError::Empty) } else { Ok(Self(keys)) }
+        match keys.len() {
+            0 => Err(KeysError::Empty),
+            1..=KEYS_MAX => Ok(Self(keys)),
+            _ => Err(KeysError::TooMany),
+        }
+    }
+
+    /// Whether one of these keys signed `message`.
+    pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
+        use ed25519_dalek::Verifier as _;
+        let Ok(signature) = ed25519_dalek::Signature::from_slice(signature) else { return false };
+        self.0.iter().any(|key| key.verify(message, &signature).is_ok())
     }
 
     /// Reads a checkpoint of the log `origin` and checks that one of these keys signed it.
     pub fn open(&self, text: &str, origin: &str) -> Result<Checkpoint, Untrusted> {
+        self.read(text).and_then(|checkpoint| {
+            if checkpoint.origin == origin { Ok(checkpoint) } else { Err(Untrusted::OtherLog) }
+        })
+    }
+
+    /// Reads a checkpoint of whichever log it names.
+    pub fn read(&self, text: &str) -> Result<Checkpoint, Untrusted> {
         if text.len() > TEXT_MAX {
             return Err(Untrusted::Malformed);
         }
         let note = Note::from_bytes(text.as_bytes()).map_err(|_| Untrusted::Malformed)?;
         let checkpoint = Checkpoint::read(note.text()).ok_or(Untrusted::Malformed)?;
-        if checkpoint.origin != origin {
-            return Err(Untrusted::OtherLog);
-        }
+        let origin = &checkpoint.origin;
         let verifiers = self.0.iter().filter_map(|key| {
             let vkey = signed_note::new_ed25519_verifier_key(origin, key);
             let verifier = StandardVerifier::new(&vkey).ok()?;
@@ -195,6 +223,11 @@ impl fmt::Display for PublicKeys {
 }
 
 impl Checkpoint {
+    /// Whose chain: the part of the origin behind the operator's name.
+    pub fn customer(&self) -> Option<Name> {
+        self.origin.rsplit_once('/').and_then(|(_, customer)| customer.parse().ok())
+    }
+
     fn text(&self) -> Option<Vec<u8>> {
         let extension = format!("head {}\ntime {}\n", self.head, self.at);
         let root = Hash(self.root.0);

@@ -4,6 +4,7 @@
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
 pub mod checkpoint;
+pub mod receipt;
 mod seal;
 pub mod tree;
 mod verify;
@@ -18,7 +19,7 @@ use crate::rating::Line;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
-pub use verify::{Expected, Finding, Report, Verdict, verify};
+pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
 
 /// Version of the record format written here.
 pub const FORMAT: u32 = 1;

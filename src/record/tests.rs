@@ -6,6 +6,7 @@
     clippy::arithmetic_side_effects
 )]
 
+mod audit;
 mod checkpoint;
 mod example;
 mod tree;

@@ -106,3 +106,45 @@ impl From<Error> for NoProof {
         Self
     }
 }
+
+/// A tree that only grows and is only asked for its root: one hash for each full subtree, the
+/// largest first. At most 53 of them, whatever its size.
+///
+/// ```
+/// use farebox::record::tree::{Frontier, leaf};
+/// let mut frontier = Frontier::default();
+/// frontier.push(leaf(b"a record's canonical bytes"));
+/// assert_eq!(frontier.size(), 1);
+/// assert_eq!(frontier.root(), leaf(b"a record's canonical bytes"));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Frontier {
+    size: u64,
+    subtrees: Vec<Hash>,
+}
+
+impl Frontier {
+    /// Adds a record.
+    pub fn push(&mut self, leaf: Digest) {
+        let mut hash = Hash(leaf.0);
+        // Every trailing one of the old size is a full subtree that this one completes.
+        for _ in 0..self.size.trailing_ones() {
+            let Some(left) = self.subtrees.pop() else { break };
+            hash = tlog_tiles::node_hash(left, hash);
+        }
+        self.subtrees.push(hash);
+        self.size = self.size.saturating_add(1);
+    }
+
+    /// How many records were added.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The root over them.
+    pub fn root(&self) -> Digest {
+        let mut rest = self.subtrees.iter().rev().copied();
+        let last = rest.next().unwrap_or(tlog_tiles::EMPTY_HASH);
+        Digest(rest.fold(last, |right, left| tlog_tiles::node_hash(left, right)).0)
+    }
+}

@@ -114,6 +114,9 @@ proptest! {
         let (_, stored) = grown(leaves(size));
         let all: Vec<Digest> = leaves(size).collect();
         let root = tree::root(size, &stored).unwrap();
+        let mut frontier = tree::Frontier::default();
+        all.iter().for_each(|leaf| frontier.push(*leaf));
+        prop_assert_eq!((frontier.size(), frontier.root()), (size, root));
         let at = pick.index(all.len());
         let seq = u64::try_from(at).unwrap() + 1;
         let proof = tree::prove_record(seq, size, &stored).unwrap();
