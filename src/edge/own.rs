@@ -6,15 +6,16 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::admit::ledger_of;
+use super::caps;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
 use super::proxy::name;
 use crate::api::{Code, Problem};
 use crate::auth::{ApiKey, Denied, Rights, Session};
-use crate::clock::Millis;
+use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
+use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
 use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::usage::Meter;
@@ -32,6 +33,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("GET", ["book"]) => book(incoming),
         ("POST", ["quote"]) => quote(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
+        ("PUT", ["caps"]) => caps::put(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
     }
@@ -51,7 +53,7 @@ fn customer(incoming: &Incoming) -> Result<Name, Problem> {
     Ok(session(incoming, token.as_deref().unwrap_or_default())?.customer)
 }
 
-fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
+pub(super) fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
     let config = incoming.config()?;
     let message = match Session::verify(token, &config.sessions, js::now()) {
         Ok(session) => return Ok(session),
@@ -160,12 +162,25 @@ async fn admin(
             let revoke = Admin::RevokeKey { key_id: name(key_id)? };
             carry_out(incoming, customer, revoke).await
         }
+        ("PUT" | "DELETE", ["customers", customer, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: None, frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("PUT" | "DELETE", ["customers", customer, "keys", key_id, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: Some(name(key_id)?), frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("GET", ["customers", customer, "standing", scope, value]) => {
+            party_standing(incoming, customer, scope, value).await
+        }
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    incoming: &Incoming,
+) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
@@ -179,11 +194,15 @@ async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, 
 struct Terms {
     currency: String,
     limits: Vec<LimitRule>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_customer(incoming: &Incoming, customer: &str) -> Result<web_sys::Response, Problem> {
-    let Terms { currency, limits } = body(incoming).await?;
-    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits };
+    let Terms { currency, limits, zone, allows } = body(incoming).await?;
+    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits, zone, allows };
     carry_out(incoming, customer, put).await
 }
 
@@ -193,6 +212,10 @@ struct NewKey {
     secret_sha256: Digest,
     #[serde(default)]
     label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_key(
@@ -200,12 +223,35 @@ async fn put_key(
     customer: &str,
     key_id: &str,
 ) -> Result<web_sys::Response, Problem> {
-    let NewKey { secret_sha256, label } = body(incoming).await?;
-    let put = Admin::PutKey { key_id: name(key_id)?, secret_sha256, label };
+    let NewKey { secret_sha256, label, expires_at, allows } = body(incoming).await?;
+    let key_id = name(key_id)?;
+    let put = Admin::PutKey { key_id, secret_sha256, label, expires_at, allows };
     carry_out(incoming, customer, put).await
 }
 
-async fn carry_out(
+/// How each limit of one key, model or tag stands.
+async fn party_standing(
+    incoming: &Incoming,
+    customer: &str,
+    scope: &str,
+    value: &str,
+) -> Result<web_sys::Response, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "A party is a key, model or tag.");
+    let scope: Scope = serde_json::from_value(scope.into()).map_err(|_| unknown())?;
+    if matches!(scope, Scope::Customer | Scope::EndUser) {
+        return Err(unknown());
+    }
+    let value = crate::wire::query::decoded(value);
+    let ledger = LedgerClient::new(&incoming.env, name(customer)?)?;
+    match ledger.ask(&Command::Standing(Party { scope, value })).await? {
+        Reply::Standing(limits) => {
+            http::json(&incoming.id, 200, json!({ "limits": limits }).to_string())
+        }
+        other => Err(internal(&format!("standing answered {other:?}").into())),
+    }
+}
+
+pub(super) async fn carry_out(
     incoming: &Incoming,
     customer: &str,
     admin: Admin,
