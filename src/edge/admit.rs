@@ -7,6 +7,7 @@ use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
+use super::sql::directory;
 use super::upstream::Upstream;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
@@ -22,9 +23,17 @@ use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
 
 /// Whose request it is; whether the key is in force, the ledger knows.
-pub fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
+pub async fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
     let text = api_key(incoming)?.ok_or_else(api::invalid_key)?;
-    ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
+    key_of(incoming, config, &text).await
+}
+
+/// Whose key a text is: one of ours says so itself, the operator's own are looked up.
+pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<ApiKey, Problem> {
+    if config.own_keys && !text.starts_with("fb_") {
+        return directory::resolve(&incoming.env, text).await;
+    }
+    ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())
 }
 
 /// The ledger of a key that is in force; for what costs nothing and so asks for no hold.

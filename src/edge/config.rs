@@ -33,6 +33,8 @@ pub struct Config {
     pub job_ttl: Millis,
     /// How long an upstream may take to begin its answer.
     pub upstream_timeout: Millis,
+    /// The operator issues keys of its own, and the directory knows whose they are.
+    pub own_keys: bool,
     /// The header that carries a request's tag, where the operator named one.
     pub tag_header: Option<String>,
     /// How long records wait to be gathered into a batch.
@@ -96,6 +98,7 @@ impl Config {
             return Err("FAREBOX_TAG_HEADER must be a header's name, such as x-team".into());
         }
         Ok(Self {
+            own_keys: text(env, "FAREBOX_OWN_KEYS").as_deref() == Some("true"),
             tag_header,
             keys: ring(env, "FAREBOX_KEY_SECRETS")?,
             records: ring(env, "FAREBOX_RECORD_SECRETS")?,

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::admit::ledger_of;
+use super::admit::{key_of, ledger_of};
 use super::caps;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
 use super::proxy::name;
+use super::sql::directory;
 use crate::api::{Code, Problem};
-use crate::auth::{ApiKey, Denied, Rights, Session};
+use crate::auth::{Denied, Rights, Session};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
 use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
@@ -94,9 +95,10 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
 async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
     let config = incoming.config()?;
-    let Ok(key) = ApiKey::verify(&token, &config.keys) else {
+    if token.starts_with("fbs_") || token.is_empty() {
         return Ok(session(incoming, &token)?.customer);
-    };
+    }
+    let key = key_of(incoming, &config, &token).await?;
     ledger_of(incoming, &key).await?;
     Ok(key.customer)
 }
@@ -157,6 +159,9 @@ async fn admin(
         ("GET", ["customers", customer]) => standing(incoming, name(customer)?).await,
         ("PUT", ["customers", customer, "keys", key_id]) => {
             put_key(incoming, customer, key_id).await
+        }
+        ("PUT", ["customers", customer, "own-keys", key_id]) => {
+            put_own_key(incoming, customer, key_id).await
         }
         ("DELETE", ["customers", customer, "keys", key_id]) => {
             let revoke = Admin::RevokeKey { key_id: name(key_id)? };
@@ -227,6 +232,37 @@ async fn put_key(
     let key_id = name(key_id)?;
     let put = Admin::PutKey { key_id, secret_sha256, label, expires_at, allows };
     carry_out(incoming, customer, put).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnKey {
+    key_sha256: Digest,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
+}
+
+/// A key that the operator issued by itself: in the directory, so that it is found, and in the
+/// ledger, which decides on it. Asking again does no harm, so a failure half-way is mended by it.
+async fn put_own_key(
+    incoming: &Incoming,
+    customer: &str,
+    key_id: &str,
+) -> Result<web_sys::Response, Problem> {
+    if !incoming.config()?.own_keys {
+        let message = "Keys of the operator's own are turned off here (FAREBOX_OWN_KEYS).";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let OwnKey { key_sha256, label, expires_at, allows } = body(incoming).await?;
+    let (customer, key_id) = (name(customer)?, name(key_id)?);
+    let owner = (customer.clone(), key_id.clone());
+    directory::put(&incoming.env, key_sha256, &owner).await?;
+    let put = Admin::PutKey { key_id, secret_sha256: key_sha256, label, expires_at, allows };
+    carry_out(incoming, customer.as_str(), put).await
 }
 
 /// How each limit of one key, model or tag stands.

@@ -28,7 +28,7 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let Body { bytes: body, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&body).to_vec();

@@ -41,7 +41,7 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
     let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
     let provider = pinned.provider.clone();

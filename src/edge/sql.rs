@@ -1,8 +1,17 @@
-//! The ledger's tables: the only place with SQL. Amounts are TEXT and never compared or summed
+//! The ledger's tables: this room is the only place with SQL. Amounts are TEXT and never compared or summed
 //! here: SQLite would turn them into floating point.
+
+pub mod directory;
+mod schema;
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
+
+use schema::{
+    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, PUT_ACCOUNT, PUT_HOLD, PUT_HOUR, PUT_JOB,
+    PUT_KEY, PUT_MINUTE, PUT_ONCE, PUT_RECORD, PUT_REFUSALS, PUT_SINK, PUT_SUBJECT, PUT_USE,
+    SCHEMA, TABLES,
+};
 
 use super::js;
 use crate::clock::Timestamp;
@@ -13,57 +22,6 @@ use crate::ledger::{
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
-
-/// Version of the schema below. Version 1 had no use by party, no minutes, refusals and names of
-/// requests; its hours hold one amount, which [`Hour`](crate::ledger::Hour) reads as such. So all
-/// that a migration has to do is to create the tables that are missing.
-const SCHEMA: u32 = 2;
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS keys (key_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS holds (attempt_id TEXT PRIMARY KEY, expired INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hours (start INTEGER PRIMARY KEY, amount TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS records (
-  seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL, request_id TEXT NOT NULL, class TEXT NOT NULL,
-  charged TEXT NOT NULL, command TEXT, hash TEXT NOT NULL, line TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
-CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
-CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS uses (party TEXT NOT NULL, start INTEGER NOT NULL, used TEXT NOT NULL, PRIMARY KEY (party, start)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS minutes (party TEXT PRIMARY KEY, start INTEGER NOT NULL, used TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS refusals (start INTEGER NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (start, code)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS once_by_time ON once (at);
-CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
-";
-
-const PUT_HOLD: &str =
-    "INSERT INTO holds VALUES (?, 0, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const EXPIRE_HOLD: &str = "UPDATE holds SET expired = 1 WHERE attempt_id = ?";
-const DELETE_HOLD: &str = "DELETE FROM holds WHERE attempt_id = ?";
-const PUT_RECORD: &str = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-const PUT_HOUR: &str =
-    "INSERT INTO hours VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount";
-const PUT_ACCOUNT: &str =
-    "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_KEY: &str =
-    "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
-const PUT_USE: &str =
-    "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used = excluded.used";
-const PUT_MINUTE: &str = "INSERT INTO minutes VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET start = excluded.start, used = excluded.used";
-const PUT_REFUSALS: &str =
-    "INSERT INTO refusals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET count = excluded.count";
-const PUT_ONCE: &str = "INSERT INTO once VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, body = excluded.body";
-// Lists of numbers go in as one JSON text: a statement takes a hundred parameters at most.
-const DROP_HOURS: &str = "DELETE FROM hours WHERE start IN (SELECT value FROM json_each(?))";
-const DROP_USE: &str =
-    "DELETE FROM uses WHERE party = ? AND start IN (SELECT value FROM json_each(?))";
-const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
 /// Storage failed, or holds what it cannot hold. The text is for the log.
 pub type Failed = String;
