@@ -21,7 +21,7 @@ test('a source file fits into a head: at most 500 lines', () => {
 });
 
 test('no line of code is longer than 120 characters', () => {
-  const long = code.filter((file) => !file.endsWith('sql.rs')).flatMap((file) => read(file).split('\n')
+  const long = code.filter((file) => !file.startsWith('src/edge/sql')).flatMap((file) => read(file).split('\n')
     .map((line, at) => [`${file}:${at + 1}`, line.length]).filter(([, length]) => length > 120));
   assert.deepEqual(long, []);
 });
@@ -36,9 +36,9 @@ test('the engine computes no floating point', () => {
   assert.deepEqual(found, []);
 });
 
-test('SQL stands in one file', () => {
+test('SQL stands in one room', () => {
   const sql = /\b(INSERT INTO|SELECT .+ FROM|UPDATE .+ SET|DELETE FROM|CREATE TABLE)\b/;
-  assert.deepEqual(code.filter((file) => sql.test(bare(file))), ['src/edge/sql.rs']);
+  assert.deepEqual(code.filter((file) => sql.test(bare(file)) && !file.startsWith('src/edge/sql')), []);
 });
 
 test('no file names this or any machine, or a package registry host', () => {

@@ -7,23 +7,33 @@ use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
+use super::sql::directory;
 use super::upstream::Upstream;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::Situation;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, RequestId};
-use crate::ledger::{Command, Pinned, Reply, Reserve};
+use crate::ledger::Measure;
+use crate::ledger::{Command, Once, Pinned, Refusal, Reply, Reserve, Scopes, VALUE_MAX};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced};
-use crate::record::Admitted;
+use crate::record::{Admitted, Digest};
 use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
 
 /// Whose request it is; whether the key is in force, the ledger knows.
-pub fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
+pub async fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
     let text = api_key(incoming)?.ok_or_else(api::invalid_key)?;
-    ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
+    key_of(incoming, config, &text).await
+}
+
+/// Whose key a text is: one of ours says so itself, the operator's own are looked up.
+pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<ApiKey, Problem> {
+    if config.own_keys && !text.starts_with("fb_") {
+        return directory::resolve(&incoming.env, text).await;
+    }
+    ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())
 }
 
 /// The ledger of a key that is in force; for what costs nothing and so asks for no hold.
@@ -64,6 +74,34 @@ pub fn price<'a>(
     Ok((quote, pinned, upstream))
 }
 
+/// The tag a request carries, in the header that the operator named.
+fn tag(incoming: &Incoming, config: &Config) -> Result<Option<String>, Problem> {
+    let Some(header) = &config.tag_header else { return Ok(None) };
+    let Some(tag) = incoming.header(header).filter(|tag| !tag.is_empty()) else { return Ok(None) };
+    if tag.len() > VALUE_MAX {
+        let message = format!("The tag in the header {header} is longer than {VALUE_MAX} bytes.");
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    Ok(Some(tag))
+}
+
+/// Longest `Idempotency-Key` of a client, as elsewhere.
+const ONCE_BYTES_MAX: usize = 255;
+
+/// The client's own name for a request, where it sent one, and what was asked for, as digests.
+pub fn once(incoming: &Incoming, body: &[u8]) -> Result<Option<Once>, Problem> {
+    let Some(key) = incoming.header("idempotency-key").filter(|key| !key.is_empty()) else {
+        return Ok(None);
+    };
+    if key.len() > ONCE_BYTES_MAX {
+        let message = format!("An Idempotency-Key has at most {ONCE_BYTES_MAX} bytes.");
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let (path, query) = (incoming.path(), incoming.query());
+    let asked = Digest::of(&[path.as_bytes(), b"?", query.as_bytes(), b"\n", body]);
+    Ok(Some(Once { key: Digest::of(&[key.as_bytes()]), body: asked }))
+}
+
 /// What every attempt of one request is admitted by.
 pub struct Admission {
     ledger: LedgerClient,
@@ -75,6 +113,9 @@ pub struct Admission {
     /// The route, as records name it.
     endpoint: String,
     request_id: Option<RequestId>,
+    scopes: Scopes,
+    /// The client's own name for the request.
+    once: Option<Once>,
     /// Where the customer's dashboard is.
     dashboard: String,
 }
@@ -88,7 +129,14 @@ impl Admission {
         config: Rc<Config>,
         (quote, pinned): (Quote, Pinned),
     ) -> Result<Self, Problem> {
+        let scopes = Scopes {
+            model: Some(quote.model.clone()),
+            tag: tag(incoming, &config)?,
+            tokens: quote.input_tokens.upper.plus(quote.output_tokens.upper).ok(),
+        };
         Ok(Self {
+            scopes,
+            once: None,
             ledger: LedgerClient::new(&incoming.env, key.customer.clone())?,
             config,
             quote: Rc::new(quote),
@@ -99,6 +147,12 @@ impl Admission {
             request_id: incoming.id.parse().ok(),
             dashboard: incoming.origin().to_owned(),
         })
+    }
+
+    /// The same for a request that its client has named, if it has: it is run once only.
+    #[must_use]
+    pub fn once(self, once: Option<Once>) -> Self {
+        Self { once, ..self }
     }
 
     /// Makes the hold of one attempt, for its worst case.
@@ -112,26 +166,46 @@ impl Admission {
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
             end_user: self.ask.end_user.clone(),
+            scopes: self.scopes.clone(),
+            once: self.once,
             again: false,
         };
         match self.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-            Reply::Held { .. } => Ok(Attempt {
+            Reply::Held { standings, .. } => Ok(Attempt {
                 id,
+                limits: Rc::new(api::limit_headers(&standings, &self.quote.currency)),
                 ledger: self.ledger.clone(),
                 config: self.config.clone(),
                 quote: self.quote.clone(),
             }),
             Reply::Refused(refusal) => {
-                let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
-                // A session's turns are not sized by its client.
-                let budget = budget.filter(|_| self.ask.endpoint != Endpoint::Realtime);
-                let total = budget.and_then(|budget| self.quote.affordable_output(budget));
-                let choices = Exact::from(self.ask.choices);
-                let each = total.and_then(|total| total.whole_times(choices).ok());
-                Err(api::refused(&refusal, each, &self.dashboard))
+                let asked = api::Asked {
+                    affordable: self.affordable(&refusal),
+                    dashboard: &self.dashboard,
+                    tag_header: self.config.tag_header.as_deref(),
+                };
+                Err(api::refused(&refusal, &asked))
             }
             other => Err(internal(&format!("reserve answered {other:?}").into())),
         }
+    }
+
+    /// How many output tokens of each choice would fit what is left of the limit in the way.
+    fn affordable(&self, refusal: &Refusal) -> Option<Exact> {
+        let limit = refusal.limit.as_ref()?;
+        // A session's turns are not sized by its client.
+        if self.ask.endpoint == Endpoint::Realtime {
+            return None;
+        }
+        let total = match limit.measure {
+            Measure::Money => self.quote.affordable_output(limit.remaining)?,
+            Measure::Tokens => {
+                let left = limit.remaining.minus(self.quote.input_tokens.upper).ok()?;
+                left.min(self.quote.output_tokens.upper).max(Exact::ZERO)
+            }
+            Measure::Requests | Measure::Concurrency => return None,
+        };
+        total.whole_times(Exact::from(self.ask.choices)).ok()
     }
 
     fn admitted(&self, received_at: Timestamp) -> Admitted {

@@ -59,13 +59,16 @@ thread_local! {
 pub fn client_headers(
     incoming: &Incoming,
     answer: &web_sys::Response,
-    held: Option<Exact>,
+    attempt: Option<&Attempt>,
 ) -> Result<web_sys::Headers, Problem> {
     let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&answer.headers(), allow));
     let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
     set("x-farebox-request-id", &incoming.id)?;
-    if let Some(held) = held {
-        set("x-farebox-held", &held.to_string())?;
+    if let Some(attempt) = attempt {
+        set("x-farebox-held", &attempt.quote.upper.to_string())?;
+        for (name, value) in attempt.limits.iter() {
+            set(name, value)?;
+        }
     }
     Ok(headers)
 }
@@ -79,7 +82,7 @@ pub async fn deliver(
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
-    let headers = client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = client_headers(incoming, &answer, Some(&attempt))?;
     let status = answer.status();
     if status >= 400 {
         return refused_upstream(incoming, attempt, sent.call.upstream, &answer, &headers).await;

@@ -8,6 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::config::Config;
 use super::js;
 use super::ledger_call::LedgerClient;
+use crate::api::Problem;
 use crate::book::{Book, CardRef, Situation};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::AttemptId;
@@ -25,6 +26,8 @@ pub struct Attempt {
     pub ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
+    /// How the limits stood after its hold, as headers.
+    pub limits: Rc<Vec<(&'static str, String)>>,
 }
 
 /// An attempt that is over, as far as the upstream told.
@@ -68,6 +71,12 @@ impl Drop for Watch {
 }
 
 impl Attempt {
+    /// A failure after the hold: its answer tells how the limits stand, as any other.
+    pub fn told(&self, mut problem: Problem) -> Problem {
+        problem.headers.extend(self.limits.iter().cloned());
+        problem
+    }
+
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
         self.config.hold_ttl.0.div_ceil(3)

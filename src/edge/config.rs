@@ -33,6 +33,10 @@ pub struct Config {
     pub job_ttl: Millis,
     /// How long an upstream may take to begin its answer.
     pub upstream_timeout: Millis,
+    /// The operator issues keys of its own, and the directory knows whose they are.
+    pub own_keys: bool,
+    /// The header that carries a request's tag, where the operator named one.
+    pub tag_header: Option<String>,
     /// How long records wait to be gathered into a batch.
     pub outbox_delay: Millis,
     /// Pass the usage chunk on to clients that did not ask for it: faster, and some clients crash.
@@ -88,7 +92,14 @@ impl Config {
         if admin_token.as_ref().is_some_and(|token| token.len() < 32) {
             return Err("the secret FAREBOX_ADMIN_TOKEN must have at least 32 characters".into());
         }
+        let tag_header = text(env, "FAREBOX_TAG_HEADER").map(|name| name.to_ascii_lowercase());
+        let is_token = |name: &String| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        if !tag_header.iter().all(is_token) {
+            return Err("FAREBOX_TAG_HEADER must be a header's name, such as x-team".into());
+        }
         Ok(Self {
+            own_keys: text(env, "FAREBOX_OWN_KEYS").as_deref() == Some("true"),
+            tag_header,
             keys: ring(env, "FAREBOX_KEY_SECRETS")?,
             records: ring(env, "FAREBOX_RECORD_SECRETS")?,
             sessions: ring(env, "FAREBOX_SESSION_SECRETS")?,

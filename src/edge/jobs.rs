@@ -98,7 +98,7 @@ pub async fn poll(
     }
     check_query(incoming.query())?;
     let config = incoming.config()?;
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let ledger = ledger_of(incoming, &key).await?;
     let found = ledger.look(&json!({ "job": { "id": id } }).to_string()).await?;
     let found: Option<FoundJob> =

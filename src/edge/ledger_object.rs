@@ -18,6 +18,9 @@ use crate::ledger::{Command, Context, Ledger, RefusalCode, Reply, State};
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
 
+/// Time between two rounds of letting go of old rows.
+const PRUNE_EVERY_MS: u64 = 3_600_000;
+
 /// A read: answered from storage, changes nothing.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +45,8 @@ pub struct LedgerObject {
     ledger: RefCell<Option<Ledger>>,
     /// When the alarm is set for; absent where that is not known.
     alarm_at: Cell<Option<Timestamp>>,
+    /// When old rows were last let go.
+    pruned_at: Cell<Option<Timestamp>>,
     /// The last request was turned away at a spent limit. A limit is hardly ever spent to the last
     /// digit, so this is what "stopped" looks like to a customer. Shown, never stored.
     turned_away: Cell<bool>,
@@ -62,6 +67,7 @@ impl LedgerObject {
             bucket,
             ledger: RefCell::new(None),
             alarm_at: Cell::new(None),
+            pruned_at: Cell::new(None),
             turned_away: Cell::new(false),
         }
     }
@@ -95,6 +101,9 @@ impl LedgerObject {
         if let Err(error) = self.run(&Command::Sweep) {
             js::log(&format!("sweep: {error}"));
         }
+        if let Err(error) = self.prune() {
+            js::log(&format!("prune: {error}"));
+        }
         if let Err(error) = self.send_out().await {
             js::log(&format!("outbox: {error}"));
         }
@@ -118,9 +127,9 @@ impl LedgerObject {
         let mut slot = self.ledger.borrow_mut();
         let mut ledger = match slot.take() {
             Some(ledger) => ledger,
-            None => Ledger::load(store.load()?, now).map_err(|error| error.to_string())?,
+            None => Ledger::load(store.load(now)?, now).map_err(|error| error.to_string())?,
         };
-        let prior = store.prior(command, |attempt| ledger.has_hold(attempt))?;
+        let prior = store.prior(command, &ledger, now)?;
         let context = Context {
             now,
             // Any command may expire a hold, and its record needs a salt.
@@ -147,6 +156,16 @@ impl LedgerObject {
             _ => {}
         }
         Ok(outcome.reply)
+    }
+
+    /// Once an hour of the object's life, so that it costs nothing to speak of.
+    fn prune(&self) -> Result<(), String> {
+        let now = js::now();
+        if self.pruned_at.get().is_some_and(|at| now.since(at) < PRUNE_EVERY_MS) {
+            return Ok(());
+        }
+        self.pruned_at.set(Some(now));
+        self.store()?.prune(now)
     }
 
     /// Sets the alarm for whatever is due first: a hold's end, or a batch of records. Only ever

@@ -5,6 +5,7 @@ mod admit;
 mod answer;
 mod attempt;
 mod body;
+mod caps;
 mod config;
 mod http;
 mod jobs;

@@ -5,16 +5,18 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::admit::ledger_of;
+use super::admit::{key_of, ledger_of};
+use super::caps;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
 use super::proxy::name;
+use super::sql::directory;
 use crate::api::{Code, Problem};
-use crate::auth::{ApiKey, Denied, Rights, Session};
-use crate::clock::Millis;
+use crate::auth::{Denied, Rights, Session};
+use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
+use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
 use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::usage::Meter;
@@ -32,6 +34,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("GET", ["book"]) => book(incoming),
         ("POST", ["quote"]) => quote(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
+        ("PUT", ["caps"]) => caps::put(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
     }
@@ -51,7 +54,7 @@ fn customer(incoming: &Incoming) -> Result<Name, Problem> {
     Ok(session(incoming, token.as_deref().unwrap_or_default())?.customer)
 }
 
-fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
+pub(super) fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
     let config = incoming.config()?;
     let message = match Session::verify(token, &config.sessions, js::now()) {
         Ok(session) => return Ok(session),
@@ -92,9 +95,10 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
 async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
     let config = incoming.config()?;
-    let Ok(key) = ApiKey::verify(&token, &config.keys) else {
+    if token.starts_with("fbs_") || token.is_empty() {
         return Ok(session(incoming, &token)?.customer);
-    };
+    }
+    let key = key_of(incoming, &config, &token).await?;
     ledger_of(incoming, &key).await?;
     Ok(key.customer)
 }
@@ -156,16 +160,32 @@ async fn admin(
         ("PUT", ["customers", customer, "keys", key_id]) => {
             put_key(incoming, customer, key_id).await
         }
+        ("PUT", ["customers", customer, "own-keys", key_id]) => {
+            put_own_key(incoming, customer, key_id).await
+        }
         ("DELETE", ["customers", customer, "keys", key_id]) => {
             let revoke = Admin::RevokeKey { key_id: name(key_id)? };
             carry_out(incoming, customer, revoke).await
+        }
+        ("PUT" | "DELETE", ["customers", customer, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: None, frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("PUT" | "DELETE", ["customers", customer, "keys", key_id, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: Some(name(key_id)?), frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("GET", ["customers", customer, "standing", scope, value]) => {
+            party_standing(incoming, customer, scope, value).await
         }
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    incoming: &Incoming,
+) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
@@ -179,11 +199,15 @@ async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, 
 struct Terms {
     currency: String,
     limits: Vec<LimitRule>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_customer(incoming: &Incoming, customer: &str) -> Result<web_sys::Response, Problem> {
-    let Terms { currency, limits } = body(incoming).await?;
-    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits };
+    let Terms { currency, limits, zone, allows } = body(incoming).await?;
+    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits, zone, allows };
     carry_out(incoming, customer, put).await
 }
 
@@ -193,6 +217,10 @@ struct NewKey {
     secret_sha256: Digest,
     #[serde(default)]
     label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_key(
@@ -200,12 +228,66 @@ async fn put_key(
     customer: &str,
     key_id: &str,
 ) -> Result<web_sys::Response, Problem> {
-    let NewKey { secret_sha256, label } = body(incoming).await?;
-    let put = Admin::PutKey { key_id: name(key_id)?, secret_sha256, label };
+    let NewKey { secret_sha256, label, expires_at, allows } = body(incoming).await?;
+    let key_id = name(key_id)?;
+    let put = Admin::PutKey { key_id, secret_sha256, label, expires_at, allows };
     carry_out(incoming, customer, put).await
 }
 
-async fn carry_out(
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnKey {
+    key_sha256: Digest,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
+}
+
+/// A key that the operator issued by itself: in the directory, so that it is found, and in the
+/// ledger, which decides on it. Asking again does no harm, so a failure half-way is mended by it.
+async fn put_own_key(
+    incoming: &Incoming,
+    customer: &str,
+    key_id: &str,
+) -> Result<web_sys::Response, Problem> {
+    if !incoming.config()?.own_keys {
+        let message = "Keys of the operator's own are turned off here (FAREBOX_OWN_KEYS).";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let OwnKey { key_sha256, label, expires_at, allows } = body(incoming).await?;
+    let (customer, key_id) = (name(customer)?, name(key_id)?);
+    let owner = (customer.clone(), key_id.clone());
+    directory::put(&incoming.env, key_sha256, &owner).await?;
+    let put = Admin::PutKey { key_id, secret_sha256: key_sha256, label, expires_at, allows };
+    carry_out(incoming, customer.as_str(), put).await
+}
+
+/// How each limit of one key, model or tag stands.
+async fn party_standing(
+    incoming: &Incoming,
+    customer: &str,
+    scope: &str,
+    value: &str,
+) -> Result<web_sys::Response, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "A party is a key, model or tag.");
+    let scope: Scope = serde_json::from_value(scope.into()).map_err(|_| unknown())?;
+    if matches!(scope, Scope::Customer | Scope::EndUser) {
+        return Err(unknown());
+    }
+    let value = crate::wire::query::decoded(value);
+    let ledger = LedgerClient::new(&incoming.env, name(customer)?)?;
+    match ledger.ask(&Command::Standing(Party { scope, value })).await? {
+        Reply::Standing(limits) => {
+            http::json(&incoming.id, 200, json!({ "limits": limits }).to_string())
+        }
+        other => Err(internal(&format!("standing answered {other:?}").into())),
+    }
+}
+
+pub(super) async fn carry_out(
     incoming: &Incoming,
     customer: &str,
     admin: Admin,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Admission, authenticate, price};
+use super::admit::{Admission, authenticate, once, price};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
@@ -28,22 +28,25 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let Body { bytes: body, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&body).to_vec();
     let ask = Rc::new(read(incoming, route, &bytes)?);
     let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
+    let once = once(incoming, &bytes)?;
     let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
     drop(bytes);
     let provider = pinned.provider.clone();
     let priced = (quote, pinned);
     let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
-    let attempt = admission.reserve(received_at).await?;
+    let attempt = admission.once(once).reserve(received_at).await?;
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
-    let answer = upstream::call(incoming, &attempt, &sent, &body).await?;
+    let answer = upstream::call(incoming, &attempt, &sent, &body)
+        .await
+        .map_err(|problem| attempt.told(problem))?;
     // The upstream has it: others may come in.
     drop((body, room));
     answer::deliver(incoming, attempt, &sent, answer).await

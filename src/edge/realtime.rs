@@ -41,7 +41,7 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
     let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
     let provider = pinned.provider.clone();
@@ -55,11 +55,13 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "GET", protocols: Some(&joined) };
     let sent = Sent { call, ask: &ask, provider: &provider, strip: false, watch: &watch };
-    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED).await?;
+    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED)
+        .await
+        .map_err(|problem| attempt.told(problem))?;
     if !js::is_open(&answer) {
         return not_open(incoming, attempt, &sent, answer).await;
     }
-    let headers = answer::client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = answer::client_headers(incoming, &answer, Some(&attempt))?;
     if let Some(protocol) = chosen(&answer, incoming) {
         headers.set("sec-websocket-protocol", &protocol).map_err(|error| internal(&error))?;
     }

@@ -1,49 +1,27 @@
-//! The ledger's tables: the only place with SQL. Amounts are TEXT and never compared or summed
+//! The ledger's tables: this room is the only place with SQL. Amounts are TEXT and never compared or summed
 //! here: SQLite would turn them into floating point.
+
+pub mod directory;
+mod schema;
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
+use schema::{
+    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, PUT_ACCOUNT, PUT_HOLD, PUT_HOUR, PUT_JOB,
+    PUT_KEY, PUT_MINUTE, PUT_ONCE, PUT_RECORD, PUT_REFUSALS, PUT_SINK, PUT_SUBJECT, PUT_USE,
+    SCHEMA, TABLES,
+};
+
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{
+    Command, Head, Job, Ledger, Loaded, ONCE_LIFE, ONCE_MAX, Party, PartyRows, Prior, PriorOnce,
+    PriorRecord, REFUSALS_LIFE, RecordRow, Row, shown_from,
+};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
-
-/// Version of the schema below. A later version migrates in [`Store::open`].
-const SCHEMA: u32 = 1;
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS keys (key_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS holds (attempt_id TEXT PRIMARY KEY, expired INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hours (start INTEGER PRIMARY KEY, amount TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS records (
-  seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL, request_id TEXT NOT NULL, class TEXT NOT NULL,
-  charged TEXT NOT NULL, command TEXT, hash TEXT NOT NULL, line TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
-CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
-CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
-";
-
-const PUT_HOLD: &str =
-    "INSERT INTO holds VALUES (?, 0, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const EXPIRE_HOLD: &str = "UPDATE holds SET expired = 1 WHERE attempt_id = ?";
-const DELETE_HOLD: &str = "DELETE FROM holds WHERE attempt_id = ?";
-const PUT_RECORD: &str = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-const PUT_HOUR: &str =
-    "INSERT INTO hours VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount";
-const PUT_ACCOUNT: &str =
-    "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_KEY: &str =
-    "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
-const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
 /// Storage failed, or holds what it cannot hold. The text is for the log.
 pub type Failed = String;
@@ -113,6 +91,10 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
+            Some(found) if found == "1" => {
+                let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
+                store.query(sql, &[SCHEMA.to_string().into()])?;
+            }
             Some(found) => {
                 return Err(format!("the tables are of schema {found}, newer than this code"));
             }
@@ -133,7 +115,7 @@ impl Store {
     }
 
     /// Everything a ledger keeps in memory.
-    pub fn load(&self) -> Result<Loaded, Failed> {
+    pub fn load(&self, now: Timestamp) -> Result<Loaded, Failed> {
         let mut loaded = Loaded::default();
         for row in self.query("SELECT body FROM account", &[])? {
             loaded.account = Some(parsed(&row.get(0))?);
@@ -142,20 +124,86 @@ impl Store {
             loaded.keys.push(parsed(&row.get(0))?);
         }
         for row in self.query("SELECT start, amount FROM hours", &[])? {
-            let start = i64::try_from(whole(&row.get(0))?).map_err(|error| error.to_string())?;
-            loaded.hours.push((Timestamp::from_ms(start), amount(&row.get(1))?));
+            loaded.hours.push((time(&row.get(0))?, read(&row.get(1))?));
+        }
+        loaded.minute = self.minute(&Party::customer())?;
+        let shown = shown_from(now);
+        for row in self
+            .query("SELECT start, code, count FROM refusals WHERE start >= ?", &[millis(shown)])?
+        {
+            let code =
+                serde_json::from_value(text(&row.get(1))?.into()).map_err(|e| e.to_string())?;
+            loaded.refusals.push((time(&row.get(0))?, code, whole(&row.get(2))?));
         }
         for row in self.query("SELECT body FROM holds WHERE expired = 0", &[])? {
             loaded.holds.push(parsed(&row.get(0))?);
         }
-        for row in self.query("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1", &[])? {
+        let last = "SELECT seq, hash, line FROM records ORDER BY seq DESC LIMIT 1";
+        for row in self.query(last, &[])? {
             loaded.head = Head { seq: whole(&row.get(0))?, hash: digest(&row.get(1))? };
+            loaded.last_record_at = Some(parsed::<Written>(&row.get(2))?.record.recorded_at);
         }
         Ok(loaded)
     }
 
+    fn minute(&self, party: &Party) -> Result<Option<(Timestamp, crate::ledger::Tally)>, Failed> {
+        let rows =
+            self.query("SELECT start, used FROM minutes WHERE party = ?", &[party.text().into()])?;
+        rows.first().map(|row| Ok((time(&row.get(0))?, read(&row.get(1))?))).transpose()
+    }
+
+    /// Everything of a party.
+    fn party(&self, party: &Party) -> Result<PartyRows, Failed> {
+        let rows =
+            self.query("SELECT start, used FROM uses WHERE party = ?", &[party.text().into()])?;
+        let hours = rows.iter().map(|row| Ok((time(&row.get(0))?, read(&row.get(1))?)));
+        Ok(PartyRows { hours: hours.collect::<Result<_, Failed>>()?, minute: self.minute(party)? })
+    }
+
+    /// A request of the same name, and how it ended.
+    fn once(&self, key: Digest) -> Result<Option<PriorOnce>, Failed> {
+        let rows = self.query("SELECT body FROM once WHERE key = ?", &[key.to_string().into()])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut once: PriorOnce = parsed(&row.get(0))?;
+        let record = self.last_record(&once.attempt_id.to_string().into())?;
+        once.ended = record.map(|record| (record.class, record.charged));
+        Ok(Some(once))
+    }
+
+    fn last_record(&self, attempt_id: &JsValue) -> Result<Option<PriorRecord>, Failed> {
+        let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
+        let rows = self.query(last, core::slice::from_ref(attempt_id))?;
+        rows.first().map(prior_record).transpose()
+    }
+
+    /// Lets go of what has been kept long enough, and of the oldest where there is too much.
+    pub fn prune(&self, now: Timestamp) -> Result<(), Failed> {
+        let before = |life: crate::clock::Millis| {
+            millis(Timestamp::from_ms(now.ms().saturating_sub(i64::from(life.0))))
+        };
+        self.query("DELETE FROM refusals WHERE start < ?", &[before(REFUSALS_LIFE)])?;
+        self.query("DELETE FROM once WHERE at < ?", &[before(ONCE_LIFE)])?;
+        let oldest =
+            "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
+        self.query(oldest, &[number(ONCE_MAX)]).map(drop)
+    }
+
     /// What the ledger may need to know beside its memory for this command.
     pub fn prior(
+        &self,
+        command: &Command,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<Prior, Failed> {
+        let mut prior = self.prior_of_attempt(command, |attempt| ledger.has_hold(attempt))?;
+        for party in ledger.needs(command, &prior, now) {
+            let rows = self.party(&party)?;
+            prior.parties.insert(party, rows);
+        }
+        Ok(prior)
+    }
+
+    fn prior_of_attempt(
         &self,
         command: &Command,
         in_memory: impl Fn(AttemptId) -> bool,
@@ -167,6 +215,9 @@ impl Store {
                     let rows =
                         self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
                     prior.subject = rows.first().map(|row| digest(&row.get(0))).transpose()?;
+                }
+                if let Some(once) = reserve.once {
+                    prior.once = self.once(once.key)?;
                 }
                 reserve.again.then_some(reserve.attempt_id)
             }
@@ -180,6 +231,7 @@ impl Store {
             | Command::Sweep
             | Command::Admin(_)
             | Command::Status
+            | Command::Standing(_)
             | Command::CheckKey { .. } => None,
         };
         let Some(attempt) = attempt.filter(|attempt| !in_memory(*attempt)) else {
@@ -189,8 +241,7 @@ impl Store {
         let expired =
             self.query("SELECT body FROM holds WHERE attempt_id = ?", std::slice::from_ref(&id))?;
         prior.expired = expired.first().map(|row| parsed(&row.get(0))).transpose()?;
-        let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
-        prior.record = self.query(last, &[id])?.first().map(prior_record).transpose()?;
+        prior.record = self.last_record(&id)?;
         Ok(prior)
     }
 
@@ -212,9 +263,33 @@ impl Store {
             Row::ExpireHold(id) => Array::of2(&EXPIRE_HOLD.into(), &id.to_string().into()),
             Row::DeleteHold(id) => Array::of2(&self.delete_hold, &id.to_string().into()),
             Row::PutRecord(record) => self.record_statement(record)?,
-            Row::PutHour(hour, amount) => {
-                let start = number(u64::try_from(hour.ms()).unwrap_or(0));
-                Array::of3(&self.put_hour, &start, &amount.to_string().into())
+            Row::PutHour(hour, used) => {
+                Array::of3(&self.put_hour, &millis(*hour), &used.to_string().into())
+            }
+            Row::DropHours(gone) => Array::of2(&DROP_HOURS.into(), &list(gone)),
+            Row::PutUse(party, hour, used) => Array::of4(
+                &PUT_USE.into(),
+                &party.text().into(),
+                &millis(*hour),
+                &used.to_string().into(),
+            ),
+            Row::DropUse(party, gone) => {
+                Array::of3(&DROP_USE.into(), &party.text().into(), &list(gone))
+            }
+            Row::PutMinute(party, at, used) => Array::of4(
+                &PUT_MINUTE.into(),
+                &party.text().into(),
+                &millis(*at),
+                &used.to_string().into(),
+            ),
+            Row::PutRefusals(hour, code, count) => {
+                let code = serde_json::to_value(code).map_err(|error| error.to_string())?;
+                let code = code.as_str().unwrap_or_default();
+                Array::of4(&PUT_REFUSALS.into(), &millis(*hour), &code.into(), &number(*count))
+            }
+            Row::PutOnce { key, once } => {
+                let key = key.to_string();
+                Array::of4(&PUT_ONCE.into(), &key.into(), &millis(once.at), &json(once)?)
             }
             Row::PutAccount(account) => Array::of2(&PUT_ACCOUNT.into(), &json(account)?),
             Row::PutKey(key) => {
@@ -298,6 +373,35 @@ impl Store {
 
 fn amount(value: &JsValue) -> Result<Exact, Failed> {
     text(value)?.parse().map_err(|_| "an amount in storage is not a number".to_owned())
+}
+
+fn read<T: core::str::FromStr>(value: &JsValue) -> Result<T, Failed> {
+    text(value)?.parse().map_err(|_| "what was used cannot be read from storage".to_owned())
+}
+
+fn time(value: &JsValue) -> Result<Timestamp, Failed> {
+    Ok(Timestamp::from_ms(i64::try_from(whole(value)?).map_err(|error| error.to_string())?))
+}
+
+fn millis(time: Timestamp) -> JsValue {
+    number(u64::try_from(time.ms()).unwrap_or(0))
+}
+
+/// Times as a JSON list.
+fn list(times: &[Timestamp]) -> JsValue {
+    let numbers: Vec<String> = times.iter().map(|time| time.ms().to_string()).collect();
+    format!("[{}]", numbers.join(",")).into()
+}
+
+/// The part of an archive line that tells when it was written.
+#[derive(serde::Deserialize)]
+struct Written {
+    record: WrittenRecord,
+}
+
+#[derive(serde::Deserialize)]
+struct WrittenRecord {
+    recorded_at: Timestamp,
 }
 
 fn digest(value: &JsValue) -> Result<Digest, Failed> {

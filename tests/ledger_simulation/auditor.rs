@@ -79,6 +79,7 @@ fn window_of(window: Window, at: Timestamp) -> i64 {
     match window {
         Window::Day => day,
         Window::Lifetime => 0,
+        Window::Minute | Window::Hour | Window::Week | Window::Period => unreachable!(),
         Window::Month => {
             // Days since 1 March of the year 0, in eras of 400 years (H. Hinnant's algorithm).
             let days = day + 719_468;
@@ -129,7 +130,7 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } => unreachable!("not part of the workload"),
+            Command::CheckKey { .. } | Command::Standing(_) => unreachable!("not of the workload"),
         }
     }
 
@@ -166,8 +167,8 @@ impl Auditor {
     }
 
     fn standing(&self, rule: &LimitRule) -> Standing {
-        let window = window_of(rule.window, self.now());
-        let which = WINDOWS.iter().position(|one| *one == rule.window).unwrap();
+        let window = window_of(rule.window.unwrap(), self.now());
+        let which = WINDOWS.iter().position(|one| Some(*one) == rule.window).unwrap();
         let inside = |a: &&Attempt| a.windows[which] == window;
         let open = |a: &&Attempt| a.stage == Stage::Open;
         Standing {
@@ -335,6 +336,7 @@ impl Auditor {
             Admin::PutKey { key_id, secret_sha256, .. } => {
                 self.keys.insert(key_id.to_string(), (secret_sha256.to_string(), true));
             }
+            Admin::PutCaps { .. } | Admin::Freeze { .. } => unreachable!("not of the workload"),
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,
         }
         "done".into()

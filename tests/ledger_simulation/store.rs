@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, Job, KeyState, Ledger, Loaded, Prior, PriorRecord, RecordRow, Row,
+    Account, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded, Party, PartyRows, Prior,
+    PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Tally,
 };
-use farebox::money::Exact;
 use farebox::record::{Digest, Record};
 
 use super::auditor::units;
@@ -41,7 +41,11 @@ impl Fate {
 pub struct Store {
     account: Option<Account>,
     keys: BTreeMap<String, KeyState>,
-    hours: BTreeMap<Timestamp, Exact>,
+    hours: BTreeMap<Timestamp, Hour>,
+    uses: BTreeMap<Party, BTreeMap<Timestamp, Hour>>,
+    minutes: BTreeMap<Party, (Timestamp, Tally)>,
+    pub refusals: BTreeMap<(Timestamp, RefusalCode), u64>,
+    once: BTreeMap<String, PriorOnce>,
     /// The hold, and whether it has expired.
     holds: BTreeMap<AttemptId, (Hold, bool)>,
     pub records: Vec<RecordRow>,
@@ -53,6 +57,11 @@ pub struct Store {
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+/// As it comes back from text.
+fn written<T: std::str::FromStr + ToString>(value: T) -> T {
+    value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
 }
 
 impl Store {
@@ -82,7 +91,22 @@ impl Store {
                 self.total += units(record.amount);
                 self.records.push(*row);
             }
-            Row::PutHour(hour, amount) => drop(self.hours.insert(hour, stored(&amount))),
+            Row::PutHour(hour, used) => drop(self.hours.insert(hour, written(used))),
+            Row::DropHours(gone) => gone.iter().for_each(|hour| drop(self.hours.remove(hour))),
+            Row::PutUse(party, hour, used) => {
+                self.uses.entry(party).or_default().insert(hour, written(used));
+            }
+            Row::DropUse(party, gone) => {
+                let hours = self.uses.entry(party).or_default();
+                gone.iter().for_each(|hour| drop(hours.remove(hour)));
+            }
+            Row::PutMinute(party, at, used) => {
+                self.minutes.insert(party, (at, written(used)));
+            }
+            Row::PutRefusals(hour, code, count) => {
+                self.refusals.insert((hour, code), count);
+            }
+            Row::PutOnce { key, once } => drop(self.once.insert(key.to_string(), stored(&once))),
             Row::PutAccount(account) => self.account = Some(stored(&account)),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
@@ -95,11 +119,39 @@ impl Store {
         let loaded = Loaded {
             account: self.account.clone(),
             keys: self.keys.values().cloned().collect(),
-            hours: self.hours.iter().map(|(hour, sum)| (*hour, *sum)).collect(),
+            hours: self.hours.iter().map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(&Party::customer()).copied(),
+            refusals: self.refusals.iter().map(|((hour, code), n)| (*hour, *code, *n)).collect(),
+            last_record_at: self.last_record_at(),
             holds: self.open_holds(),
             head: head.unwrap_or_default(),
         };
         Ledger::load(loaded, now).unwrap()
+    }
+
+    fn last_record_at(&self) -> Option<Timestamp> {
+        let last = self.records.len().checked_sub(1)?;
+        Some(self.record(last).recorded_at)
+    }
+
+    /// The latest moment at which something is known to have been done.
+    pub fn known_time(&self) -> Option<Timestamp> {
+        let reserved = self.open_holds().into_iter().map(|hold| hold.reserved_at);
+        reserved.chain(self.last_record_at()).max()
+    }
+
+    fn once_of(&self, key: &Digest) -> Option<PriorOnce> {
+        let once = self.once.get(&key.to_string())?;
+        let last = self.records.iter().rfind(|row| row.attempt_id == once.attempt_id);
+        Some(PriorOnce { ended: last.map(|row| (row.class, row.charged)), ..once.clone() })
+    }
+
+    fn party(&self, party: &Party) -> PartyRows {
+        let hours = self.uses.get(party).into_iter().flatten();
+        PartyRows {
+            hours: hours.map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(party).copied(),
+        }
     }
 
     pub fn open_holds(&self) -> Vec<Hold> {
@@ -108,12 +160,13 @@ impl Store {
     }
 
     /// The same look-ups, under the same conditions, as the shell makes before a command.
-    pub fn prior(&self, command: &Command, ledger: &Ledger) -> Prior {
+    pub fn prior(&self, command: &Command, ledger: &Ledger, now: Timestamp) -> Prior {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                prior.once = reserve.once.and_then(|once| self.once_of(&once.key));
                 reserve.again.then_some(reserve.attempt_id)
             }
             Command::Park(park) => {
@@ -134,6 +187,9 @@ impl Store {
                 command: row.command,
             });
         }
+        let needed = ledger.needs(command, &prior, now);
+        prior.parties =
+            needed.into_iter().map(|party| (party.clone(), self.party(&party))).collect();
         prior
     }
 

@@ -6,7 +6,7 @@ use farebox::book::{Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp, Window};
 use farebox::ids::Id;
 use farebox::ledger::{
-    Admin, Command, Job, LimitRule, Park, Pinned, Reserve, Settle, Strictness, Void,
+    Admin, Allows, Command, Job, LimitRule, Park, Pinned, Reserve, Scopes, Settle, Strictness, Void,
 };
 use farebox::meter::Outcome;
 use farebox::money::Exact;
@@ -69,7 +69,13 @@ pub fn secret(of: &str) -> Digest {
 
 pub fn put_key(key: &str) -> Command {
     let (key_id, secret_sha256) = (key.parse().unwrap(), secret(key));
-    Command::Admin(Admin::PutKey { key_id, secret_sha256, label: String::new() })
+    Command::Admin(Admin::PutKey {
+        key_id,
+        secret_sha256,
+        label: String::new(),
+        expires_at: None,
+        allows: Allows::default(),
+    })
 }
 
 impl Workload {
@@ -112,13 +118,14 @@ impl Workload {
             let longer = match window {
                 Window::Day => 1,
                 Window::Month => 4,
-                Window::Lifetime => 1 + random.below(40),
+                _ => 1 + random.below(40),
             };
             let limit = exact(i128::from(longer * size + random.below(OUTPUT_MAX * OUTPUT_UNITS)));
-            limits.push(LimitRule { id: id.parse().unwrap(), window, kind, limit });
+            limits.push(LimitRule::new(id.parse().unwrap(), window, kind, limit));
         }
         let customer = "acme".parse().unwrap();
-        Command::Admin(Admin::PutCustomer { customer, currency: "USD".into(), limits })
+        let (currency, zone, allows) = ("USD".into(), None, Allows::default());
+        Command::Admin(Admin::PutCustomer { customer, currency, limits, zone, allows })
     }
 
     fn key(random: &mut Random) -> Command {
@@ -169,6 +176,8 @@ impl Workload {
                 input_least,
             },
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
+            scopes: Scopes::default(),
+            once: None,
             again: false,
         };
         let command = Command::Reserve(Box::new(reserve.clone()));

@@ -4,12 +4,13 @@ use super::charge::Charge;
 use super::{Broken, Op};
 use crate::ids::AttemptId;
 use crate::ledger::command::{PriorRecord, RecordRow, Reply, Row, Settle, Void};
+use crate::ledger::limits::Tally;
 use crate::ledger::state::{Head, Hold};
 use crate::money::Exact;
 use crate::record::{
     Answered, Class, Digest, FORMAT, Flag, Private, Record, Sealed, quantities, seal,
 };
-use crate::wire::usage::{Provenance, Usage};
+use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// An attempt about to get a record.
 struct Closing {
@@ -72,7 +73,7 @@ impl Op<'_> {
         if due {
             self.expire(attempt_id)?;
         }
-        if let Some(hold) = self.ledger.take_hold(attempt_id)? {
+        if let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? {
             let charge = charge(&hold, false)?;
             self.rows.push(Row::DeleteHold(attempt_id));
             let command = Some(command);
@@ -101,7 +102,7 @@ impl Op<'_> {
 
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
-        let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(()) };
+        let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
         let charged = charge.amount;
@@ -127,11 +128,13 @@ impl Op<'_> {
         let amount = charged.minus(before.unwrap_or(Exact::ZERO))?;
         let command = closing.command;
         let (attempt_id, request_id) = (closing.hold.attempt_id, closing.hold.request_id);
-        let (class, reserved_at) = (closing.class, closing.hold.reserved_at);
+        let class = closing.class;
+        let used = used(&closing, amount)?;
+        let (reserved_at, parties) =
+            (closing.hold.reserved_at, self.ledger.parties_of(&closing.hold));
         let sealed = self.sealed(seq, amount, closing)?;
         self.ledger.head = Head { seq, hash: sealed.hash };
-        let (hour, sum) = self.ledger.add_spend(reserved_at, amount)?;
-        self.rows.push(Row::PutHour(hour, sum));
+        self.ledger.add_spend((reserved_at, &parties), used, self.now, &mut self.rows)?;
         self.rows.push(Row::PutRecord(Box::new(RecordRow {
             seq,
             attempt_id,
@@ -182,6 +185,32 @@ impl Op<'_> {
         let salt = Digest::of(&[b"farebox-salt", &self.context.random, &seq.to_be_bytes()]);
         seal(record, &private, salt, self.context.record_ring).ok_or(Broken::NoSecret)
     }
+}
+
+/// What an ending adds to what was used. A correction takes back what the hold's expiry counted.
+fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
+    let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
+        let requests = if class == Class::Voided { Exact::ZERO } else { Exact::from(1) };
+        Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
+    };
+    let mut used = of(closing.class, &closing.charge)?;
+    // What a hold of the first schema counted when it expired is not known: too much is counted
+    // rather than too little.
+    if closing.corrects.is_some() && closing.hold.scopes.tokens.is_some() {
+        used = used.minus(of(Class::Unresolved, &Charge::floor(&closing.hold))?)?;
+    }
+    Ok(Tally { money: amount, ..used })
+}
+
+/// Input and output together, as far as they are known.
+fn tokens(usage: &Usage) -> Result<Exact, Broken> {
+    let known = |total, parts: &[Meter]| {
+        let whole = usage.get(total);
+        whole.map_or_else(|| Exact::sum(parts.iter().filter_map(|part| usage.get(*part))), Ok)
+    };
+    let parts = [Meter::InputUncached, Meter::CacheRead, Meter::CacheWrite];
+    let input = known(Meter::InputTotal, &parts)?;
+    Ok(input.plus(known(Meter::OutputTotal, &[])?)?)
 }
 
 /// Reported, but after the hold had expired.

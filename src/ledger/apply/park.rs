@@ -26,6 +26,6 @@ impl Op<'_> {
         let expires_at = hold.expires_at;
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         self.rows.push(Row::PutJob(job_id.clone(), job.clone()));
-        Reply::Held { expires_at, remaining: None }
+        Reply::Held { expires_at, remaining: None, standings: Vec::new() }
     }
 }

@@ -44,7 +44,7 @@ fn the_price_books_currency_must_be_the_customers() {
         limits all=lifetime/hard/10
         reserve a 1 currency=EUR  -> refused currency_mismatch
         reserve a 11 currency=EUR -> refused currency_mismatch
-        rows                      -> none
+        rows                      -> 1 refusal
         ",
     );
 }
@@ -71,7 +71,13 @@ fn what_the_operator_changes_is_checked_first() {
         ("acme", "usd", "currency \"usd\" is not an ISO 4217 code such as \"USD\""),
     ] {
         let (customer, currency) = (customer.parse().unwrap(), currency.to_owned());
-        let put = Admin::PutCustomer { customer, currency, limits: Vec::new() };
+        let put = Admin::PutCustomer {
+            customer,
+            currency,
+            limits: Vec::new(),
+            zone: None,
+            allows: Allows::default(),
+        };
         let reply = world.apply(&Command::Admin(put)).unwrap();
         assert_eq!(reply, Reply::Invalid(problem.to_owned()));
     }

@@ -7,7 +7,13 @@
 //! |---|---|
 //! | `limits day=day/hard/10 …` | puts the customer with exactly these limits |
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
+//! | `limits l=minute/hard/9,measure=requests,scope=key,value=k,zone=Asia/Kolkata,required` | |
+//! | `limits … @zone=Europe/Berlin @models=gpt|o3 @endpoints=… @features=…` | the customer's terms |
+//! | `caps day=day/hard/10 …` | the customer's own limits |
+//! | `freeze` · `freeze k` · `unfreeze` · `key k secret expires=… models=…` | |
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
+//! | `reserve a 15 model=gpt tag=red tokens=9 once=name/body endpoint=… features=tools` | |
+//! | `standing key:k` | how each limit of a party stands |
 //! | `park a job-1 3600s` | |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
@@ -45,7 +51,11 @@ pub fn check_one_life(script: &str) {
 pub struct Store {
     account: Option<Account>,
     keys: BTreeMap<Name, KeyState>,
-    hours: BTreeMap<Timestamp, Exact>,
+    hours: BTreeMap<Timestamp, Hour>,
+    uses: BTreeMap<Party, BTreeMap<Timestamp, Hour>>,
+    minutes: BTreeMap<Party, (Timestamp, Tally)>,
+    refusals: BTreeMap<(Timestamp, RefusalCode), u64>,
+    pub once: HashMap<Digest, PriorOnce>,
     /// The hold, and whether it has expired.
     holds: BTreeMap<AttemptId, (Hold, bool)>,
     pub records: Vec<RecordRow>,
@@ -67,7 +77,22 @@ impl Store {
                 assert_eq!(record.seq, self.records.len() as u64 + 1, "the sequence has a gap");
                 self.records.push(*record);
             }
-            Row::PutHour(hour, amount) => drop(self.hours.insert(hour, amount)),
+            Row::PutHour(hour, used) => drop(self.hours.insert(hour, written(used))),
+            Row::DropHours(gone) => gone.iter().for_each(|hour| drop(self.hours.remove(hour))),
+            Row::PutUse(party, hour, used) => {
+                self.uses.entry(party).or_default().insert(hour, written(used));
+            }
+            Row::DropUse(party, gone) => {
+                let hours = self.uses.entry(party).or_default();
+                gone.iter().for_each(|hour| drop(hours.remove(hour)));
+            }
+            Row::PutMinute(party, at, used) => {
+                drop(self.minutes.insert(party, (at, written(used))))
+            }
+            Row::PutRefusals(hour, code, count) => {
+                drop(self.refusals.insert((hour, code), count));
+            }
+            Row::PutOnce { key, once } => drop(self.once.insert(key, once)),
             Row::PutAccount(account) => self.account = Some(account),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
@@ -81,7 +106,10 @@ impl Store {
         let loaded = Loaded {
             account: self.account.clone(),
             keys: self.keys.values().cloned().collect(),
-            hours: self.hours.iter().map(|(hour, amount)| (*hour, *amount)).collect(),
+            hours: self.hours.iter().map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(&customer()).copied(),
+            refusals: self.refusals.iter().map(|((hour, code), n)| (*hour, *code, *n)).collect(),
+            last_record_at: self.records.last().map(|row| record(row).recorded_at),
             holds: open.map(|(hold, _)| hold.clone()).collect(),
             head: head.unwrap_or_default(),
         };
@@ -89,12 +117,13 @@ impl Store {
     }
 
     /// The same look-ups, under the same conditions, as the shell makes.
-    fn prior(&self, command: &Command, ledger: &Ledger) -> Prior {
+    fn prior(&self, command: &Command, ledger: &Ledger, now: Timestamp) -> Prior {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                prior.once = reserve.once.and_then(|once| self.once_of(&once.key));
                 reserve.again.then_some(reserve.attempt_id)
             }
             Command::Park(park) => {
@@ -115,8 +144,38 @@ impl Store {
                 command: row.command,
             });
         }
+        let needed = ledger.needs(command, &prior, now);
+        prior.parties =
+            needed.into_iter().map(|party| (party.clone(), self.party(&party))).collect();
         prior
     }
+
+    fn once_of(&self, key: &Digest) -> Option<PriorOnce> {
+        let once = self.once.get(key)?;
+        let last = self.records.iter().rfind(|row| row.attempt_id == once.attempt_id);
+        Some(PriorOnce { ended: last.map(|row| (row.class, row.charged)), ..once.clone() })
+    }
+
+    fn party(&self, party: &Party) -> PartyRows {
+        let hours = self.uses.get(party).into_iter().flatten();
+        PartyRows {
+            hours: hours.map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(party).copied(),
+        }
+    }
+}
+
+/// As it comes back from text.
+fn written<T: std::str::FromStr + ToString>(value: T) -> T {
+    value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
+}
+
+fn customer() -> Party {
+    Party::customer()
+}
+
+fn record(row: &RecordRow) -> Record {
+    serde_json::from_str(&row.sealed.canonical).unwrap()
 }
 
 pub struct World {
@@ -209,7 +268,7 @@ impl World {
             random: [self.operations; 32],
             record_ring: &self.ring,
             hold_ttl: self.hold_ttl,
-            prior: self.store.prior(command, &self.ledger),
+            prior: self.store.prior(command, &self.ledger, self.now),
         };
         let outcome = match self.ledger.apply(command, &context) {
             Ok(outcome) => outcome,
@@ -234,11 +293,10 @@ impl World {
     fn limit(&mut self, id: &str) -> String {
         let snapshot = self.snapshot();
         let limit = snapshot.limits.iter().find(|limit| limit.id.as_str() == id).unwrap();
-        format!("settled {} held {} left {}", limit.settled, limit.held, limit.remaining)
+        limit_words(limit)
     }
 
     pub fn records(&self) -> Vec<Record> {
-        let record = |row: &RecordRow| serde_json::from_str(&row.sealed.canonical).unwrap();
         self.store.records.iter().map(record).collect()
     }
 
@@ -281,6 +339,15 @@ fn length(text: &str) -> Millis {
     }
 }
 
+fn limit_words(limit: &LimitView) -> String {
+    let mut words =
+        format!("settled {} held {} left {}", limit.settled, limit.held, limit.remaining);
+    if let Some(from) = limit.counts_from {
+        words.push_str(&format!(" from {from}"));
+    }
+    words
+}
+
 fn rates(rate: &str) -> Rates {
     let rate = Rate { amount: rate.parse().unwrap(), per: Exact::from(1) };
     Rates([(Meter::InputUncached, rate), (Meter::OutputTotal, rate)].into())
@@ -292,7 +359,19 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
     let name = || arguments[0].parse().unwrap();
     match command {
         "limits" => put_customer(arguments),
+        "caps" => Command::Admin(Admin::PutCaps { caps: rules(arguments) }),
+        "freeze" | "unfreeze" => Command::Admin(Admin::Freeze {
+            key_id: arguments.first().map(|key| key.parse().unwrap()),
+            frozen: command == "freeze",
+        }),
+        "standing" => {
+            let (scope, value) = arguments[0].split_once(':').unwrap();
+            let scope = serde_json::from_value(scope.into()).unwrap();
+            Command::Standing(Party { scope, value: value.into() })
+        }
         "key" => Command::Admin(Admin::PutKey {
+            expires_at: options.get("expires").map(|at| at.parse().unwrap()),
+            allows: allows(&options, ""),
             key_id: name(),
             secret_sha256: Digest::of(&[arguments[1].as_bytes()]),
             label: String::new(),
@@ -326,19 +405,51 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
 }
 
 fn put_customer(arguments: &[&str]) -> Command {
-    let limit = |text: &&str| {
-        let (id, rest) = text.split_once('=').unwrap();
-        let parts: Vec<&str> = rest.split('/').collect();
-        LimitRule {
-            id: id.parse().unwrap(),
-            window: serde_json::from_value(parts[0].into()).unwrap(),
-            kind: serde_json::from_value(parts[1].into()).unwrap(),
-            limit: parts[2].parse().unwrap(),
-        }
+    let (terms, limits): (Vec<&str>, Vec<&str>) =
+        arguments.iter().partition(|word| word.starts_with('@'));
+    let terms: HashMap<&str, &str> = terms.iter().filter_map(|word| word.split_once('=')).collect();
+    Command::Admin(Admin::PutCustomer {
+        customer: "acme".parse().unwrap(),
+        currency: "USD".into(),
+        limits: rules(&limits),
+        zone: terms.get("@zone").map(|zone| (*zone).to_owned()),
+        allows: allows(&terms, "@"),
+    })
+}
+
+fn allows(options: &HashMap<&str, &str>, before: &str) -> Allows {
+    let list = |name: &str| {
+        let entries = options.get(format!("{before}{name}").as_str())?;
+        Some(entries.split('|').filter(|e| !e.is_empty()).map(ToOwned::to_owned).collect())
     };
-    let limits = arguments.iter().map(limit).collect();
-    let customer = "acme".parse().unwrap();
-    Command::Admin(Admin::PutCustomer { customer, currency: "USD".into(), limits })
+    Allows { models: list("models"), endpoints: list("endpoints"), features: list("features") }
+}
+
+fn rules(arguments: &[&str]) -> Vec<LimitRule> {
+    arguments.iter().map(|text| rule(text)).collect()
+}
+
+/// `id=window/kind/limit`, and further fields after commas; `-` for no window.
+fn rule(text: &str) -> LimitRule {
+    let (id, rest) = text.split_once('=').unwrap();
+    let mut parts = rest.split(',');
+    let shape: Vec<&str> = parts.next().unwrap().split('/').collect();
+    let word = |text: &str| serde_json::Value::from(text);
+    let mut rule = serde_json::json!({ "id": id, "kind": shape[1], "limit": shape[2] });
+    if shape[0] != "-" {
+        rule["window"] = word(shape[0]);
+    }
+    for part in parts {
+        match part.split_once('=') {
+            None => rule[part] = true.into(),
+            Some(("raise", raise)) => {
+                let (limit, until) = raise.split_once('@').unwrap();
+                rule["raise"] = serde_json::json!({ "limit": limit, "until": until });
+            }
+            Some((name, value)) => rule[name] = word(value),
+        }
+    }
+    serde_json::from_value(rule).unwrap()
 }
 
 fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
@@ -353,10 +464,10 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             key_id: option("key", "main").parse().unwrap(),
             mode: Mode::Live,
             received_at: START.parse().unwrap(),
-            endpoint: "/v1/chat/completions".into(),
+            endpoint: option("endpoint", "/v1/chat/completions"),
             model: option("model", "gpt"),
             stream: false,
-            features: Vec::new(),
+            features: options.get("features").iter().map(|name| (**name).to_owned()).collect(),
             service_tier: None,
             end_user: None,
             book_version: "2026-11-01".into(),
@@ -380,6 +491,16 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             input_least: option("input", "0").parse().unwrap(),
         },
         end_user: options.get("user").map(|user| (*user).to_owned()),
+        scopes: Scopes {
+            model: Some(option("model", "gpt")),
+            tag: options.get("tag").map(|tag| (*tag).to_owned()),
+            tokens: Some(option("tokens", "0").parse().unwrap()),
+        },
+        once: options.get("once").map(|once| {
+            let (key, body) = once.split_once('/').unwrap();
+            let digest = |text: &str| Digest::of(&[text.as_bytes()]);
+            Once { key: digest(key), body: digest(body) }
+        }),
         again: arguments.contains(&"again"),
     }
 }
@@ -441,8 +562,16 @@ fn words_of(reply: &Reply) -> String {
     match reply {
         Reply::Held { remaining: None, .. } => "held".into(),
         Reply::Held { remaining: Some(left), .. } => format!("held, {left} left"),
+        Reply::Standing(limits) => {
+            let words = |limit: &LimitView| format!("{} {}", limit.id, limit_words(limit));
+            limits.iter().map(words).collect::<Vec<_>>().join("; ")
+        }
         Reply::Refused(refusal) => match &refusal.limit {
-            None => format!("refused {}", snake(&refusal.code)),
+            None => {
+                let charged = refusal.earlier.as_ref().and_then(|earlier| earlier.charged);
+                let charged = charged.map(|charged| format!(" at {charged}")).unwrap_or_default();
+                format!("refused {}{charged}", snake(&refusal.code))
+            }
             Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
         },
         Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
@@ -481,6 +610,12 @@ fn kind(row: &Row) -> &'static str {
         Row::DeleteHold(_) => "delete",
         Row::PutRecord(_) => "record",
         Row::PutHour(..) => "hour",
+        Row::DropHours(_) => "drop hours",
+        Row::PutUse(..) => "use",
+        Row::DropUse(..) => "drop uses",
+        Row::PutMinute(..) => "minute",
+        Row::PutRefusals(..) => "refusal",
+        Row::PutOnce { .. } => "once",
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
         Row::PutJob(..) => "job",
