@@ -39,6 +39,8 @@ const PUT_HOUR: &str =
     "INSERT INTO hours VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount";
 const PUT_ACCOUNT: &str =
     "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const PUT_IN_FORCE: &str =
+    "INSERT INTO meta VALUES ('in_force', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
 const PUT_KEY: &str =
     "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
@@ -151,6 +153,9 @@ impl Store {
         for row in self.query("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1", &[])? {
             loaded.head = Head { seq: whole(&row.get(0))?, hash: digest(&row.get(1))? };
         }
+        for row in self.query("SELECT value FROM meta WHERE name = 'in_force'", &[])? {
+            loaded.in_force = Some(parsed(&row.get(0))?);
+        }
         Ok(loaded)
     }
 
@@ -220,6 +225,7 @@ impl Store {
             Row::PutKey(key) => {
                 Array::of3(&PUT_KEY.into(), &key.key_id.as_str().into(), &json(key)?)
             }
+            Row::PutInForce(in_force) => Array::of2(&PUT_IN_FORCE.into(), &json(in_force)?),
             Row::PutJob(name, job) => {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)

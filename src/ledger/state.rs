@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{KeyState, LimitRule, Pinned, Reserve};
 use super::limits::LimitState;
+use crate::book::InForce;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::money::{Exact, OutOfRange};
@@ -82,6 +83,8 @@ pub struct Loaded {
     pub holds: Vec<Hold>,
     /// The end of the chain.
     pub head: Head,
+    /// The newest activation that a request was admitted under.
+    pub in_force: Option<InForce>,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -98,6 +101,8 @@ pub struct Ledger {
     pub(super) settled: Exact,
     pub(super) held: Exact,
     pub(super) head: Head,
+    /// The newest activation that a request was admitted under; none of a pushed book: absent.
+    pub(super) in_force: Option<InForce>,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
@@ -116,6 +121,7 @@ impl Ledger {
             holds: holds.into_iter().map(|hold| (hold.attempt_id, hold)).collect(),
             account: loaded.account,
             head: loaded.head,
+            in_force: loaded.in_force,
             last: now,
         };
         ledger.rebuild_limits(now)?;

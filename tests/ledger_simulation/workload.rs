@@ -153,6 +153,7 @@ impl Workload {
                 stream: random.chance(50),
                 features: Vec::new(),
                 service_tier: None,
+                region: None,
                 end_user: None,
                 book_version: "2026-11-01".into(),
                 currency: if random.chance(98) { "USD" } else { "EUR" }.into(),
@@ -166,8 +167,10 @@ impl Workload {
                 tiers: Tiers::default(),
                 context: Vec::new(),
                 cost: random.chance(50).then(|| rates("0.1", "0.4").into()),
+                below_margin: false,
                 input_least,
             },
+            in_force: None,
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
             again: false,
         };

@@ -4,6 +4,7 @@ mod admin;
 mod charge;
 mod close;
 mod park;
+mod price;
 mod reserve;
 
 use super::command::{Command, Context, PriorRecord, Reply, Row};

@@ -33,6 +33,9 @@ impl Op<'_> {
         if just_expired || prior.record.is_some() || prior.expired.is_some() {
             return self.refuse(RefusalCode::AttemptConflict, reserve, None);
         }
+        if let Some(stale) = self.stale_price(reserve) {
+            return Ok(stale);
+        }
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
             return self.refuse(RefusalCode::CurrencyMismatch, reserve, None);
         }
@@ -71,6 +74,7 @@ impl Op<'_> {
             pinned: reserve.pinned.clone(),
         };
         let expires_at = hold.expires_at;
+        self.note_price(reserve);
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         self.ledger.add_hold(hold)?;
         Ok(Reply::Held { expires_at, remaining: self.least_remaining()? })

@@ -8,6 +8,7 @@
 //! | `limits day=day/hard/10 …` | puts the customer with exactly these limits |
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
+//! | `reserve a 1 book=2:0:500` | priced by activation 2, in force from 0 to 500 ms after the start |
 //! | `park a job-1 3600s` | |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
@@ -19,7 +20,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::auth::{Mode, Ring};
-use crate::book::{Card, Rate, Rates};
+use crate::book::{Card, InForce, Rate, Rates};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
@@ -51,6 +52,7 @@ pub struct Store {
     pub records: Vec<RecordRow>,
     pub subjects: HashMap<String, Digest>,
     jobs: HashMap<String, Job>,
+    in_force: Option<InForce>,
 }
 
 impl Store {
@@ -70,6 +72,7 @@ impl Store {
             Row::PutHour(hour, amount) => drop(self.hours.insert(hour, amount)),
             Row::PutAccount(account) => self.account = Some(account),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
+            Row::PutInForce(in_force) => self.in_force = Some(in_force),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
@@ -84,6 +87,7 @@ impl Store {
             hours: self.hours.iter().map(|(hour, amount)| (*hour, *amount)).collect(),
             holds: open.map(|(hold, _)| hold.clone()).collect(),
             head: head.unwrap_or_default(),
+            in_force: self.in_force,
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -358,6 +362,7 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             stream: false,
             features: Vec::new(),
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: option("currency", "USD"),
@@ -377,11 +382,22 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             tiers: [("flex".to_owned(), rates("0.5"))].into(),
             context: Vec::new(),
             cost: Some(rates("0.25").into()),
+            below_margin: false,
             input_least: option("input", "0").parse().unwrap(),
         },
+        in_force: options.get("book").map(|text| in_force(text)),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         again: arguments.contains(&"again"),
     }
+}
+
+/// `SEQ:FROM` or `SEQ:FROM:UNTIL`, in milliseconds after the start.
+fn in_force(text: &str) -> InForce {
+    let start: Timestamp = START.parse().unwrap();
+    let at = |ms: &str| start.plus(Millis(ms.parse().unwrap()));
+    let parts: Vec<&str> = text.split(':').collect();
+    let until = parts.get(2).map(|ms| at(ms));
+    InForce { seq: parts[0].parse().unwrap(), from: at(parts[1]), until }
 }
 
 /// `apart=model:tokens@price` beside the answer's own usage, `part=…` as a part of it; without a
@@ -433,7 +449,7 @@ fn snake(value: &impl serde::Serialize) -> String {
 }
 
 fn succeeded(answer: &str) -> bool {
-    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken"];
+    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken", "stale"];
     !words.iter().any(|word| answer.starts_with(word))
 }
 
@@ -445,6 +461,7 @@ fn words_of(reply: &Reply) -> String {
             None => format!("refused {}", snake(&refusal.code)),
             Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
         },
+        Reply::StalePrice { .. } => "stale price".into(),
         Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
         Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
         Reply::Conflict { seq } => format!("conflict with {seq}"),
@@ -483,6 +500,7 @@ fn kind(row: &Row) -> &'static str {
         Row::PutHour(..) => "hour",
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
+        Row::PutInForce(_) => "in force",
         Row::PutJob(..) => "job",
         Row::PutSubject { .. } => "subject",
     }

@@ -45,6 +45,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             stream: true,
             features: vec!["tools".into()],
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: "USD".into(),
@@ -58,8 +59,10 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             tiers: Tiers::default(),
             context: Vec::new(),
             cost: Some(rates("0.15", "0.075", "0.6").into()),
+            below_margin: false,
             input_least: 1_000,
         },
+        in_force: None,
         end_user: Some("someone@example.com".into()),
         again: false,
     }))
