@@ -12,7 +12,7 @@ features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals
   --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
 # What changes a build: if none of it is newer than the last one, there is nothing to do.
 stale() {
-  [ ! -e "$1" ] || [ -n "$(find src books Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
+  [ ! -e "$1" ] || [ -n "$(find src books migrations Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
 }
 
 edge() {

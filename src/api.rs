@@ -27,6 +27,8 @@ pub enum Code {
     NotFound,
     /// The route exists, with another method.
     MethodNotAllowed,
+    /// It contradicts what is there.
+    Conflict,
     /// The body or a header cannot be used.
     InvalidRequest,
     /// The body is compressed; send it plain.
@@ -37,6 +39,8 @@ pub enum Code {
     ModelNotPriced,
     /// It sells the model, but not what this request makes of it.
     FeatureNotPriced,
+    /// The book sells it, but not at a price the operator stands by at present.
+    NotForSale,
     /// The limit is spent.
     SpendLimitExceeded,
     /// More than the whole limit.
@@ -94,6 +98,8 @@ impl Code {
             Self::RequestTooLarge => of(413, "request_too_large", bad, "request_too_large"),
             Self::ModelNotPriced => of(400, "model_not_priced", bad, bad),
             Self::FeatureNotPriced => of(400, "feature_not_priced", bad, bad),
+            Self::NotForSale => of(400, "not_for_sale", bad, bad),
+            Self::Conflict => of(409, "conflict", bad, bad),
             Self::SpendLimitExceeded => {
                 of(402, "spend_limit_exceeded", "insufficient_quota", "billing_error")
             }
@@ -383,10 +389,8 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
             Some("model"),
         ),
         Unpriced::Margin => (
-            Code::ModelNotPriced,
-            format!(
-                "The model {model:?} is not sold at present: the operator must mend its price."
-            ),
+            Code::NotForSale,
+            format!("This request to model {model:?} is not sold at present."),
             Some("model"),
         ),
         Unpriced::OutOfRange => (

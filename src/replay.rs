@@ -25,6 +25,9 @@ pub struct Attempt {
     pub model: String,
     /// When it was asked: the price of that moment applies.
     pub received_at: Timestamp,
+    /// Where it was served, where that made a price.
+    #[serde(default)]
+    pub region: Option<String>,
     /// The service tier that served.
     #[serde(default)]
     pub served_tier: Option<String>,
@@ -139,7 +142,8 @@ impl Attempt {
     }
 
     fn price_usage(&self, book: &Book, model: &str, usage: &Usage) -> Result<Priced, NoPrice> {
-        let situation = Situation { at: Some(self.received_at), ..Situation::default() };
+        let region = self.region.as_deref();
+        let situation = Situation { at: Some(self.received_at), region, ..Situation::default() };
         let model = book.find(None, model).ok_or(NoPrice::ModelNotPriced)?;
         let card = model.card(&situation).ok_or(NoPrice::ModelNotPriced)?;
         let input = input_total(usage)?;

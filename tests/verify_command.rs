@@ -42,6 +42,7 @@ fn record(seq: u64, prev: Digest) -> Record {
             stream: false,
             features: Vec::new(),
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "1".into(),
             currency: "USD".into(),
@@ -76,6 +77,7 @@ impl Archive {
                 upstream: "openai".into(),
                 cost: None,
                 margin: None,
+                below_margin: false,
             };
             chain.push(seal(record(seq, prev), &private, Digest([7; 32]), &ring).unwrap());
         }

@@ -60,6 +60,7 @@ fn record(seq: u64, prev: Digest) -> Record {
             stream: true,
             features: vec!["streaming".into(), "tools".into()],
             service_tier: None,
+            region: None,
             end_user: Some(
                 "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".into(),
             ),
@@ -100,7 +101,8 @@ fn record(seq: u64, prev: Digest) -> Record {
 fn sealed(seq: u64, prev: Digest, ring: &Ring) -> Sealed {
     let (provider, upstream) = ("openai".to_owned(), "openai".to_owned());
     let cost = Some("0.0123".parse().unwrap());
-    let private = Private { v: FORMAT, provider, upstream, cost, margin: cost };
+    let private =
+        Private { v: FORMAT, provider, upstream, cost, margin: cost, below_margin: false };
     seal(record(seq, prev), &private, Digest([7; 32]), ring).unwrap()
 }
 
@@ -131,6 +133,7 @@ fn main() {
         upstream: "openai".into(),
         cost: None,
         margin: None,
+        below_margin: false,
     };
     measure("seal a record: canonical, hash, HMAC", 501, 100, || {
         drop(black_box(seal(black_box(first.clone()), &private, Digest([7; 32]), &ring)));

@@ -12,6 +12,7 @@ mod open;
 mod rates;
 mod schema;
 mod shape;
+mod timeline;
 
 use crate::clock::Timestamp;
 use check::{Faults, Place};
@@ -26,6 +27,7 @@ pub use schema::{
     Variant,
 };
 pub use shape::SCHEMA;
+pub use timeline::{Activation, InForce, SCHEDULED_MAX, TIMELINE_MAX, Timeline};
 
 /// The book that is built into the Worker: what the demo sells.
 pub const DEFAULT: &str = include_str!("../../books/default.json");

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::attempt::Attempt;
+use super::books::{self, InUse};
 use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
@@ -11,7 +12,7 @@ use super::sql::directory;
 use super::upstream::Upstream;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
-use crate::book::Situation;
+use crate::book::{Book, InForce, Situation};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, RequestId};
 use crate::ledger::Measure;
@@ -47,19 +48,21 @@ pub async fn ledger_of(incoming: &Incoming, key: &ApiKey) -> Result<LedgerClient
 }
 
 /// The worst case, the prices to pin, and where the request goes.
-pub fn price<'a>(
+fn price<'a>(
     ask: &Ask,
     config: &'a Config,
+    book: &Book,
     at: Timestamp,
 ) -> Result<(Quote, Pinned, &'a Upstream), Problem> {
     let unpriced = |why: Unpriced| api::unpriced(&why, &ask.model);
-    let model = config.book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
+    let model = book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
     let upstream = config.upstreams.get(&model.provider).ok_or_else(|| {
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
-    let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
-    let situation = Situation { at: Some(at), ..quote::situation(ask) };
+    let region = upstream.region.as_deref();
+    let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
+    let quote = quote::quote_model(ask, book, model, &situation).map_err(unpriced)?;
     let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();
     let card = if ask.free { crate::book::Card::default() } else { card };
     let pinned = Pinned {
@@ -69,6 +72,7 @@ pub fn price<'a>(
         tiers: card.tiers,
         context: card.context,
         cost: model.cost.clone(),
+        below_margin: quote.margin.is_some_and(|margin| margin.alert),
         input_least: ask.input_least,
     };
     Ok((quote, pinned, upstream))
@@ -107,7 +111,11 @@ pub struct Admission {
     ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
+    /// The book it is priced by.
+    book: Rc<Book>,
     pinned: Pinned,
+    /// Where it is served, where that makes a price.
+    region: Option<String>,
     ask: Rc<Ask>,
     key: ApiKey,
     /// The route, as records name it.
@@ -120,15 +128,77 @@ pub struct Admission {
     dashboard: String,
 }
 
+/// A request that may run.
+pub struct Entered<'a, T> {
+    pub admission: Admission,
+    pub attempt: Attempt,
+    pub upstream: &'a Upstream,
+    /// What was made ready for the upstream before the hold.
+    pub ready: T,
+}
+
+/// Whose request of what.
+pub struct Caller<'a> {
+    pub incoming: &'a Incoming,
+    pub route: &'a Route<'a>,
+    pub key: ApiKey,
+    pub ask: Rc<Ask>,
+    /// The client's own name for it: it is run once only.
+    pub once: Option<Once>,
+    pub received_at: Timestamp,
+}
+
+/// Prices a request by the book in force, and makes its first hold. Where the ledger's clock or
+/// memory says that another book is in force, it is priced anew by that one, once. What can fail
+/// before the request is forwarded is done in `prepare`, before the hold.
+pub async fn enter<'a, T>(
+    caller: &Caller<'_>,
+    config: &'a Rc<Config>,
+    prepare: impl Fn(&Upstream) -> Result<T, Problem>,
+) -> Result<Entered<'a, T>, Problem> {
+    let mut in_use = books::current(caller.incoming).await?;
+    for is_last in [false, true] {
+        let (quote, pinned, upstream) =
+            price(&caller.ask, config, &in_use.book, caller.received_at)?;
+        let ready = prepare(upstream)?;
+        let region = upstream.region.clone();
+        let admission = Admission::new(caller, config.clone(), &in_use, quote, pinned, region)?;
+        let in_force = Some(in_use.in_force);
+        match admission.try_reserve(caller.received_at, in_force).await? {
+            Reserved::Attempt(attempt) => {
+                return Ok(Entered { admission, attempt, upstream, ready });
+            }
+            Reserved::Stale(now) if !is_last => {
+                in_use = books::reload(caller.incoming, &in_use, now).await?;
+            }
+            Reserved::Stale(_) => {}
+        }
+    }
+    let message = "The prices are changing, and this part of the gateway has not heard of the \
+                   newest yet. Retry shortly.";
+    Err(Problem::new(Code::MeteringUnavailable, message))
+}
+
+/// What came of asking for a hold.
+enum Reserved {
+    Attempt(Attempt),
+    /// Its prices are not in force, by the ledger's clock.
+    Stale(Timestamp),
+}
+
 impl Admission {
-    pub fn new(
-        incoming: &Incoming,
-        route: &Route<'_>,
-        key: ApiKey,
-        ask: Rc<Ask>,
+    fn new(
+        caller: &Caller<'_>,
         config: Rc<Config>,
-        (quote, pinned): (Quote, Pinned),
+        in_use: &InUse,
+        quote: Quote,
+        pinned: Pinned,
+        region: Option<String>,
     ) -> Result<Self, Problem> {
+        let Caller { incoming, route, key, ask, once, .. } = caller;
+        if pinned.below_margin {
+            js::log(&format!("request {}: sold below the guarded margin", incoming.id));
+        }
         let scopes = Scopes {
             model: Some(quote.model.clone()),
             tag: tag(incoming, &config)?,
@@ -136,27 +206,35 @@ impl Admission {
         };
         Ok(Self {
             scopes,
-            once: None,
+            once: *once,
             ledger: LedgerClient::new(&incoming.env, key.customer.clone())?,
             config,
             quote: Rc::new(quote),
+            book: in_use.book.clone(),
             pinned,
-            ask,
-            key,
+            region,
+            ask: ask.clone(),
+            key: key.clone(),
             endpoint: route.pattern(),
             request_id: incoming.id.parse().ok(),
             dashboard: incoming.origin().to_owned(),
         })
     }
 
-    /// The same for a request that its client has named, if it has: it is run once only.
-    #[must_use]
-    pub fn once(self, once: Option<Once>) -> Self {
-        Self { once, ..self }
+    /// Makes the hold of one more attempt, at the prices of the first.
+    pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
+        match self.try_reserve(received_at, None).await? {
+            Reserved::Attempt(attempt) => Ok(attempt),
+            Reserved::Stale(_) => Err(internal(&"stale without a version".into())),
+        }
     }
 
     /// Makes the hold of one attempt, for its worst case.
-    pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
+    async fn try_reserve(
+        &self,
+        received_at: Timestamp,
+        in_force: Option<InForce>,
+    ) -> Result<Reserved, Problem> {
         let id: AttemptId = Id::new(js::now(), js::random());
         let reserve = Reserve {
             attempt_id: id,
@@ -165,19 +243,22 @@ impl Admission {
             admitted: self.admitted(received_at),
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
+            in_force,
             end_user: self.ask.end_user.clone(),
             scopes: self.scopes.clone(),
             once: self.once,
             again: false,
         };
         match self.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-            Reply::Held { standings, .. } => Ok(Attempt {
+            Reply::Held { standings, .. } => Ok(Reserved::Attempt(Attempt {
                 id,
                 limits: Rc::new(api::limit_headers(&standings, &self.quote.currency)),
                 ledger: self.ledger.clone(),
                 config: self.config.clone(),
                 quote: self.quote.clone(),
-            }),
+                book: self.book.clone(),
+            })),
+            Reply::StalePrice { now } => Ok(Reserved::Stale(now)),
             Reply::Refused(refusal) => {
                 let asked = api::Asked {
                     affordable: self.affordable(&refusal),
@@ -219,6 +300,7 @@ impl Admission {
             stream: ask.stream,
             features: ask.features.iter().map(ToString::to_string).collect(),
             service_tier: ask.service_tier.clone(),
+            region: self.region.clone(),
             end_user: None,
             book_version: quote.book_version.clone(),
             currency: quote.currency.clone(),

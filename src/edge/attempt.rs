@@ -28,6 +28,8 @@ pub struct Attempt {
     pub quote: Rc<Quote>,
     /// How the limits stood after its hold, as headers.
     pub limits: Rc<Vec<(&'static str, String)>>,
+    /// The book it was admitted under: prices what other models do inside its answer.
+    pub book: Rc<Book>,
 }
 
 /// An attempt that is over, as far as the upstream told.
@@ -119,7 +121,7 @@ impl Attempt {
 
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        match settle(&self.ledger, &self.config.book, &self.quote.provider, self.id, ended).await {
+        match settle(&self.ledger, &self.book, &self.quote.provider, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {
                 js::log(&format!("attempt {} not settled: {other:?}", self.id));

@@ -1,5 +1,6 @@
 //! What the operator configured, read from the environment once per isolate.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,10 +24,10 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// Upstreams by provider, as the book names them.
     pub upstreams: BTreeMap<String, Upstream>,
-    /// The price book.
-    pub book: Book,
-    /// Its customer's projection, as JSON.
-    pub book_projection: String,
+    /// The price book where none was ever pushed.
+    pub book: Rc<Book>,
+    /// The same as it is written.
+    pub book_text: Cow<'static, str>,
     /// A hold's life between renewals.
     pub hold_ttl: Millis,
     /// How long a job's hold is kept while nobody asks for its end.
@@ -83,11 +84,10 @@ fn seconds(env: &JsValue, name: &str, default: u32) -> Result<Millis, String> {
 impl Config {
     fn read(env: &JsValue) -> Result<Self, String> {
         let dev = text(env, "FAREBOX_ENV").as_deref() == Some("dev");
-        let book = text(env, "FAREBOX_BOOK");
-        let book = book.as_deref().map_or_else(|| Book::open(DEFAULT), Book::parse);
-        let book = book.map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
-        let book_projection = serde_json::to_string(&book.projection())
-            .map_err(|error| format!("FAREBOX_BOOK: {error}"))?;
+        let own = text(env, "FAREBOX_BOOK");
+        let book = own.as_deref().map_or_else(|| Book::open(DEFAULT), Book::parse);
+        let book = Rc::new(book.map_err(|error| format!("FAREBOX_BOOK: {error}"))?);
+        let book_text = own.map_or(Cow::Borrowed(DEFAULT), Cow::Owned);
         let admin_token = text(env, "FAREBOX_ADMIN_TOKEN");
         if admin_token.as_ref().is_some_and(|token| token.len() < 32) {
             return Err("the secret FAREBOX_ADMIN_TOKEN must have at least 32 characters".into());
@@ -106,7 +106,7 @@ impl Config {
             admin_token,
             upstreams: upstreams(env, dev)?,
             book,
-            book_projection,
+            book_text,
             hold_ttl: seconds(env, "FAREBOX_HOLD_TTL_SECONDS", 60)?,
             job_ttl: seconds(env, "FAREBOX_JOB_TTL_SECONDS", 86_400)?,
             upstream_timeout: seconds(env, "FAREBOX_UPSTREAM_TIMEOUT_SECONDS", 600)?,

@@ -13,7 +13,7 @@ use super::attempt::{self, Attempt, Ended};
 use super::body::Room;
 use super::http::{Incoming, internal, response};
 use super::upstream::{self, Call, Sent};
-use super::{js, tap};
+use super::{books, js, tap};
 use crate::api::{Code, Problem};
 use crate::ledger::{self, Command, Park, Reply};
 use crate::meter::{End, Framing, Metering};
@@ -131,7 +131,7 @@ pub async fn poll(
         metering.chunk(&bytes);
         let ended = Ended::heard(metering.end(End::Eof), status, began);
         // Of two who ask at once, one settles it; the other changes nothing.
-        let (book, provider) = (&config.book, &job.upstream);
+        let (book, provider) = (&books::current(incoming).await?.book, &job.upstream);
         if let Some(Reply::Closed { charged, .. }) =
             attempt::settle(&ledger, book, provider, job.attempt_id, ended).await
         {

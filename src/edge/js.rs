@@ -100,6 +100,12 @@ extern "C" {
     pub fn set_alarm(storage: &JsValue, at: f64);
 }
 
+#[wasm_bindgen(module = "/src/edge/records.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = recentRecords)]
+    pub fn recent_records(bucket: &JsValue, objects_max: u32, bytes_max: u32) -> Promise;
+}
+
 #[wasm_bindgen(module = "/src/edge/bridge.js")]
 extern "C" {
     #[wasm_bindgen(js_name = isOpen)]

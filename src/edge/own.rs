@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::admit::{key_of, ledger_of};
+use super::books;
 use super::caps;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
@@ -28,10 +29,10 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
     let parts: Vec<&str> = rest.split('/').collect();
     let method = incoming.request.method();
     match (method.as_str(), parts.as_slice()) {
-        ("GET", ["health"]) => health(incoming),
+        ("GET", ["health"]) => health(incoming).await,
         ("GET", ["spend"]) => standing(incoming, customer(incoming)?).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
-        ("GET", ["book"]) => book(incoming),
+        ("GET", ["book"]) => book(incoming).await,
         ("POST", ["quote"]) => quote(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
         ("PUT", ["caps"]) => caps::put(incoming).await,
@@ -41,10 +42,11 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
 }
 
 /// Whether this gateway can serve at all.
-fn health(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    let config = incoming.config()?;
+async fn health(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+    incoming.config()?;
+    let in_use = books::current(incoming).await?;
     let body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"),
-                       "book_version": config.book.version() });
+                       "book_version": in_use.book.version() });
     http::json(&incoming.id, 200, body.to_string())
 }
 
@@ -104,9 +106,12 @@ async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
 }
 
 /// The price book as the customer may see it.
-fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+async fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     customer(incoming)?;
-    http::json(&incoming.id, 200, incoming.config()?.book_projection.clone())
+    let in_use = books::current(incoming).await?;
+    let text =
+        books::projection(&in_use.book).map_err(|error| internal(&error.to_string().into()))?;
+    http::json(&incoming.id, 200, text.to_string())
 }
 
 /// What a request would cost; nothing is held and nothing is forwarded.
@@ -115,7 +120,7 @@ async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     let body = super::body::read(incoming).await?;
     let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
     let text = String::from_utf8_lossy(&bytes);
-    let answer = quote_json(&incoming.config()?.book, &text);
+    let answer = quote_json(&books::current(incoming).await?.book, &text);
     http::json(&incoming.id, 200, answer)
 }
 
@@ -178,14 +183,14 @@ async fn admin(
         ("GET", ["customers", customer, "standing", scope, value]) => {
             party_standing(incoming, customer, scope, value).await
         }
+        (_, ["books", rest @ ..]) => books::routes::route(incoming, method, rest).await,
+        ("GET", ["records"]) => records(incoming).await,
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-pub(super) async fn body<T: serde::de::DeserializeOwned>(
-    incoming: &Incoming,
-) -> Result<T, Problem> {
+pub async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
@@ -319,6 +324,34 @@ async fn new_session(incoming: &Incoming, customer: &str) -> Result<web_sys::Res
     let url = format!("{}/#session={token}", incoming.origin());
     let body = json!({ "token": token, "expires_at": session.expires, "url": url });
     http::json(&incoming.id, 200, body.to_string())
+}
+
+/// Objects and bytes of the archive in one answer: some ten thousand records, enough to see what a
+/// change of prices does.
+const RECENT_OBJECTS_MAX: u32 = 200;
+const RECENT_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// The newest archived records, private parts included, as NDJSON in one string.
+async fn records(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+    let bucket = js_sys::Reflect::get(&incoming.env, &"RECORDS".into()).unwrap_or_default();
+    if bucket.is_undefined() {
+        let message = "There is no archive: no R2 bucket is bound as RECORDS.";
+        return Err(Problem::new(Code::NotFound, message));
+    }
+    let reading = js::recent_records(&bucket, RECENT_OBJECTS_MAX, RECENT_BYTES_MAX);
+    let read = wasm_bindgen_futures::JsFuture::from(reading).await;
+    let parts = js_sys::Array::from(&read.map_err(|error| internal(&error))?);
+    let headers = web_sys::Headers::new().map_err(|error| internal(&error))?;
+    let partial = parts.get(1).as_string().unwrap_or_default();
+    for (name, value) in [
+        ("content-type", "application/x-ndjson"),
+        ("cache-control", "no-store"),
+        ("x-farebox-request-id", &incoming.id),
+        ("x-farebox-partial", &partial),
+    ] {
+        headers.set(name, value).map_err(|error| internal(&error))?;
+    }
+    http::response(&parts.get(0), 200, &headers).map_err(|error| internal(&error))
 }
 
 /// A dashboard frame: where the customer stands, and records as rows.

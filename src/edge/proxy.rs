@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Admission, authenticate, once, price};
+use super::admit::{Caller, Entered, authenticate, enter, once};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
@@ -29,18 +29,17 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let config = incoming.config()?;
     let received_at = js::now();
     let key = authenticate(incoming, &config).await?;
-    let Body { bytes: body, room } = body::read(incoming).await?;
+    let Body { bytes: received, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
-    let bytes = Uint8Array::new(&body).to_vec();
+    let bytes = Uint8Array::new(&received).to_vec();
     let ask = Rc::new(read(incoming, route, &bytes)?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
     let once = once(incoming, &bytes)?;
-    let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
     drop(bytes);
-    let provider = pinned.provider.clone();
-    let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
-    let attempt = admission.once(once).reserve(received_at).await?;
+    let caller = Caller { incoming, route, key, ask, once, received_at };
+    let prepare = |upstream: &Upstream| upstream_body(&caller.ask, &received, upstream, &config);
+    let entered = enter(&caller, &config, prepare).await?;
+    let Entered { attempt, upstream, ready: (body, strip), .. } = entered;
+    let (ask, provider) = (caller.ask.clone(), attempt.quote.provider.clone());
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
@@ -48,7 +47,7 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
         .await
         .map_err(|problem| attempt.told(problem))?;
     // The upstream has it: others may come in.
-    drop((body, room));
+    drop((body, received, room));
     answer::deliver(incoming, attempt, &sent, answer).await
 }
 
@@ -71,8 +70,7 @@ fn crash_if_asked(incoming: &Incoming, config: &Config) {
 /// option set. Says whether the usage chunk must be taken out again.
 fn upstream_body(
     ask: &Ask,
-    body: ArrayBuffer,
-    bytes: &[u8],
+    body: &ArrayBuffer,
     upstream: &Upstream,
     config: &Config,
 ) -> Result<(JsValue, bool), Problem> {
@@ -80,10 +78,10 @@ fn upstream_body(
         && ask.stream
         && ask.include_usage != Some(true);
     if !silent || !upstream.include_usage {
-        return Ok((body.into(), false));
+        return Ok((body.clone().into(), false));
     }
-    let changed =
-        with_usage_asked(bytes).map_err(|bad| Problem::new(Code::InvalidRequest, bad.message))?;
+    let changed = with_usage_asked(&Uint8Array::new(body).to_vec())
+        .map_err(|bad| Problem::new(Code::InvalidRequest, bad.message))?;
     Ok((Uint8Array::from(changed.as_slice()).into(), !config.pass_usage_chunk))
 }
 

@@ -8,7 +8,7 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::admit::{Admission, authenticate, price};
+use super::admit::{Admission, Caller, Entered, authenticate, enter};
 use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
@@ -43,15 +43,14 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let received_at = js::now();
     let key = authenticate(incoming, &config).await?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let provider = pinned.provider.clone();
-    let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
+    let caller = Caller { incoming, route, key, ask: ask.clone(), once: None, received_at };
     let offered = incoming.header("sec-websocket-protocol").unwrap_or_default();
     let offered: Vec<&str> =
         protocols(&offered).filter(|protocol| PROTOCOLS.contains(protocol)).collect();
     let joined = offered.join(", ");
-    let attempt = admission.reserve(received_at).await?;
+    let entered = enter(&caller, &config, |_| Ok(())).await?;
+    let Entered { admission, attempt, upstream, .. } = entered;
+    let provider = attempt.quote.provider.clone();
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "GET", protocols: Some(&joined) };
     let sent = Sent { call, ask: &ask, provider: &provider, strip: false, watch: &watch };

@@ -1,5 +1,4 @@
-//! The ledger's tables: this room is the only place with SQL. Amounts are TEXT and never compared or summed
-//! here: SQLite would turn them into floating point.
+//! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them into floating point.
 
 pub mod directory;
 mod schema;
@@ -8,9 +7,9 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
 use schema::{
-    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, PUT_ACCOUNT, PUT_HOLD, PUT_HOUR, PUT_JOB,
-    PUT_KEY, PUT_MINUTE, PUT_ONCE, PUT_RECORD, PUT_REFUSALS, PUT_SINK, PUT_SUBJECT, PUT_USE,
-    SCHEMA, TABLES,
+    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, PUT_ACCOUNT, PUT_HOLD, PUT_HOUR, PUT_IN_FORCE,
+    PUT_JOB, PUT_KEY, PUT_MINUTE, PUT_ONCE, PUT_RECORD, PUT_REFUSALS, PUT_SINK, PUT_SUBJECT,
+    PUT_USE, SCHEMA, TABLES,
 };
 
 use super::js;
@@ -142,6 +141,9 @@ impl Store {
         for row in self.query(last, &[])? {
             loaded.head = Head { seq: whole(&row.get(0))?, hash: digest(&row.get(1))? };
             loaded.last_record_at = Some(parsed::<Written>(&row.get(2))?.record.recorded_at);
+        }
+        for row in self.query("SELECT value FROM meta WHERE name = 'in_force'", &[])? {
+            loaded.in_force = Some(parsed(&row.get(0))?);
         }
         Ok(loaded)
     }
@@ -295,6 +297,7 @@ impl Store {
             Row::PutKey(key) => {
                 Array::of3(&PUT_KEY.into(), &key.key_id.as_str().into(), &json(key)?)
             }
+            Row::PutInForce(in_force) => Array::of2(&PUT_IN_FORCE.into(), &json(in_force)?),
             Row::PutJob(name, job) => {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)

@@ -69,6 +69,9 @@ struct Entry {
     /// Where its answers report usage, if in no place that is known here.
     #[serde(default)]
     usage: Option<Custom>,
+    /// Where it serves, as the price book names regions.
+    #[serde(default)]
+    region: Option<String>,
 }
 
 fn yes() -> bool {
@@ -85,6 +88,8 @@ pub struct Upstream {
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
     pub usage: Option<Arc<Custom>>,
+    /// Where it serves, as the price book names regions.
+    pub region: Option<String>,
     /// The bare key.
     key: String,
     /// Each secret part of the key.
@@ -113,6 +118,9 @@ pub fn is_key(parameter: &Parameter<'_>) -> bool {
     KEY_PARAMETERS.iter().any(|name| parameter.name.eq_ignore_ascii_case(name))
 }
 
+/// Longest name of a region: it stands on every record.
+const REGION_MAX: usize = 64;
+
 thread_local! {
     static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
 }
@@ -134,7 +142,7 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage, usage } = entry;
+        let Entry { base_url, auth, secret, path, include_usage, usage, region } = entry;
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -146,6 +154,9 @@ impl Upstream {
         if !(clean || (dev && plain)) {
             return Err("base_url must be https://<host>[/path]".into());
         }
+        if region.as_ref().is_some_and(|region| region.is_empty() || region.len() > REGION_MAX) {
+            return Err(format!("region must have 1 to {REGION_MAX} bytes"));
+        }
         if path.as_ref().is_some_and(|path| !path.starts_with('/') && !path.starts_with("{path}")) {
             return Err("path must begin with a slash or with {path}".into());
         }
@@ -153,7 +164,7 @@ impl Upstream {
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, include_usage, usage, key, secrets })
+        Ok(Self { base_url, auth, path, include_usage, usage, region, key, secrets })
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.

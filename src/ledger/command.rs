@@ -9,7 +9,7 @@ use super::limits::{Hour, Party, PartyRows, Tally};
 use super::state::{Account, Hold};
 use super::status::{LimitView, Refusal, RefusalCode, Snapshot, Standing};
 use crate::auth::Ring;
-use crate::book::{Card, CardRef, ContextTier, Rates, Tiers};
+use crate::book::{Card, CardRef, ContextTier, InForce, Rates, Tiers};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
@@ -72,6 +72,9 @@ pub struct Pinned {
     /// What the upstream charges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Card>,
+    /// Its worst case is sold below the margin that the book guards: kept for the record.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
     /// Input tokens counted at admission: charged where no one reports better.
     pub input_least: u64,
 }
@@ -122,6 +125,10 @@ pub struct Reserve {
     pub floor: Exact,
     /// Prices.
     pub pinned: Pinned,
+    /// What the prices rest on, to be checked by the ledger's clock; absent where that was done
+    /// before, in a session that goes by the prices of its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
     /// The end user in clear, where the client named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
@@ -308,6 +315,11 @@ pub enum Reply {
     },
     /// It may not run, and nothing was changed.
     Refused(Box<Refusal>),
+    /// Its prices are not in force: look again which are, and ask anew. Nothing was changed.
+    StalePrice {
+        /// The ledger's clock.
+        now: Timestamp,
+    },
     /// The attempt is settled or voided.
     Closed {
         /// Position of its record.
@@ -370,6 +382,8 @@ pub enum Row {
     PutAccount(Account),
     /// Insert or replace a key.
     PutKey(KeyState),
+    /// Replace the newest activation that a request was admitted under.
+    PutInForce(InForce),
     /// Name a job. A name that is there stays as it is.
     PutJob(String, Job),
     /// Keep an end user's pseudonym key beside the clear value.

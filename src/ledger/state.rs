@@ -11,6 +11,7 @@ use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
 use super::limits::{Hour, LimitRule, Limits, Need, Party, PartyRows, Scope, Tally};
 use super::refusals::Refusals;
 use super::status::RefusalCode;
+use crate::book::InForce;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::money::{Exact, OutOfRange};
@@ -128,6 +129,8 @@ pub struct Loaded {
     pub holds: Vec<Hold>,
     /// The end of the chain.
     pub head: Head,
+    /// The newest activation that a request was admitted under.
+    pub in_force: Option<InForce>,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -143,6 +146,8 @@ pub struct Ledger {
     pub(super) settled: Exact,
     pub(super) held: Exact,
     pub(super) head: Head,
+    /// The newest activation that a request was admitted under; none of a pushed book: absent.
+    pub(super) in_force: Option<InForce>,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
@@ -166,6 +171,7 @@ impl Ledger {
             holds: holds.into_iter().map(|hold| (hold.attempt_id, hold)).collect(),
             account: loaded.account,
             head: loaded.head,
+            in_force: loaded.in_force,
             last,
         })
     }

@@ -96,7 +96,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// the rates that are current in the book.
 pub fn quote(ask: &Ask, book: &Book, at: Option<Timestamp>) -> Result<Quote, Unpriced> {
     let model = book.sold(&ask.model).ok_or(Unpriced::Model)?;
-    quote_model(ask, book, model, at)
+    quote_model(ask, book, model, &Situation { at, ..situation(ask) })
 }
 
 /// What a request says that prices may depend on, beside its time.
@@ -108,24 +108,23 @@ pub fn situation(ask: &Ask) -> Situation<'_> {
     }
 }
 
-/// As [`quote`], for a model already found.
+/// As [`quote`], for a model already found, in a situation that may say more than the request.
 pub fn quote_model(
     ask: &Ask,
     book: &Book,
     model: &Model,
-    at: Option<Timestamp>,
+    situation: &Situation<'_>,
 ) -> Result<Quote, Unpriced> {
     let tier = ask.service_tier.as_deref();
-    let situation = Situation { at, ..situation(ask) };
     let most = Most::of(ask, model)?;
-    let card = model.card(&situation).ok_or(Unpriced::NotInForce)?;
+    let card = model.card(situation).ok_or(Unpriced::NotInForce)?;
     let least = Exact::from(ask.input_least).min(most.input);
     let plain = card
         .rates_for(tier, least)
         .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
     let mut lines = Vec::new();
     let mut upper = Exact::ZERO;
-    let cards = model.possible(&situation);
+    let cards = model.possible(situation);
     for rates in cards.iter().flat_map(|card| card.reachable(tier, most.input)) {
         let worst = most.at(rates)?;
         let amount = Exact::sum(worst.iter().map(|line| line.amount))?;

@@ -87,6 +87,9 @@ pub struct Admitted {
     /// Service tier asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// Where it is served, as the operator names regions; absent where that makes no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The end user as HMAC-SHA256 under a random key of its own, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
@@ -221,6 +224,9 @@ pub struct Private {
     /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
+    /// Its worst case was sold below the margin that the book guards.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
 }
 
 impl Record {

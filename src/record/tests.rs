@@ -62,6 +62,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
             stream: true,
             features: vec!["tools".into()],
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: "USD".into(),
@@ -83,7 +84,8 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
 
 fn private() -> Private {
     let (provider, upstream) = ("openai".to_owned(), "openai".to_owned());
-    Private { v: FORMAT, provider, upstream, cost: Some("0.0001".parse().unwrap()), margin: None }
+    let cost = Some("0.0001".parse().unwrap());
+    Private { v: FORMAT, provider, upstream, cost, margin: None, below_margin: false }
 }
 
 fn sealed_by(ring: &Ring, record: Record) -> Sealed {

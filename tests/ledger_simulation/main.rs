@@ -436,6 +436,7 @@ fn words(reply: &Reply) -> String {
                 refusal.code, limit.id, limit.settled, limit.held
             ),
         },
+        Reply::StalePrice { now } => format!("stale price at {now}"),
         Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
         Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
         Reply::Conflict { seq } => format!("conflict with {seq}"),

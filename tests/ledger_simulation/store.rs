@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use farebox::book::InForce;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
@@ -53,6 +54,7 @@ pub struct Store {
     pub total: i128,
     pub subjects: BTreeMap<String, Digest>,
     jobs: BTreeMap<String, Job>,
+    in_force: Option<InForce>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -109,6 +111,7 @@ impl Store {
             Row::PutOnce { key, once } => drop(self.once.insert(key.to_string(), stored(&once))),
             Row::PutAccount(account) => self.account = Some(stored(&account)),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
+            Row::PutInForce(in_force) => self.in_force = Some(stored(&in_force)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
         }
@@ -125,6 +128,7 @@ impl Store {
             last_record_at: self.last_record_at(),
             holds: self.open_holds(),
             head: head.unwrap_or_default(),
+            in_force: self.in_force,
         };
         Ledger::load(loaded, now).unwrap()
     }

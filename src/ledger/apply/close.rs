@@ -159,6 +159,7 @@ impl Op<'_> {
             upstream: hold.pinned.upstream,
             cost: charge.cost,
             margin: charge.cost.map(|cost| charge.amount.minus(cost)).transpose()?,
+            below_margin: hold.pinned.below_margin,
         };
         let record = Record {
             v: FORMAT,

@@ -5,6 +5,7 @@ mod admission;
 mod charge;
 mod close;
 mod park;
+mod price;
 mod reserve;
 
 use super::SWEEP_MAX;

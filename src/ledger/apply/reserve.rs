@@ -25,27 +25,35 @@ impl Op<'_> {
             let parties = self.ledger.parties_of(&hold.clone());
             return self.held(expires_at, &parties);
         }
+        if let Some(denial) = self.known_already(reserve) {
+            return self.refuse(denial, reserve);
+        }
+        if let Some(stale) = self.stale_price(reserve) {
+            return Ok(stale);
+        }
         if let Some(denial) = self.objection(reserve)? {
             return self.refuse(denial, reserve);
         }
         self.admit(reserve)
     }
 
-    /// What speaks against a new attempt, in the order of precedence.
-    fn objection(&mut self, reserve: &Reserve) -> Result<Option<Denial>, Broken> {
+    /// What speaks against a new attempt whatever it costs.
+    fn known_already(&self, reserve: &Reserve) -> Option<Denial> {
         if let Some(code) = self.frozen(&reserve.admitted.key_id) {
-            return Ok(Some(code.into()));
+            return Some(code.into());
         }
         // An attempt that is over cannot begin again; a caller that lost the answer makes a new one.
         let prior = &self.context.prior;
         let just_expired =
             self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
         if just_expired || prior.record.is_some() || prior.expired.is_some() {
-            return Ok(Some(RefusalCode::AttemptConflict.into()));
+            return Some(RefusalCode::AttemptConflict.into());
         }
-        if let Some(denial) = self.asked_before(reserve) {
-            return Ok(Some(denial));
-        }
+        self.asked_before(reserve)
+    }
+
+    /// What speaks against it at these prices, in the order of precedence.
+    fn objection(&mut self, reserve: &Reserve) -> Result<Option<Denial>, Broken> {
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
             return Ok(Some(RefusalCode::CurrencyMismatch.into()));
         }
@@ -136,6 +144,7 @@ impl Op<'_> {
         };
         let expires_at = hold.expires_at;
         let parties = self.ledger.parties_of(&hold);
+        self.note_price(reserve);
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         self.ledger.add_hold(hold, self.now)?;
         self.held(expires_at, &parties)

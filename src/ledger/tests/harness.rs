@@ -14,6 +14,7 @@
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
 //! | `reserve a 15 model=gpt tag=red tokens=9 once=name/body endpoint=… features=tools` | |
 //! | `standing key:k` | how each limit of a party stands |
+//! | `reserve a 1 book=2:0:500` | priced by activation 2, in force from 0 to 500 ms after the start |
 //! | `park a job-1 3600s` | |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
@@ -25,7 +26,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::auth::{Mode, Ring};
-use crate::book::{Card, Rate, Rates};
+use crate::book::{Card, InForce, Rate, Rates};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
@@ -61,6 +62,7 @@ pub struct Store {
     pub records: Vec<RecordRow>,
     pub subjects: HashMap<String, Digest>,
     jobs: HashMap<String, Job>,
+    in_force: Option<InForce>,
 }
 
 impl Store {
@@ -95,6 +97,7 @@ impl Store {
             Row::PutOnce { key, once } => drop(self.once.insert(key, once)),
             Row::PutAccount(account) => self.account = Some(account),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
+            Row::PutInForce(in_force) => self.in_force = Some(in_force),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
@@ -112,6 +115,7 @@ impl Store {
             last_record_at: self.records.last().map(|row| record(row).recorded_at),
             holds: open.map(|(hold, _)| hold.clone()).collect(),
             head: head.unwrap_or_default(),
+            in_force: self.in_force,
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -469,6 +473,7 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             stream: false,
             features: options.get("features").iter().map(|name| (**name).to_owned()).collect(),
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: option("currency", "USD"),
@@ -488,8 +493,10 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             tiers: [("flex".to_owned(), rates("0.5"))].into(),
             context: Vec::new(),
             cost: Some(rates("0.25").into()),
+            below_margin: false,
             input_least: option("input", "0").parse().unwrap(),
         },
+        in_force: options.get("book").map(|text| in_force(text)),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         scopes: Scopes {
             model: Some(option("model", "gpt")),
@@ -503,6 +510,15 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
         }),
         again: arguments.contains(&"again"),
     }
+}
+
+/// `SEQ:FROM` or `SEQ:FROM:UNTIL`, in milliseconds after the start.
+fn in_force(text: &str) -> InForce {
+    let start: Timestamp = START.parse().unwrap();
+    let at = |ms: &str| start.plus(Millis(ms.parse().unwrap()));
+    let parts: Vec<&str> = text.split(':').collect();
+    let until = parts.get(2).map(|ms| at(ms));
+    InForce { seq: parts[0].parse().unwrap(), from: at(parts[1]), until }
 }
 
 /// `apart=model:tokens@price` beside the answer's own usage, `part=…` as a part of it; without a
@@ -554,7 +570,7 @@ fn snake(value: &impl serde::Serialize) -> String {
 }
 
 fn succeeded(answer: &str) -> bool {
-    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken"];
+    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken", "stale"];
     !words.iter().any(|word| answer.starts_with(word))
 }
 
@@ -574,6 +590,7 @@ fn words_of(reply: &Reply) -> String {
             }
             Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
         },
+        Reply::StalePrice { .. } => "stale price".into(),
         Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
         Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
         Reply::Conflict { seq } => format!("conflict with {seq}"),
@@ -618,6 +635,7 @@ fn kind(row: &Row) -> &'static str {
         Row::PutOnce { .. } => "once",
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
+        Row::PutInForce(_) => "in force",
         Row::PutJob(..) => "job",
         Row::PutSubject { .. } => "subject",
     }
