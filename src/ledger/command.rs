@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::{BatchCommand, BatchRow, KnownBatch};
 use super::state::{Account, Hold};
 use super::status::{Refusal, Snapshot};
 use crate::auth::Ring;
@@ -28,6 +29,8 @@ pub enum Command {
     },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
+    /// It is a batch, or what batches are made of.
+    Batch(BatchCommand),
     /// It is over; this is what it used.
     Settle(Box<Settle>),
     /// It is over; it used nothing.
@@ -109,6 +112,21 @@ pub struct Park {
     pub job: Job,
     /// How long the hold is kept from now on.
     pub life: Millis,
+    /// What is charged if nobody asks for its end.
+    #[serde(default)]
+    pub unresolved: Unresolved,
+}
+
+/// What a job or batch is charged whose end nobody has asked for when its time is over: the
+/// operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unresolved {
+    /// The least that it can have cost.
+    #[default]
+    Floor,
+    /// All that is still held for it.
+    Hold,
 }
 
 /// Which attempt a job belongs to, and whom to ask for it.
@@ -282,6 +300,8 @@ pub struct Prior {
     pub subject: Option<Digest>,
     /// The job of the name to be parked.
     pub job: Option<Job>,
+    /// The batch of the name that the command is about.
+    pub batch: Option<KnownBatch>,
 }
 
 /// The last record of an attempt.
@@ -370,6 +390,8 @@ pub enum Row {
     PutKey(KeyState),
     /// Name a job. A name that is there stays as it is.
     PutJob(String, Job),
+    /// What is kept of batches.
+    Batch(BatchRow),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

@@ -11,15 +11,19 @@
 //! [`Ledger`] and load it anew where that fails.
 
 mod apply;
+mod batch;
 mod command;
 mod limits;
 mod state;
 mod status;
 
 pub use apply::{Broken, Outcome};
+pub use batch::{
+    Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress, Seen,
+};
 pub use command::{
     Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,
-    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void,
+    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Unresolved, Void,
 };
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};
@@ -33,6 +37,9 @@ pub const LIMITS_MAX: usize = 32;
 
 /// Longest name of a job; the APIs' are a quarter as long.
 pub const JOB_ID_MAX: usize = 256;
+
+/// Most lines of a batch's results in one command: some 50 KB of it, and some 20 ms of the ledger.
+pub const BATCH_LINES_MAX: usize = 100;
 
 /// Largest limit: a trillion leaves sixteen places after the point, so that what remains of it is
 /// exact whatever is spent.

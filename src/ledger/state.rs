@@ -43,11 +43,16 @@ pub struct Hold {
     pub admitted: Admitted,
     /// The prices of that moment.
     pub pinned: Pinned,
+    /// What is no longer held of it: the lines of a batch that are charged, and what turned out not
+    /// to be needed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: Exact,
 }
 
 impl Hold {
+    /// What is held now. Never below zero: no more is released than is there.
     pub(super) fn amount(&self) -> Exact {
-        self.admitted.held
+        self.admitted.held.minus(self.released).unwrap_or(Exact::ZERO)
     }
 
     /// Whether `reserve` asks for this very hold again.
@@ -197,6 +202,11 @@ impl Ledger {
     pub fn has_hold(&self, attempt_id: AttemptId) -> bool {
         self.holds.contains_key(&attempt_id)
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands a reference over
+fn is_zero(amount: &Exact) -> bool {
+    amount.is_zero()
 }
 
 /// The start of the UTC hour.

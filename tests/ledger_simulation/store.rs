@@ -86,6 +86,7 @@ impl Store {
             Row::PutAccount(account) => self.account = Some(stored(&account)),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
+            Row::Batch(_) => unreachable!("the workload has no batches"),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
         }
     }

@@ -69,6 +69,7 @@ impl Op<'_> {
             floor: reserve.floor,
             admitted: Admitted { end_user, ..reserve.admitted.clone() },
             pinned: reserve.pinned.clone(),
+            released: Exact::ZERO,
         };
         let expires_at = hold.expires_at;
         self.rows.push(Row::PutHold(Box::new(hold.clone())));

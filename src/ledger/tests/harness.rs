@@ -8,7 +8,8 @@
 //! | `limits day=day/hard/10 …` | puts the customer with exactly these limits |
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
-//! | `park a job-1 3600s` | |
+//! | `park a job-1 3600s` · `park a job-1 3600s hold` | |
+//! | `open`, `seen`, `post` | batches: see `batches.rs` |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -16,7 +17,7 @@
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::auth::{Mode, Ring};
 use crate::book::{Card, Rate, Rates};
@@ -51,6 +52,9 @@ pub struct Store {
     pub records: Vec<RecordRow>,
     pub subjects: HashMap<String, Digest>,
     jobs: HashMap<String, Job>,
+    batches: HashMap<String, Batch>,
+    lines: BTreeSet<(String, String)>,
+    pub files: HashMap<String, File>,
 }
 
 impl Store {
@@ -71,6 +75,11 @@ impl Store {
             Row::PutAccount(account) => self.account = Some(account),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
+            Row::Batch(BatchRow::Batch(name, batch)) => drop(self.batches.insert(name, *batch)),
+            Row::Batch(BatchRow::Line(name, line)) => {
+                assert!(self.lines.insert((name, line.to_string())), "a line is noted twice");
+            }
+            Row::Batch(BatchRow::File(name, file)) => drop(self.files.entry(name).or_insert(file)),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
     }
@@ -101,6 +110,10 @@ impl Store {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
             }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command);
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             _ => None,
@@ -116,6 +129,22 @@ impl Store {
             });
         }
         prior
+    }
+}
+
+impl Store {
+    fn known_batch(&self, command: &BatchCommand) -> Option<KnownBatch> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return None,
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let batch = self.batches.get(name)?.clone();
+        let known = |id: &Digest| self.lines.contains(&(name.clone(), id.to_string()));
+        let posted = lines.iter().map(|line| line.id).filter(known).collect();
+        Some(KnownBatch { batch, posted })
     }
 }
 
@@ -274,14 +303,14 @@ fn attempt_name(id: AttemptId) -> String {
     String::from_utf8_lossy(&bytes[10..]).trim_matches('\0').to_owned()
 }
 
-fn length(text: &str) -> Millis {
+pub fn length(text: &str) -> Millis {
     match text.strip_suffix("ms") {
         Some(ms) => Millis(ms.parse().unwrap()),
         None => Millis::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
     }
 }
 
-fn rates(rate: &str) -> Rates {
+pub fn rates(rate: &str) -> Rates {
     let rate = Rate { amount: rate.parse().unwrap(), per: Exact::from(1) };
     Rates([(Meter::InputUncached, rate), (Meter::OutputTotal, rate)].into())
 }
@@ -311,7 +340,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
                 model: "gpt".into(),
             },
             life: length(arguments[2]),
+            unresolved: unresolved(arguments),
         }),
+        "open" | "seen" | "post" => super::batches::parse(command, arguments, &options),
         "settle" => Command::Settle(Box::new(settle(arguments, &options))),
         "void" => Command::Void(Void {
             attempt_id: attempt(arguments[0]),
@@ -323,6 +354,11 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         "status" => Command::Status,
         other => panic!("no such command: {other}"),
     }
+}
+
+/// `hold` at the end: what is charged if nobody asks is all of the hold.
+pub fn unresolved(arguments: &[&str]) -> Unresolved {
+    if arguments.last() == Some(&"hold") { Unresolved::Hold } else { Unresolved::Floor }
 }
 
 fn put_customer(arguments: &[&str]) -> Command {
@@ -484,6 +520,9 @@ fn kind(row: &Row) -> &'static str {
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
         Row::PutJob(..) => "job",
+        Row::Batch(BatchRow::Batch(..)) => "batch",
+        Row::Batch(BatchRow::Line(..)) => "line",
+        Row::Batch(BatchRow::File(..)) => "file",
         Row::PutSubject { .. } => "subject",
     }
 }
