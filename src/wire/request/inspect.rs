@@ -88,6 +88,35 @@ pub struct Ask {
     pub end_user: Option<String>,
 }
 
+impl Ask {
+    /// A batch as a whole: what it costs is said by its lines.
+    pub fn batch(endpoint: Endpoint, model: String) -> Self {
+        Self {
+            endpoint,
+            model,
+            stream: false,
+            include_usage: None,
+            has_output: false,
+            max_output: None,
+            max_output_is_newer: false,
+            choices: 1,
+            quality: None,
+            resolution: None,
+            service_tier: Some("batch".to_owned()),
+            input_least: 0,
+            input_most: 0,
+            input_unknown: false,
+            parts: BTreeMap::new(),
+            bounds: BTreeMap::new(),
+            free: false,
+            job: true,
+            unbounded: Vec::new(),
+            features: vec!["batch"],
+            end_user: None,
+        }
+    }
+}
+
 /// Reads a request strictly. The error's message is for the client.
 pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
     let Request { route, query, body, .. } = *request;
@@ -154,7 +183,8 @@ fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
     let Request { route, content_type, body, .. } = *request;
     if let Some(boundary) = boundary(content_type) {
         let form = Form::read(body, boundary)?;
-        return Ok((form.fields, form.files));
+        let length = |file: &&[u8]| u64::try_from(file.len()).unwrap_or(u64::MAX);
+        return Ok((form.fields, form.files.iter().map(length).collect()));
     }
     if route.endpoint == Endpoint::Realtime {
         return Ok((Json::Object(Vec::new()), Vec::new()));

@@ -3,6 +3,7 @@
 //! One strict parser decides; its bytes are then forwarded unchanged. Whatever two parsers could
 //! read differently (a key given twice, a number in an odd notation, trailing bytes) is refused.
 
+mod batch;
 mod bounds;
 mod features;
 mod fields;
@@ -14,6 +15,7 @@ mod shape;
 mod tally;
 mod usage_option;
 
+pub use batch::{NewBatch, Requests, Uploaded};
 pub use inspect::{Ask, Bound, Request, inspect};
 pub use usage_option::with_usage_asked;
 
