@@ -382,6 +382,40 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
 }
 
 /**
+ * The way of what must be charged before it is handed out: each chunk is shown to `onChunk`, whose
+ * promise it waits for, so a client is never further ahead than one chunk. `onEnd(how)` is called
+ * exactly once, with 'eof', 'cut' or 'left', and the end waits for it too.
+ */
+export function metered(body, onChunk, onEnd, waitUntil) {
+  const reader = body.getReader();
+  let ending = null;
+  const end = (how) => {
+    ending ??= onEnd(how);
+    return ending;
+  };
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (!done) {
+          await onChunk(value);
+          controller.enqueue(value);
+          return;
+        }
+        await end('eof');
+        controller.close();
+      } catch (error) {
+        waitUntil(Promise.allSettled([end('cut'), reader.cancel()]));
+        controller.error(error);
+      }
+    },
+    cancel() {
+      waitUntil(Promise.allSettled([end('left'), reader.cancel()]));
+    },
+  }, { highWaterMark: 0 });
+}
+
+/**
  * Writes all rows, each `[sql, ...parameters]`, in one transaction. A throw inside rolls all of
  * them back; without it, two statements with a failure between them would half commit.
  */

@@ -1,13 +1,18 @@
 //! The ledger's tables: the only place with SQL. Amounts are TEXT and never compared or summed
 //! here: SQLite would turn them into floating point.
 
+use std::collections::BTreeMap;
+
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{
+    Batch, BatchCommand, BatchRow, Command, File, Head, Job, KnownBatch, Loaded, Prior,
+    PriorRecord, RecordRow, Row,
+};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
 
@@ -26,6 +31,9 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
 CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
 CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (batch_id TEXT PRIMARY KEY, at INTEGER NOT NULL, path TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_lines (batch_id TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (batch_id, line)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
@@ -42,6 +50,11 @@ const PUT_ACCOUNT: &str =
 const PUT_KEY: &str =
     "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const PUT_BATCH: &str =
+    "INSERT INTO batches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+/// A line that is there already must fail: it would be charged twice.
+const PUT_LINE: &str = "INSERT INTO batch_lines VALUES (?, ?)";
+const PUT_FILE: &str = "INSERT INTO files VALUES (?, ?) ON CONFLICT DO NOTHING";
 const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
 const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
@@ -174,6 +187,10 @@ impl Store {
                 prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
                 None
             }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command)?;
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
@@ -224,6 +241,17 @@ impl Store {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
             }
+            Row::Batch(BatchRow::Batch(name, batch)) => {
+                let at = number(u64::try_from(batch.reserved_at.ms()).unwrap_or(0));
+                let path = batch.admitted.endpoint.as_str().into();
+                Array::of5(&PUT_BATCH.into(), &name.into(), &at, &path, &json(batch)?)
+            }
+            Row::Batch(BatchRow::Line(name, line)) => {
+                Array::of3(&PUT_LINE.into(), &name.into(), &line.to_string().into())
+            }
+            Row::Batch(BatchRow::File(name, file)) => {
+                Array::of3(&PUT_FILE.into(), &name.into(), &json(file)?)
+            }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
             }
@@ -256,16 +284,76 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
+    /// A batch by its name.
+    pub fn batch(&self, batch_id: &str) -> Result<Option<Batch>, Failed> {
+        let rows = self.query("SELECT body FROM batches WHERE batch_id = ?", &[batch_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// The names and providers of the batches begun at a path, newest first, at most `limit`, after
+    /// the one named.
+    pub fn batches(
+        &self,
+        path: &str,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<(String, Batch)>, Failed> {
+        let sql = "SELECT batch_id, body FROM batches WHERE path = ?1 AND (?2 IS NULL OR (at, batch_id) < (SELECT at, batch_id FROM batches WHERE batch_id = ?2)) ORDER BY at DESC, batch_id DESC LIMIT ?3";
+        let after = after.map_or(JsValue::NULL, Into::into);
+        let rows = self.query(sql, &[path.into(), after, number(limit)])?;
+        rows.iter().map(|row| Ok((text(&row.get(0))?, parsed(&row.get(1))?))).collect()
+    }
+
+    /// A file by its name.
+    pub fn file(&self, file_id: &str) -> Result<Option<File>, Failed> {
+        let rows = self.query("SELECT body FROM files WHERE file_id = ?", &[file_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// What a command about a batch has to know of it.
+    fn known_batch(&self, command: &BatchCommand) -> Result<Option<KnownBatch>, Failed> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return Ok(None),
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let Some(batch) = self.batch(name)? else { return Ok(None) };
+        // One parameter for all of them: the platform takes a hundred.
+        let ids: Vec<Digest> = lines.iter().map(|line| line.id).collect();
+        let sql = "SELECT line FROM batch_lines WHERE batch_id = ? AND line IN (SELECT value FROM json_each(?))";
+        let rows =
+            if ids.is_empty() { Vec::new() } else { self.query(sql, &[name.into(), json(&ids)?])? };
+        let posted = rows.iter().map(|row| digest(&row.get(0))).collect::<Result<_, _>>()?;
+        Ok(Some(KnownBatch { batch, posted }))
+    }
+
     /// Archive lines and running charges, newest first, at most `limit`, after `after`.
     pub fn newest(&self, after: u64, limit: u64) -> Result<Vec<(String, String)>, Failed> {
         let sql = "SELECT line, charged FROM records WHERE seq > ? ORDER BY seq DESC LIMIT ?";
         self.lines(sql, &[number(after), number(limit)])
     }
 
-    /// The records of one request, oldest first.
-    pub fn of_request(&self, id: RequestId) -> Result<Vec<(String, String)>, Failed> {
-        let sql = "SELECT line, charged FROM records WHERE request_id = ? ORDER BY seq";
-        self.lines(sql, &[id.to_string().into()])
+    /// The records of one request after a position, oldest first, at most `limit`.
+    pub fn of_request(
+        &self,
+        id: RequestId,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<(String, String)>, Failed> {
+        let sql = "SELECT line, charged FROM records WHERE request_id = ? AND seq > ? ORDER BY seq LIMIT ?";
+        self.lines(sql, &[id.to_string().into(), number(after), number(limit)])
+    }
+
+    /// What a request was charged, all its attempts together.
+    pub fn charged_of_request(&self, id: RequestId) -> Result<Exact, Failed> {
+        let sql = "SELECT attempt_id, charged FROM records WHERE request_id = ? ORDER BY seq";
+        let mut charged = BTreeMap::new();
+        for row in self.query(sql, &[id.to_string().into()])? {
+            charged.insert(text(&row.get(0))?, amount(&row.get(1))?);
+        }
+        Exact::sum(charged.into_values()).map_err(|error| error.to_string())
     }
 
     /// Archive lines from `first` on, oldest first, at most `limit`.

@@ -315,7 +315,17 @@ pub async fn look(
     call: &Call<'_>,
     timeout: Millis,
 ) -> Result<web_sys::Response, Problem> {
-    let sent = send(incoming, call, &JsValue::UNDEFINED).await;
+    look_with(incoming, call, &JsValue::UNDEFINED, timeout).await
+}
+
+/// The same, with a body.
+pub async fn look_with(
+    incoming: &Incoming,
+    call: &Call<'_>,
+    body: &JsValue,
+    timeout: Millis,
+) -> Result<web_sys::Response, Problem> {
+    let sent = send(incoming, call, body).await;
     let promise = sent.map_err(|error| no_credentials(&error))?;
     let answer = JsFuture::from(js::within(&promise, f64::from(timeout.0))).await;
     let answer = answer.map_err(|_| unreachable())?;

@@ -19,7 +19,8 @@ mod status;
 
 pub use apply::{Broken, Outcome};
 pub use batch::{
-    Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress, Seen,
+    Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
+    Seen,
 };
 pub use command::{
     Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,

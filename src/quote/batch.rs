@@ -64,9 +64,10 @@ impl<'b> Forecaster<'b> {
         if let Some(prices) = forecast.prices.get_mut(*at) {
             prices.pinned.input_least = prices.pinned.input_least.min(ask.input_least);
         }
-        let sums = forecast.held.plus(quote.upper).and_then(|held| {
-            Ok((held, forecast.floor.plus(quote.lower.min(quote.upper))?))
-        });
+        let sums = forecast
+            .held
+            .plus(quote.upper)
+            .and_then(|held| Ok((held, forecast.floor.plus(quote.lower.min(quote.upper))?)));
         (forecast.held, forecast.floor) = sums.map_err(|_| unpriced(Unpriced::OutOfRange))?;
         forecast.dearest = forecast.dearest.max(quote.upper);
         forecast.lines = forecast.lines.saturating_add(1);
@@ -115,6 +116,24 @@ pub fn still_holds(forecast: &Forecast, book: &Book, at: Timestamp) -> bool {
         };
         model.card(&situation).is_some_and(|card| is_same(card.to_card()))
     })
+}
+
+/// Which of a batch's models answered, by the name that served. Absent where that cannot be told.
+pub fn asked_model<'p>(
+    prices: &'p [ModelPrices],
+    book: &Book,
+    served: Option<&str>,
+) -> Option<&'p str> {
+    if let [only] = prices {
+        return Some(&only.model);
+    }
+    let (served, provider) = (served?, prices.first()?.pinned.provider.as_str());
+    let names = || prices.iter().map(|each| each.model.as_str());
+    let listed = book.find(Some(provider), served).map(|model| &model.model);
+    let means = |name: &&str| book.sold(name).map(|model| &model.model) == listed;
+    let same = names().find(|name| *name == served);
+    same.or_else(|| names().find(|name| listed.is_some() && means(name)))
+        .or_else(|| names().filter(|n| served.starts_with(n)).max_by_key(|name| name.len()))
 }
 
 fn pinned(ask: &Ask, model: &Model, at: Timestamp) -> Result<Pinned, Unpriced> {
@@ -225,10 +244,7 @@ mod tests {
         let book = book("");
         let mut forecaster = Forecaster::new(&book, NOW.parse().unwrap());
         let why = forecaster.add(ask("m", 10)).unwrap_err();
-        assert_eq!(
-            why,
-            Unforeseen::Unpriced(Unpriced::ServiceTier("batch".into()), "m".into())
-        );
+        assert_eq!(why, Unforeseen::Unpriced(Unpriced::ServiceTier("batch".into()), "m".into()));
     }
 
     #[test]
@@ -241,8 +257,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_its_models_by_name_by_the_book_or_by_the_name_it_begins_with() {
+        let book = book("batch");
+        let mut forecaster = Forecaster::new(&book, NOW.parse().unwrap());
+        forecaster.add(ask("m", 10)).unwrap();
+        let one = forecaster.forecast.prices.clone();
+        assert_eq!(asked_model(&one, &book, None), Some("m"));
+        forecaster.add(ask("n", 10)).unwrap();
+        let two = forecaster.done(String::new()).prices;
+        for (served, model) in [
+            (Some("n"), Some("n")),
+            (Some("n-2026-01-01"), Some("n")),
+            (Some("x"), None),
+            (None, None),
+        ] {
+            assert_eq!(asked_model(&two, &book, served), model, "{served:?}");
+        }
+    }
+
+    #[test]
     fn a_forecast_holds_as_long_as_its_prices_do() {
-        let mut forecaster_of = |book: &Book| {
+        let forecaster_of = |book: &Book| {
             let mut forecaster = Forecaster::new(book, NOW.parse().unwrap());
             forecaster.add(ask("m", 10)).unwrap();
             forecaster.done(String::new())

@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_sum_of_zeros_or_of_nonsense_is_not_believed() {
-        for usage in [r#"{"input_tokens":0,"output_tokens":0,"total_tokens":0}"#, "7", "{}", "null"] {
+        for usage in [r#"{"input_tokens":0,"output_tokens":0,"total_tokens":0}"#, "7", "{}", "null"]
+        {
             let body = format!(r#"{{"id":"b","status":"completed","usage":{usage}}}"#);
             assert_eq!(Object::read(body.as_bytes()).unwrap().seen().usage, None, "{usage}");
         }
@@ -245,7 +246,9 @@ mod tests {
 
     #[test]
     fn a_batch_under_way_is_not_over_whatever_its_word() {
-        for word in ["validating", "in_progress", "finalizing", "cancelling", "canceling", "odd", ""] {
+        for word in
+            ["validating", "in_progress", "finalizing", "cancelling", "canceling", "odd", ""]
+        {
             let body = format!(r#"{{"id":"b","status":"{word}"}}"#);
             assert!(!Object::read(body.as_bytes()).unwrap().seen().ended, "{word}");
         }

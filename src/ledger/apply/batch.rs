@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::charge::Charge;
 use super::close::{Closing, mark_late};
 use super::{Broken, Op};
+use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id};
 use crate::ledger::batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, ModelPrices, Progress, Seen,
@@ -12,7 +13,6 @@ use crate::ledger::batch::{
 use crate::ledger::command::{PriorRecord, Reply, Row, Unresolved};
 use crate::ledger::state::Hold;
 use crate::ledger::{BATCH_LINES_MAX, JOB_ID_MAX};
-use crate::clock::{Millis, Timestamp};
 use crate::money::Exact;
 use crate::record::{Admitted, Answered, Class, Digest, Flag, LineOf};
 
@@ -124,7 +124,7 @@ impl Op<'_> {
         if is_empty {
             let class = if batch.progress.posted == 0 { Class::Voided } else { Class::Settled };
             let answered =
-                Answered { error_class: Some(seen.status.clone()), ..self.finished(self.now) };
+                Answered { error_class: Some(seen.status.clone()), ..finished(self.now) };
             self.end_batch(&batch, rest, class, answered)?;
         } else {
             let left = rest.amount();
@@ -166,16 +166,28 @@ impl Op<'_> {
         }
         let complete = whole && batch.progress.is_complete();
         if complete && !matches!(rest, Rest::Closed) {
-            let answered = self.finished(at);
+            let answered = finished(at);
             self.end_batch(&batch, rest, Class::Settled, answered)?;
         } else if batch.progress.charged > before {
             let most = batch.progress.still_to_come(batch.dearest);
             self.leave(&batch, rest, most.map_or(left, |most| left.min(most)), false)?;
         }
         if !self.rows.is_empty() {
+            self.keep_last_sums();
             self.rows.push(Row::Batch(BatchRow::Batch(batch_id.to_owned(), Box::new(batch))));
         }
         Ok(Reply::Done)
+    }
+
+    /// Of several sums of one hour only the last is worth writing.
+    fn keep_last_sums(&mut self) {
+        let mut hours = HashSet::new();
+        self.rows.reverse();
+        self.rows.retain(|row| match row {
+            Row::PutHour(hour, _) => hours.insert(*hour),
+            _ => true,
+        });
+        self.rows.reverse();
     }
 
     /// One line: a record of its own, under an attempt of its own. Answers what it cost.
@@ -211,7 +223,7 @@ impl Op<'_> {
             outcome: Some(line.outcome),
             served_model: line.served_model.clone(),
             served_tier: TIER.map(str::to_owned),
-            ..self.finished(at)
+            ..finished(at)
         };
         self.rows.push(Row::Batch(BatchRow::Line(of.id.clone(), of.line)));
         self.close(Closing {
@@ -318,10 +330,10 @@ impl Op<'_> {
         self.close(Closing { hold, class, charge, answered, corrects, command, line })?;
         Ok(())
     }
+}
 
-    fn finished(&self, at: Timestamp) -> Answered {
-        Answered { finished_at: Some(at), ..Answered::default() }
-    }
+fn finished(at: Timestamp) -> Answered {
+    Answered { finished_at: Some(at), ..Answered::default() }
 }
 
 fn is_name(name: &str) -> bool {

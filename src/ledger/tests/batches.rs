@@ -25,7 +25,9 @@ pub fn parse(command: &str, arguments: &[&str], options: &HashMap<&str, &str>) -
             life: length(arguments[2]),
             unresolved: unresolved(arguments),
         },
-        "seen" => BatchCommand::Seen { batch_id: arguments[0].into(), seen: seen(arguments, options) },
+        "seen" => {
+            BatchCommand::Seen { batch_id: arguments[0].into(), seen: seen(arguments, options) }
+        }
         _ => BatchCommand::Post {
             batch_id: arguments[0].into(),
             lines: arguments.iter().skip(1).filter_map(|word| line(word)).collect(),
@@ -108,7 +110,7 @@ fn a_line_moves_its_cost_from_the_hold_to_the_spend_once_and_the_end_frees_the_r
         rows                     -> 1 batch, 1 hold
         wait 3000s               # fifty lives of an ordinary hold
         post b1 x=3 y=2
-        rows                     -> 1 batch, 1 hold, 2 hour, 2 line, 2 record
+        rows                     -> 1 batch, 1 hold, 1 hour, 2 line, 2 record
         status                   -> ok settled 5 held 7 open 1 exposure 7
         post b1 x=3 y=2          # downloaded again
         rows                     -> none
@@ -128,12 +130,7 @@ fn a_line_moves_its_cost_from_the_hold_to_the_spend_once_and_the_end_frees_the_r
 #[test]
 fn each_line_has_a_record_of_its_own_and_the_batch_one_of_zero() {
     let mut world = World::new(false);
-    for line in [
-        "reserve a 12",
-        "open a b1 3600s",
-        "seen b1 completed",
-        "post b1 x=3 y=2 whole",
-    ] {
+    for line in ["reserve a 12", "open a b1 3600s", "seen b1 completed", "post b1 x=3 y=2 whole"] {
         world.line(line);
     }
     let records = world.records();

@@ -301,7 +301,9 @@ mod tests {
     #[test]
     fn a_list_too_long_for_a_batch_is_refused_before_it_is_read() {
         let body = format!(r#"{{"requests":[{}0]}}"#, "0,".repeat(LINES_MAX + 1));
-        assert!(Requests::inline(body.as_bytes()).is_err_and(|bad| bad.message.contains("too many")));
+        assert!(
+            Requests::inline(body.as_bytes()).is_err_and(|bad| bad.message.contains("too many"))
+        );
         assert!(fault(&"0\n".repeat(LINES_MAX + 1)).contains("at most"));
     }
 
