@@ -48,6 +48,7 @@ pub fn price<'a>(
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
+    upstream.check_stored(ask.stored)?;
     let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
     let situation = Situation { at: Some(at), ..quote::situation(ask) };
     let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();

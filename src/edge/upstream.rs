@@ -69,6 +69,21 @@ struct Entry {
     /// Where its answers report usage, if in no place that is known here.
     #[serde(default)]
     usage: Option<Custom>,
+    /// What becomes of requests that refer to things kept in the operator's account.
+    #[serde(default)]
+    stored_state: StoredState,
+}
+
+/// Files, answers and conversations stand in the operator's account, where one customer's look like
+/// another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredState {
+    /// Requests may refer to them.
+    #[default]
+    Pass,
+    /// Requests that do are refused.
+    Refuse,
 }
 
 fn yes() -> bool {
@@ -85,6 +100,8 @@ pub struct Upstream {
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
     pub usage: Option<Arc<Custom>>,
+    /// Whether requests may refer to things kept in the operator's account.
+    stored_state: StoredState,
     /// The bare key.
     key: String,
     /// Each secret part of the key.
@@ -134,7 +151,7 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage, usage } = entry;
+        let Entry { base_url, auth, secret, path, include_usage, usage, stored_state } = entry;
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -153,7 +170,22 @@ impl Upstream {
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, include_usage, usage, key, secrets })
+        Ok(Self { base_url, auth, path, include_usage, usage, stored_state, key, secrets })
+    }
+
+    /// Refuses what refers to things in the operator's account, where the operator wants that.
+    pub fn check_stored(&self, stored: Option<&'static str>) -> Result<(), Problem> {
+        match stored.filter(|_| self.stored_state == StoredState::Refuse) {
+            None => Ok(()),
+            Some(field) => {
+                let message = format!(
+                    "`{field}` refers to something kept by the provider, which this gateway does \
+                     not pass on. Send the content itself."
+                );
+                let problem = Problem::new(Code::InvalidRequest, message);
+                Err(Problem { param: Some(field), ..problem })
+            }
+        }
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.

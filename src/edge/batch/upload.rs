@@ -58,8 +58,13 @@ pub fn forecast(
     at: Timestamp,
 ) -> Result<Forecast, Problem> {
     let mut forecaster = Forecaster::new(&caller.config.book, at);
+    let mut stored = None;
     for ask in requests.by_ref() {
-        forecaster.add(ask.map_err(refused)?).map_err(unforeseen)?;
+        let ask = ask.map_err(refused)?;
+        stored = stored.or(ask.stored);
+        forecaster.add(ask).map_err(unforeseen)?;
     }
-    Ok(forecaster.done(requests.endpoint.unwrap_or_default()))
+    let forecast = forecaster.done(requests.endpoint.unwrap_or_default());
+    caller.upstream(&forecast.upstream)?.check_stored(stored)?;
+    Ok(forecast)
 }

@@ -7,7 +7,7 @@ use super::form::{Form, boundary};
 use super::json::{Json, is_too_rich};
 use super::shape::Shape;
 use super::tally::Tally;
-use super::{BadRequest, bad, bounds, features, fields, session};
+use super::{BadRequest, bad, bounds, features, fields, session, stored};
 use crate::money::Exact;
 use crate::tokens;
 use crate::wire::query::{parameters, unmetered};
@@ -72,6 +72,8 @@ pub struct Ask {
     pub input_most: u64,
     /// Part of the input is kept by the provider: only the model's window bounds it.
     pub input_unknown: bool,
+    /// A field that refers to something in the operator's account with the provider.
+    pub stored: Option<&'static str>,
     /// How many parts of other kinds than text there are: `image`, `audio`, `video`, `file`.
     pub parts: BTreeMap<&'static str, u64>,
     /// What else it can use: images, characters, seconds …
@@ -106,6 +108,7 @@ impl Ask {
             input_least: 0,
             input_most: 0,
             input_unknown: false,
+            stored: None,
             parts: BTreeMap::new(),
             bounds: BTreeMap::new(),
             free: false,
@@ -168,6 +171,7 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         input_least: tally.least,
         input_most: input_most(body, &json, &tally, &files),
         input_unknown: is_session || shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
+        stored: stored::first(&json, &shape),
         bounds: bounds::of(route.endpoint, &json, &files)?,
         parts: tally.parts,
         free: features::is_free(route.endpoint),

@@ -12,6 +12,7 @@ mod inspect;
 mod json;
 mod session;
 mod shape;
+mod stored;
 mod tally;
 mod usage_option;
 
