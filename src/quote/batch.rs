@@ -192,7 +192,8 @@ mod tests {
     fn book(tiers: &str) -> Book {
         let rates = |input: &str, output: &str| {
             format!(
-                r#"{{"input_uncached":{{"amount":"{input}","per":"1"}},"output_total":{{"amount":"{output}","per":"1"}}}}"#
+                r#"{{"input_uncached":{{"amount":"{input}","per":"1"}},
+                    "output_total":{{"amount":"{output}","per":"1"}}}}"#
             )
         };
         let model = |provider: &str, name: &str, tiers: &str| {
@@ -204,7 +205,8 @@ mod tests {
         let batch = format!(r#","tiers":{{"batch":{}}}"#, rates("1", "5"));
         let tiers = if tiers == "batch" { batch.as_str() } else { "" };
         Book::parse(&format!(
-            r#"{{"format":"farebox-book-2","version":"v","currency":"USD","effective_from":"2026-01-01T00:00:00Z","models":[{},{},{}]}}"#,
+            r#"{{"format":"farebox-book-2","version":"v","currency":"USD",
+                "effective_from":"2026-01-01T00:00:00Z","models":[{},{},{}]}}"#,
             model("openai", "m", tiers),
             model("openai", "n", tiers),
             model("other", "o", tiers),
@@ -214,7 +216,8 @@ mod tests {
 
     fn ask(model: &str, output: u64) -> Ask {
         let body = format!(
-            r#"{{"model":"{model}","max_tokens":{output},"service_tier":"priority","messages":[{{"role":"user","content":"hi"}}]}}"#
+            r#"{{"model":"{model}","max_tokens":{output},"service_tier":"priority",
+                "messages":[{{"role":"user","content":"hi"}}]}}"#
         );
         let route = Route::of("/v1/chat/completions").unwrap();
         let content_type = "application/json";

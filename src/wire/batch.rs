@@ -227,7 +227,10 @@ mod tests {
 
     #[test]
     fn an_openai_batch_says_what_it_used_and_where_its_results_are() {
-        let body = br#"{"id":"batch_1","object":"batch","status":"completed","output_file_id":"f-o","error_file_id":null,"request_counts":{"total":3,"completed":2,"failed":1},"usage":{"input_tokens":172,"input_tokens_details":{"cached_tokens":32},"output_tokens":50,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":222}}"#;
+        let body = br#"{"id":"batch_1","object":"batch","status":"completed",
+            "output_file_id":"f-o","error_file_id":null,"request_counts":{"total":3,"completed":2,
+            "failed":1},"usage":{"input_tokens":172,"input_tokens_details":{"cached_tokens":32},
+            "output_tokens":50,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":222}}"#;
         let seen = Object::read(body).unwrap().seen();
         assert_eq!((seen.ended, seen.succeeded, seen.files), (true, Some(2), vec!["f-o".into()]));
         let usage = seen.usage.unwrap();

@@ -171,6 +171,11 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
+    /// A line as it comes: without the breaks it is written with here.
+    fn flat(json: &str) -> String {
+        json.lines().map(str::trim_start).collect()
+    }
+
     fn read(text: &str, cut: usize) -> Vec<Line> {
         let (mut lines, mut seen) = (Lines::default(), Vec::new());
         text.as_bytes().chunks(cut).for_each(|piece| lines.feed(piece, &mut |l| seen.push(l)));
@@ -178,19 +183,28 @@ mod tests {
         seen
     }
 
-    const CHAT: &str = r#"{"id":"r1","custom_id":"a","response":{"status_code":200,"body":{"object":"chat.completion","model":"gpt-4o-mini-2024-07-18","choices":[{"message":{"content":"{\"custom_id\":\"x\",\"usage\":{\"prompt_tokens\":1}}"},"finish_reason":"stop"}],"usage":{"prompt_tokens":57,"completion_tokens":12,"total_tokens":69}}},"error":null}"#;
-    const CLAUDE: &str = r#"{"custom_id":"b","result":{"type":"succeeded","message":{"type":"message","model":"claude-haiku-4-5-20251001","usage":{"input_tokens":27,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":64,"service_tier":"batch"}}}}"#;
+    const CHAT: &str = r#"{"id":"r1","custom_id":"a","response":{"status_code":200,
+        "body":{"object":"chat.completion","model":"gpt-4o-mini-2024-07-18",
+        "choices":[{"message":{"content":"{\"custom_id\":\"x\",\"usage\":{\"prompt_tokens\":1}}"},
+        "finish_reason":"stop"}],"usage":{"prompt_tokens":57,"completion_tokens":12,
+        "total_tokens":69}}},"error":null}"#;
+    const CLAUDE: &str = r#"{"custom_id":"b","result":{"type":"succeeded",
+        "message":{"type":"message","model":"claude-haiku-4-5-20251001","usage":{"input_tokens":27,
+        "cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":64,
+        "service_tier":"batch"}}}}"#;
     const FAILED: [&str; 5] = [
         r#"{"custom_id":"c","response":{"status_code":400,"body":{"error":{"message":"no"}}},"error":null}"#,
         r#"{"custom_id":"d","response":null,"error":{"code":"batch_expired","message":"late"}}"#,
-        r#"{"custom_id":"e","result":{"type":"errored","error":{"type":"error","error":{"type":"invalid_request","message":"no"}}}}"#,
+        r#"{"custom_id":"e","result":{"type":"errored","error":{"type":"error",
+            "error":{"type":"invalid_request","message":"no"}}}}"#,
         r#"{"custom_id":"f","result":{"type":"canceled"}}"#,
         r#"{"custom_id":"g","result":{"type":"expired"}}"#,
     ];
 
     #[test]
     fn each_line_is_an_answer_of_its_own_wherever_the_chunks_are_cut() {
-        let text = format!("{CHAT}\r\n\n{CLAUDE}\n{}", FAILED.join("\n"));
+        let failed = FAILED.map(flat).join("\n");
+        let text = format!("{}\r\n\n{}\n{failed}", flat(CHAT), flat(CLAUDE));
         let whole = read(&text, usize::MAX);
         let told: Vec<_> = whole
             .iter()
@@ -225,14 +239,16 @@ mod tests {
 
     #[test]
     fn a_failed_line_with_a_usage_is_billed_for_it() {
-        let line = r#"{"custom_id":"a","response":{"status_code":500,"body":{"error":{"message":"x"},"usage":{"prompt_tokens":5,"completion_tokens":0,"total_tokens":5}}}}"#;
-        assert!(read(line, usize::MAX)[0].is_billable());
+        let line = r#"{"custom_id":"a","response":{"status_code":500,
+            "body":{"error":{"message":"x"},"usage":{"prompt_tokens":5,"completion_tokens":0,
+            "total_tokens":5}}}}"#;
+        assert!(read(&flat(line), usize::MAX)[0].is_billable());
     }
 
     #[test]
     fn a_line_of_any_length_is_read() {
-        let long = CHAT.replace("stop", &"x".repeat(300_000));
-        let lines = read(&format!("{long}\n{CLAUDE}"), 4096);
+        let long = flat(CHAT).replace("stop", &"x".repeat(300_000));
+        let lines = read(&format!("{long}\n{}", flat(CLAUDE)), 4096);
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].usage.get(Meter::OutputTotal), Some(Exact::from(12)));
     }

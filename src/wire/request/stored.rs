@@ -86,7 +86,8 @@ mod tests {
             ),
             (
                 "/v1/messages",
-                r#""messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"f"}}]}]"#,
+                r#""messages":[{"role":"user","content":[{"type":"document",
+                    "source":{"type":"file","file_id":"f"}}]}]"#,
                 "file_id",
             ),
             ("/v1/messages", r#""messages":[],"container":"c""#, "container"),
@@ -100,15 +101,18 @@ mod tests {
         for (path, extra) in [
             (
                 "/v1/messages",
-                r#""messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"n","input":{"file_id":"x"}}]}]"#,
+                r#""messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t",
+                    "name":"n","input":{"file_id":"x"}}]}]"#,
             ),
             (
                 "/v1/messages",
-                r#""messages":[],"tools":[{"name":"n","input_schema":{"type":"object","properties":{"file_id":{"type":"string"}}}}]"#,
+                r#""messages":[],"tools":[{"name":"n","input_schema":{"type":"object",
+                    "properties":{"file_id":{"type":"string"}}}}]"#,
             ),
             (
                 "/v1/chat/completions",
-                r#""messages":[{"role":"user","content":"\"file_id\": \"f\""}],"tools":[{"type":"function","function":{"name":"n","parameters":{"file_id":{}}}}]"#,
+                r#""messages":[{"role":"user","content":"\"file_id\": \"f\""}],
+                    "tools":[{"type":"function","function":{"name":"n","parameters":{"file_id":{}}}}]"#,
             ),
         ] {
             assert_eq!(stored(path, extra), None, "{extra}");
