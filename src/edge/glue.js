@@ -386,17 +386,21 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
  * promise it waits for, so a client is never further ahead than one chunk. `onEnd(how)` is called
  * exactly once, with 'eof', 'cut' or 'left', and the end waits for it too.
  */
-export function metered(body, onChunk, onEnd, waitUntil) {
+export function metered(body, signal, onChunk, onEnd, waitUntil) {
   const reader = body.getReader();
   let ending = null;
   const end = (how) => {
     ending ??= onEnd(how);
     return ending;
   };
+  const stop = (how) => waitUntil(Promise.allSettled([end(how), reader.cancel()]));
+  // A client that leaves while nothing comes is seen by its signal alone.
+  signal.addEventListener('abort', () => stop('left'));
   return new ReadableStream({
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
+        if (signal.aborted) return;
         if (!done) {
           await onChunk(value);
           controller.enqueue(value);
@@ -405,13 +409,11 @@ export function metered(body, onChunk, onEnd, waitUntil) {
         await end('eof');
         controller.close();
       } catch (error) {
-        waitUntil(Promise.allSettled([end('cut'), reader.cancel()]));
+        stop('cut');
         controller.error(error);
       }
     },
-    cancel() {
-      waitUntil(Promise.allSettled([end('left'), reader.cancel()]));
-    },
+    cancel: () => stop('left'),
   }, { highWaterMark: 0 });
 }
 

@@ -94,6 +94,7 @@ extern "C" {
 
     pub fn metered(
         body: &web_sys::ReadableStream,
+        signal: &web_sys::AbortSignal,
         on_chunk: &Function,
         on_end: &Function,
         wait_until: &Function,

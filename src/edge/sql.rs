@@ -33,7 +33,7 @@ CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
 CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (batch_id TEXT PRIMARY KEY, at INTEGER NOT NULL, path TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batch_lines (batch_id TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (batch_id, line)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, at INTEGER NOT NULL, requests INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
@@ -54,7 +54,8 @@ const PUT_BATCH: &str =
     "INSERT INTO batches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 /// A line that is there already must fail: it would be charged twice.
 const PUT_LINE: &str = "INSERT INTO batch_lines VALUES (?, ?)";
-const PUT_FILE: &str = "INSERT INTO files VALUES (?, ?) ON CONFLICT DO NOTHING";
+const PUT_FILE: &str = "INSERT INTO files VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const FORGET_FILES: &str = "DELETE FROM files WHERE requests = 1 AND at < ?";
 const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
 const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
@@ -97,6 +98,10 @@ fn whole(value: &JsValue) -> Result<u64, Failed> {
 #[allow(clippy::cast_precision_loss)] // sequence numbers and milliseconds stay below 2^53
 fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
+}
+
+fn time(at: Timestamp) -> JsValue {
+    number(u64::try_from(at.ms()).unwrap_or(0))
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, Failed> {
@@ -230,8 +235,7 @@ impl Store {
             Row::DeleteHold(id) => Array::of2(&self.delete_hold, &id.to_string().into()),
             Row::PutRecord(record) => self.record_statement(record)?,
             Row::PutHour(hour, amount) => {
-                let start = number(u64::try_from(hour.ms()).unwrap_or(0));
-                Array::of3(&self.put_hour, &start, &amount.to_string().into())
+                Array::of3(&self.put_hour, &time(*hour), &amount.to_string().into())
             }
             Row::PutAccount(account) => Array::of2(&PUT_ACCOUNT.into(), &json(account)?),
             Row::PutKey(key) => {
@@ -242,15 +246,18 @@ impl Store {
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
             }
             Row::Batch(BatchRow::Batch(name, batch)) => {
-                let at = number(u64::try_from(batch.reserved_at.ms()).unwrap_or(0));
-                let path = batch.admitted.endpoint.as_str().into();
+                let (at, path) = (time(batch.reserved_at), batch.admitted.endpoint.as_str().into());
                 Array::of5(&PUT_BATCH.into(), &name.into(), &at, &path, &json(batch)?)
             }
             Row::Batch(BatchRow::Line(name, line)) => {
                 Array::of3(&PUT_LINE.into(), &name.into(), &line.to_string().into())
             }
-            Row::Batch(BatchRow::File(name, file)) => {
-                Array::of3(&PUT_FILE.into(), &name.into(), &json(file)?)
+            Row::Batch(BatchRow::File(name, at, file)) => {
+                let requests = number(matches!(file, File::Requests(_)).into());
+                Array::of5(&PUT_FILE.into(), &name.into(), &time(*at), &requests, &json(file)?)
+            }
+            Row::Batch(BatchRow::ForgetFiles(before)) => {
+                Array::of2(&FORGET_FILES.into(), &time(*before))
             }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())

@@ -197,8 +197,10 @@ pub enum BatchRow {
     Batch(String, Box<Batch>),
     /// Note a line as charged. One that is there already stays.
     Line(String, Digest),
-    /// Note whose a file is. One that is there already stays as it is.
-    File(String, File),
+    /// Note whose a file is, and since when. One that is there already stays as it is.
+    File(String, Timestamp, File),
+    /// Forget files of requests that were noted before this time.
+    ForgetFiles(Timestamp),
 }
 
 /// What storage knows of a batch.

@@ -12,8 +12,13 @@ import OpenAI, { toFile } from 'openai';
 import { startBatchHouse } from './batches.mjs';
 import { quantity, raw, refusal, secrets, sleep, startGate } from './gate.mjs';
 
-const rule = (name, run, timeout = 30_000) => test(name, { timeout }, run);
+const rule = (name, run, timeout = 30_000) => test(name, { timeout }, async () => {
+  house.paced(null);
+  await run();
+});
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
+
+let gate, house;
 
 // A dollar and ten for a thousand tokens; half of that in batches.
 const rates = (input, output) => ({ input_uncached: { amount: input, per: '1000' }, output_total: { amount: output, per: '1000' } });
@@ -33,12 +38,11 @@ const settings = (house, more = {}) => {
   const entry = (auth, secret) => ({ base_url: house.url, auth, secret });
   return {
     FAREBOX_BOOK: BOOK, FAREBOX_HOLD_TTL_SECONDS: '1',
-    FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry('bearer', 'OPENAI_API_KEY'), anthropic: entry('x-api-key', 'ANTHROPIC_API_KEY') }),
+    FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry('bearer', 'OPENAI_API_KEY'), anthropic: { ...entry('x-api-key', 'ANTHROPIC_API_KEY'), stored_state: 'refuse' } }),
     ...more,
   };
 };
 
-let gate, house;
 before(async () => {
   house = await startBatchHouse();
   gate = await startGate({ upstream: house, vars: settings(house) });
@@ -89,8 +93,8 @@ const APIS = {
 };
 
 /** Lines that cost 0.5 dollars for each thousand in, and 5 for each thousand out. */
-const LINES = [['a', { used: { input: 1000, output: 100 } }], ['b', { used: { input: 2000, output: 10 } }], ['c', { error: 'no' }]];
-const COST = '2.05'; // 0.5 + 0.5, 1 + 0.05
+const LINES = [['a', { used: { input: 40, output: 100 } }], ['b', { used: { input: 20, output: 10 } }], ['c', { error: 'no' }]];
+const [FIRST, SECOND, COST] = ['0.52', '0.06', '0.58'];
 
 async function poll(key, api, id, at = gate) {
   const answer = await get(key, `${api.path}/${id}`, at);
@@ -119,7 +123,7 @@ for (const [name, api] of Object.entries(APIS)) {
     const { cost, records } = await gate.bill(key, answer);
     assert.equal(cost, COST);
     assert.deepEqual(records.map(({ amount, batch, class: how }) => [amount, batch?.id, batch?.line, how]), [
-      ['1', id, sha256('a'), 'settled'], ['1.05', id, sha256('b'), 'settled'], ['0', undefined, undefined, 'settled'],
+      [FIRST, id, sha256('a'), 'settled'], [SECOND, id, sha256('b'), 'settled'], ['0', undefined, undefined, 'settled'],
     ]);
     assert.deepEqual([records[0].served_tier, records[0].service_tier, quantity(records[0], 'output_total')], ['batch', 'batch', '100']);
     assert.deepEqual(records.flatMap(({ flags }) => flags), []);
@@ -133,7 +137,7 @@ for (const [name, api] of Object.entries(APIS)) {
     const said = await poll(key, api, id);
     house.paced({ bytes: results.indexOf('\n') + 20, then: 'cut' });
     await assert.rejects((await get(key, api.results(said))).text());
-    await gate.until(customer, ({ spend }) => spend.settled === '1', 'the first line');
+    await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
     assert.equal((await gate.status(customer)).spend.open, 1);
     house.paced(null);
     assert.equal(await (await get(key, api.results(said))).text(), results);
@@ -153,7 +157,7 @@ for (const [name, api] of Object.entries(APIS)) {
     const answer = await gate.fetch(api.results(said), { headers: auth(key), signal: leaving.signal });
     await answer.body.getReader().read();
     leaving.abort();
-    await gate.until(customer, ({ spend }) => spend.settled === '1', 'the first line');
+    await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
     release();
     house.paced(null);
     const all = await Promise.all(Array.from({ length: 6 }, async () => (await get(key, api.results(said))).text()));
@@ -308,6 +312,20 @@ rule('what could spend unmetered is refused by its name, and reaches no upstream
   await is(begin(key, id, gate, { endpoint: '/v1/embeddings' }), 400, 'invalid_request', 'endpoint');
 });
 
+rule('what refers to things in the account that all customers share is refused where the operator says so', async () => {
+  const key = await gate.customer('stored', '100');
+  const content = [{ type: 'document', source: { type: 'file', file_id: 'file_of_another' } }];
+  const request = { model: 'claude-haiku-4-5', max_tokens: 9, messages: [{ role: 'user', content }] };
+  const before = house.seen.length;
+  for (const [path, body] of [['/v1/messages', request], ['/v1/messages/batches', { requests: [item('a', request)] }]]) {
+    const { status, message } = await refusal(await post(key, path, body), 'anthropic');
+    assert.deepEqual([status, message.startsWith('`file_id` refers to')], [400, true], path);
+  }
+  assert.equal(house.seen.length, before);
+  await post(key, '/v1/responses', { model: 'gpt-4o-mini', max_output_tokens: 9, input: 'x', previous_response_id: 'r' });
+  assert.equal(house.seen.length, before + 1, 'where nothing is said, it is passed on');
+});
+
 rule('a batch the upstream refuses holds nothing', async () => {
   const key = await gate.customer('refusedbatch', '100');
   const { id } = await (await upload(key, [line('a')])).json();
@@ -333,7 +351,7 @@ rule('the official SDKs run a batch to its end through the gate', async () => {
   for await (const each of await anthropic.messages.batches.results(batch.id)) seen.push(each.custom_id);
   assert.deepEqual(seen, ['a', 'b', 'c']);
   await assert.rejects(anthropic.messages.batches.retrieve('msgbatch_nobody'), Anthropic.NotFoundError);
-  assert.equal((await gate.idle('sdks')).spend.settled, '4.1');
+  assert.equal((await gate.idle('sdks')).spend.settled, '1.16');
 });
 
 rule('any downloads that break off anywhere bill what one whole download bills', async () => {
@@ -374,9 +392,9 @@ rule('killed between two downloads, and in the middle of one: nothing is lost an
     await kill();
     house.paced({ bytes: results.indexOf('\n') + 1, then: 'cut' });
     await (await get(key, APIS.openai.results(said), own)).text().catch(() => {});
-    await own.until('killed', ({ spend }) => spend.settled === '1', 'the first line');
+    await own.until('killed', ({ spend }) => spend.settled === FIRST, 'the first line');
     await kill();
-    assert.deepEqual([(await own.status('killed')).spend.open, (await own.status('killed')).spend.settled], [1, '1']);
+    assert.deepEqual([(await own.status('killed')).spend.open, (await own.status('killed')).spend.settled], [1, FIRST]);
     house.paced({ bytes: results.length - 10, then: new Promise(() => {}) });
     const broken = get(key, APIS.openai.results(said), own).then((each) => each.text()).catch(() => {});
     await sleep(500);

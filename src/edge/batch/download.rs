@@ -123,6 +123,7 @@ impl Download {
         });
         let stream = js::metered(
             &body,
+            &incoming.request.signal(),
             on_chunk.into_js_value().unchecked_ref(),
             on_end.into_js_value().unchecked_ref(),
             &incoming.keeper(),

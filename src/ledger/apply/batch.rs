@@ -19,6 +19,9 @@ use crate::record::{Admitted, Answered, Class, Digest, Flag, LineOf};
 /// The service tier of every line.
 const TIER: Option<&str> = Some("batch");
 
+/// How long what a file's requests can cost is kept: as long as OpenAI keeps files for batches.
+const FILE_LIFE_MS: i64 = 30 * 86_400_000;
+
 /// Where the money is that is set aside for lines not charged yet.
 enum Rest {
     /// Held.
@@ -47,7 +50,9 @@ impl Op<'_> {
                     return Ok(Reply::Invalid("a file needs a name of reasonable length".into()));
                 }
                 let file = File::Requests(forecast.clone());
-                self.rows.push(Row::Batch(BatchRow::File(file_id.clone(), file)));
+                let oldest = self.now.ms().saturating_sub(FILE_LIFE_MS);
+                self.rows.push(Row::Batch(BatchRow::ForgetFiles(Timestamp::from_ms(oldest))));
+                self.rows.push(Row::Batch(BatchRow::File(file_id.clone(), self.now, file)));
                 Ok(Reply::Done)
             }
             BatchCommand::Open { batch_id, attempt_id, forecast, life, unresolved } => {
@@ -111,7 +116,7 @@ impl Op<'_> {
         let mut batch = known.batch.clone();
         for file_id in seen.files.iter().filter(|file_id| is_name(file_id)) {
             let file = File::Results { batch_id: batch_id.to_owned() };
-            self.rows.push(Row::Batch(BatchRow::File(file_id.clone(), file)));
+            self.rows.push(Row::Batch(BatchRow::File(file_id.clone(), self.now, file)));
         }
         if !seen.ended {
             return Ok(Reply::Done);

@@ -2,6 +2,7 @@
 //!
 //! | line | meaning |
 //! |---|---|
+//! | `keep f1` | a file of requests |
 //! | `open a b1 3600s dearest=5 models=gpt,mini hold` | the attempt `a` is the batch `b1` |
 //! | `seen b1 completed succeeded=2 usage=7` · `seen b1 failed nothing` · `seen b1 in_progress` | |
 //! | `post b1 x=3 y=2 whole` | lines by custom id and cost; `x=3/mini` of a model, `x=3/?` of none known |
@@ -25,9 +26,14 @@ pub fn parse(command: &str, arguments: &[&str], options: &HashMap<&str, &str>) -
             life: length(arguments[2]),
             unresolved: unresolved(arguments),
         },
-        "seen" => {
-            BatchCommand::Seen { batch_id: arguments[0].into(), seen: seen(arguments, options) }
-        }
+        "keep" => BatchCommand::Keep {
+            file_id: arguments[0].into(),
+            forecast: Box::new(forecast(options)),
+        },
+        "seen" => BatchCommand::Seen {
+            batch_id: arguments[0].into(),
+            seen: Box::new(seen(arguments, options)),
+        },
         _ => BatchCommand::Post {
             batch_id: arguments[0].into(),
             lines: arguments.iter().skip(1).filter_map(|word| line(word)).collect(),
@@ -74,15 +80,15 @@ fn tokens(count: &str) -> Usage {
     usage
 }
 
-fn seen(arguments: &[&str], options: &HashMap<&str, &str>) -> Box<Seen> {
-    Box::new(Seen {
+fn seen(arguments: &[&str], options: &HashMap<&str, &str>) -> Seen {
+    Seen {
         status: arguments[1].to_owned(),
         ended: arguments[1] != "in_progress",
         succeeded: options.get("succeeded").map(|lines| lines.parse().unwrap()),
         has_results: !arguments.contains(&"nothing"),
         usage: options.get("usage").map(|count| tokens(count)),
         files: options.get("file").map(|file| (*file).to_owned()).into_iter().collect(),
-    })
+    }
 }
 
 fn line(word: &str) -> Option<BatchLine> {
@@ -284,7 +290,24 @@ fn a_batch_and_its_files_belong_to_who_began_it() {
     }
     assert_eq!(world.line("open b b1 60s"), "invalid: the batch belongs to another attempt");
     assert_eq!(world.line("post b9 x=1"), "unknown attempt");
-    assert_eq!(world.store.files.get("f1"), Some(&File::Results { batch_id: "b1".into() }));
+    let file = world.store.files.get("f1").map(|(_, file)| file);
+    assert_eq!(file, Some(&File::Results { batch_id: "b1".into() }));
+}
+
+#[test]
+fn what_files_can_cost_is_kept_for_a_month_and_whose_results_are_for_good() {
+    let mut world = World::new(false);
+    for line in ["reserve a 4", "open a b1 60s", "seen b1 completed file=f1", "keep f2"] {
+        world.line(line);
+    }
+    world.line("wait 2592000s");
+    world.line("keep f3");
+    assert!(world.store.files.contains_key("f2"), "to its last instant");
+    world.line("wait 1s");
+    world.line("keep f4");
+    let mut names: Vec<&str> = world.store.files.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["f1", "f3", "f4"]);
 }
 
 #[test]

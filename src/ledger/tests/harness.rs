@@ -9,7 +9,7 @@
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
 //! | `park a job-1 3600s` · `park a job-1 3600s hold` | |
-//! | `open`, `seen`, `post` | batches: see `batches.rs` |
+//! | `keep`, `open`, `seen`, `post` | batches: see `batches.rs` |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -54,7 +54,7 @@ pub struct Store {
     jobs: HashMap<String, Job>,
     batches: HashMap<String, Batch>,
     lines: BTreeSet<(String, String)>,
-    pub files: HashMap<String, File>,
+    pub files: HashMap<String, (Timestamp, File)>,
 }
 
 impl Store {
@@ -79,7 +79,12 @@ impl Store {
             Row::Batch(BatchRow::Line(name, line)) => {
                 assert!(self.lines.insert((name, line.to_string())), "a line is noted twice");
             }
-            Row::Batch(BatchRow::File(name, file)) => drop(self.files.entry(name).or_insert(file)),
+            Row::Batch(BatchRow::File(name, at, file)) => {
+                self.files.entry(name).or_insert((at, file));
+            }
+            Row::Batch(BatchRow::ForgetFiles(before)) => self
+                .files
+                .retain(|_, (at, file)| *at >= before || !matches!(file, File::Requests(_))),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
     }
@@ -342,7 +347,7 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             life: length(arguments[2]),
             unresolved: unresolved(arguments),
         }),
-        "open" | "seen" | "post" => super::batches::parse(command, arguments, &options),
+        "open" | "seen" | "post" | "keep" => super::batches::parse(command, arguments, &options),
         "settle" => Command::Settle(Box::new(settle(arguments, &options))),
         "void" => Command::Void(Void {
             attempt_id: attempt(arguments[0]),
@@ -523,6 +528,7 @@ fn kind(row: &Row) -> &'static str {
         Row::Batch(BatchRow::Batch(..)) => "batch",
         Row::Batch(BatchRow::Line(..)) => "line",
         Row::Batch(BatchRow::File(..)) => "file",
+        Row::Batch(BatchRow::ForgetFiles(_)) => "forget",
         Row::PutSubject { .. } => "subject",
     }
 }
