@@ -33,6 +33,7 @@ fn record(seq: u64, prev: Digest) -> Record {
         request_id: id,
         corrects: None,
         class: Class::Voided,
+        batch: None,
         admitted: Admitted {
             key_id: "main".parse().unwrap(),
             mode: Mode::Live,

@@ -60,6 +60,7 @@ fn price<'a>(
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
+    upstream.check_stored(ask.stored)?;
     let region = upstream.region.as_deref();
     let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
     let quote = quote::quote_model(ask, book, model, &situation).map_err(unpriced)?;

@@ -179,7 +179,7 @@ pub fn with_cost(headers: &web_sys::Headers, cost: Option<Exact>) -> Result<(), 
 }
 
 /// The upstream refused: passed on as it is, but for our key should it be quoted, and not charged.
-async fn refused_upstream(
+pub async fn refused_upstream(
     incoming: &Incoming,
     attempt: Attempt,
     upstream: &Upstream,

@@ -55,7 +55,7 @@ impl Ended {
 }
 
 /// Longest name of an upstream's that a record keeps.
-const NAME_MAX: usize = 256;
+pub const NAME_MAX: usize = 256;
 
 /// The one timer of a request; ends with it.
 pub struct Watch(js::Watch);
@@ -167,7 +167,7 @@ pub async fn settle(
 }
 
 /// Another model's usage with its prices, if the book sells it.
-fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
+pub fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     let situation = Situation { at: Some(js::now()), ..Situation::default() };
     let model = sub.model.filter(|model| model.len() <= NAME_MAX);
     let sold = model.as_ref().and_then(|model| book.find(Some(provider), model));
@@ -176,7 +176,7 @@ fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
 }
 
-fn unknown(found: &read::Unknown) -> record::Unknown {
+pub fn unknown(found: &read::Unknown) -> record::Unknown {
     let path = found.path.chars().take(NAME_MAX).collect();
     record::Unknown { path, quantity: found.quantity }
 }

@@ -11,6 +11,11 @@ use super::upstream::{Upstream, upstreams};
 use crate::auth::Ring;
 use crate::book::{Book, DEFAULT};
 use crate::clock::Millis;
+use crate::ledger::Unresolved;
+
+const DAY_SECONDS: u32 = 86_400;
+/// Longest life of a batch's hold: as long as Anthropic keeps results.
+const BATCH_DAYS_MAX: u32 = 29;
 
 /// Everything configured.
 pub struct Config {
@@ -32,6 +37,10 @@ pub struct Config {
     pub hold_ttl: Millis,
     /// How long a job's hold is kept while nobody asks for its end.
     pub job_ttl: Millis,
+    /// How long a batch's hold is kept while nobody downloads its results.
+    pub batch_ttl: Millis,
+    /// What a job or batch is charged whose end nobody asked for.
+    pub unresolved_jobs: Unresolved,
     /// How long an upstream may take to begin its answer.
     pub upstream_timeout: Millis,
     /// The operator issues keys of its own, and the directory knows whose they are.
@@ -72,12 +81,26 @@ fn ring(env: &JsValue, name: &str) -> Result<Ring, String> {
 }
 
 fn seconds(env: &JsValue, name: &str, default: u32) -> Result<Millis, String> {
+    seconds_up_to(env, name, default, DAY_SECONDS)
+}
+
+fn seconds_up_to(env: &JsValue, name: &str, default: u32, most: u32) -> Result<Millis, String> {
     let Some(text) = text(env, name) else { return Ok(Millis::from_secs(default)) };
+    let most_ms = Millis::from_secs(most).0;
     match text.parse::<crate::money::Exact>().ok().and_then(|s| s.times(1000.into()).ok()) {
-        Some(ms) if ms.to_u64().is_some_and(|ms| (100..=86_400_000).contains(&ms)) => {
+        Some(ms) if ms.to_u64().is_some_and(|ms| (100..=u64::from(most_ms)).contains(&ms)) => {
             Ok(Millis(u32::try_from(ms.to_u64().unwrap_or(0)).unwrap_or(u32::MAX)))
         }
-        _ => Err(format!("{name} must be a number of seconds from 0.1 to 86400")),
+        _ => Err(format!("{name} must be a number of seconds from 0.1 to {most}")),
+    }
+}
+
+fn unresolved_jobs(env: &JsValue) -> Result<Unresolved, String> {
+    let name = "FAREBOX_UNRESOLVED_JOBS";
+    match text(env, name).as_deref() {
+        None | Some("hold") => Ok(Unresolved::Hold),
+        Some("floor") => Ok(Unresolved::Floor),
+        Some(_) => Err(format!("{name} must be hold or floor")),
     }
 }
 
@@ -109,6 +132,13 @@ impl Config {
             book_text,
             hold_ttl: seconds(env, "FAREBOX_HOLD_TTL_SECONDS", 60)?,
             job_ttl: seconds(env, "FAREBOX_JOB_TTL_SECONDS", 86_400)?,
+            batch_ttl: seconds_up_to(
+                env,
+                "FAREBOX_BATCH_TTL_SECONDS",
+                2 * DAY_SECONDS,
+                BATCH_DAYS_MAX * DAY_SECONDS,
+            )?,
+            unresolved_jobs: unresolved_jobs(env)?,
             upstream_timeout: seconds(env, "FAREBOX_UPSTREAM_TIMEOUT_SECONDS", 600)?,
             outbox_delay: seconds(env, "FAREBOX_OUTBOX_DELAY_SECONDS", 5)?,
             pass_usage_chunk: text(env, "FAREBOX_PASS_USAGE_CHUNK").as_deref() == Some("true"),

@@ -76,6 +76,7 @@ async fn park(attempt: &Attempt, job: Job, sent: &Sent<'_>) -> bool {
             model: sent.ask.model.clone(),
         },
         life: attempt.config.job_ttl,
+        unresolved: attempt.config.unresolved_jobs,
     };
     match attempt.ledger.tell(&Command::Park(park)).await {
         Some(Reply::Held { .. }) => true,
@@ -154,7 +155,7 @@ fn check_query(query: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidRequest, message))
 }
 
-fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
+pub fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
     let read = read.map_err(|_| {
         let message = "The provider broke off in the middle of its answer.";
         Problem::new(Code::UpstreamUnreachable, message)

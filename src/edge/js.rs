@@ -92,6 +92,14 @@ extern "C" {
         read_on_ms: f64,
     ) -> web_sys::ReadableStream;
 
+    pub fn metered(
+        body: &web_sys::ReadableStream,
+        signal: &web_sys::AbortSignal,
+        on_chunk: &Function,
+        on_end: &Function,
+        wait_until: &Function,
+    ) -> web_sys::ReadableStream;
+
     #[wasm_bindgen(catch)]
     pub fn commit(storage: &JsValue, rows: &Array) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]

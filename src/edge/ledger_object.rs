@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
+use super::batch::FoundFile;
 use super::config::{Config, config};
 use super::jobs::FoundJob;
 use super::outbox;
@@ -13,13 +14,16 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{Command, Context, Ledger, RefusalCode, Reply, State};
+use crate::ledger::{Command, Context, File, Ledger, RefusalCode, Reply, State};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
 
 /// Time between two rounds of letting go of old rows.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
+/// Records of one request in one answer, about two megabytes. A batch has one for each line; whoever
+/// wants more asks for those after the last.
+const REQUEST_RECORDS_MAX: u64 = 1_000;
 
 /// A read: answered from storage, changes nothing.
 #[derive(Deserialize)]
@@ -29,10 +33,20 @@ enum Look {
     Snapshot {},
     /// The same, with the records after a position only.
     Update { after: u64 },
-    /// The records of one request.
-    Request { id: RequestId },
+    /// The records of one request after a position.
+    Request {
+        id: RequestId,
+        #[serde(default)]
+        after: u64,
+    },
     /// One of the customer's jobs.
     Job { id: String },
+    /// One of the customer's batches.
+    Batch { id: String },
+    /// The customer's batches at a path, newest first.
+    Batches { path: String, after: Option<String>, limit: u64 },
+    /// One of the customer's files; with the batch whose results it holds.
+    File { id: String },
 }
 
 /// One customer's ledger object.
@@ -109,6 +123,10 @@ impl LedgerObject {
         }
         let _ = self.arm();
     }
+}
+
+fn told(found: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string(found).map_err(|error| error.to_string())
 }
 
 fn failed(error: impl std::fmt::Display) -> JsValue {
@@ -212,11 +230,24 @@ impl LedgerObject {
         match look {
             Look::Snapshot {} => self.frame("snapshot", &store.newest(0, SHOWN_MAX)?),
             Look::Update { after } => self.frame("update", &store.newest(*after, SHOWN_MAX)?),
-            Look::Job { id } => {
-                let found = store.job(id)?.map(|(job, open)| FoundJob { job, open });
-                serde_json::to_string(&found).map_err(|error| error.to_string())
+            Look::Job { id } => told(&store.job(id)?.map(|(job, open)| FoundJob { job, open })),
+            Look::Batch { id } => told(&store.batch(id)?),
+            Look::Batches { path, after, limit } => {
+                told(&store.batches(path, after.as_deref(), (*limit).min(SHOWN_MAX))?)
             }
-            Look::Request { id } => own::request_view(&store.of_request(*id)?),
+            Look::File { id } => {
+                let Some(file) = store.file(id)? else { return Ok("null".to_owned()) };
+                let batch = match &file {
+                    File::Results { batch_id } => store.batch(batch_id)?,
+                    File::Requests(_) => None,
+                };
+                told(&FoundFile { file, batch })
+            }
+            Look::Request { id, after } => {
+                let most = REQUEST_RECORDS_MAX;
+                let records = store.of_request(*id, *after, most.saturating_add(1))?;
+                own::request_view(&records, most, store.charged_of_request(*id)?)
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 mod admit;
 mod answer;
 mod attempt;
+mod batch;
 mod body;
 mod books;
 mod caps;
@@ -26,6 +27,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::api::{Code, Problem, Shape};
 use crate::ids::Id;
+use crate::wire::batch::Place;
 use crate::wire::route::{Route, poll_of};
 use http::{Incoming, respond};
 
@@ -75,6 +77,9 @@ async fn route(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     }
     if let Some((route, id)) = poll_of(path) {
         return jobs::poll(incoming, &route, id).await;
+    }
+    if let Some(place) = Place::of(path) {
+        return batch::serve(incoming, &place).await;
     }
     match path.strip_prefix("/v1/farebox/") {
         Some(rest) => own::route(incoming, rest).await,

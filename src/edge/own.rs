@@ -18,8 +18,10 @@ use crate::auth::{Denied, Rights, Session};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
 use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
+use crate::money::Exact;
 use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
+use crate::wire::query::parameters;
 use crate::wire::usage::Meter;
 
 /// Longest body of an admin request.
@@ -83,7 +85,11 @@ async fn standing(incoming: &Incoming, customer: Name) -> Result<web_sys::Respon
 async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Problem> {
     let id: crate::ids::RequestId =
         id.parse().map_err(|()| Problem::new(Code::InvalidRequest, "A request id is a UUID."))?;
-    let query = json!({ "request": { "id": id } }).to_string();
+    let after = parameters(incoming.query()).find(|each| each.name == "after");
+    let after = after.map_or(Ok(0), |after| after.value.parse::<u64>());
+    let after = after
+        .map_err(|_| Problem::new(Code::InvalidRequest, "`after` is the `seq` of a record."))?;
+    let query = json!({ "request": { "id": id, "after": after } }).to_string();
     let customer = caller(incoming).await?;
     let found = LedgerClient::new(&incoming.env, customer)?.look(&query).await?;
     if found == "null" {
@@ -401,11 +407,19 @@ fn row(line: &str, charged: &str) -> Result<Value, String> {
     Ok(row)
 }
 
-/// A request's records as its customer may see them: without private parts.
-pub fn request_view(lines: &[(String, String)]) -> Result<String, String> {
-    let Some((_, charged)) = lines.last() else { return Ok("null".into()) };
+/// A request's records as its customer may see them: without private parts, and at most `most`.
+pub fn request_view(
+    lines: &[(String, String)],
+    most: u64,
+    charged: Exact,
+) -> Result<String, String> {
+    if lines.is_empty() {
+        return Ok("null".into());
+    }
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let has_more = lines.len() > most;
     let mut records = Vec::new();
-    for (line, _) in lines {
+    for (line, _) in lines.iter().take(most) {
         let mut sealed: SealedLine<'_> =
             serde_json::from_str(line).map_err(|error| error.to_string())?;
         sealed.private = None;
@@ -413,5 +427,6 @@ pub fn request_view(lines: &[(String, String)]) -> Result<String, String> {
         records.push(serde_json::to_string(&sealed).map_err(|error| error.to_string())?);
     }
     // Records are joined as text: their bytes are signed.
-    Ok(format!(r#"{{"cost":"{charged}","records":[{}]}}"#, records.join(",")))
+    let records = records.join(",");
+    Ok(format!(r#"{{"cost":"{charged}","has_more":{has_more},"records":[{records}]}}"#))
 }

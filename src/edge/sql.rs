@@ -3,6 +3,8 @@
 pub mod directory;
 mod schema;
 
+use std::collections::BTreeMap;
+
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -16,8 +18,9 @@ use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
-    Command, Head, Job, Ledger, Loaded, ONCE_LIFE, ONCE_MAX, Party, PartyRows, Prior, PriorOnce,
-    PriorRecord, REFUSALS_LIFE, RecordRow, Row, shown_from,
+    Batch, BatchCommand, BatchRow, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE,
+    ONCE_MAX, Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, RecordRow, Row,
+    shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -61,6 +64,10 @@ fn whole(value: &JsValue) -> Result<u64, Failed> {
 #[allow(clippy::cast_precision_loss)] // sequence numbers and milliseconds stay below 2^53
 fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
+}
+
+fn time(at: Timestamp) -> JsValue {
+    number(u64::try_from(at.ms()).unwrap_or(0))
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, Failed> {
@@ -227,6 +234,10 @@ impl Store {
                 prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
                 None
             }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command)?;
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
@@ -302,6 +313,20 @@ impl Store {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
             }
+            Row::Batch(BatchRow::Batch(name, batch)) => {
+                let (at, path) = (time(batch.reserved_at), batch.admitted.endpoint.as_str().into());
+                Array::of5(&PUT_BATCH.into(), &name.into(), &at, &path, &json(batch)?)
+            }
+            Row::Batch(BatchRow::Line(name, line)) => {
+                Array::of3(&PUT_LINE.into(), &name.into(), &line.to_string().into())
+            }
+            Row::Batch(BatchRow::File(name, at, file)) => {
+                let requests = number(matches!(file, File::Requests(_)).into());
+                Array::of5(&PUT_FILE.into(), &name.into(), &time(*at), &requests, &json(file)?)
+            }
+            Row::Batch(BatchRow::ForgetFiles(before)) => {
+                Array::of2(&FORGET_FILES.into(), &time(*before))
+            }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
             }
@@ -334,16 +359,76 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
+    /// A batch by its name.
+    pub fn batch(&self, batch_id: &str) -> Result<Option<Batch>, Failed> {
+        let rows = self.query("SELECT body FROM batches WHERE batch_id = ?", &[batch_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// The names and providers of the batches begun at a path, newest first, at most `limit`, after
+    /// the one named.
+    pub fn batches(
+        &self,
+        path: &str,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<(String, Batch)>, Failed> {
+        let sql = "SELECT batch_id, body FROM batches WHERE path = ?1 AND (?2 IS NULL OR (at, batch_id) < (SELECT at, batch_id FROM batches WHERE batch_id = ?2)) ORDER BY at DESC, batch_id DESC LIMIT ?3";
+        let after = after.map_or(JsValue::NULL, Into::into);
+        let rows = self.query(sql, &[path.into(), after, number(limit)])?;
+        rows.iter().map(|row| Ok((text(&row.get(0))?, parsed(&row.get(1))?))).collect()
+    }
+
+    /// A file by its name.
+    pub fn file(&self, file_id: &str) -> Result<Option<File>, Failed> {
+        let rows = self.query("SELECT body FROM files WHERE file_id = ?", &[file_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// What a command about a batch has to know of it.
+    fn known_batch(&self, command: &BatchCommand) -> Result<Option<KnownBatch>, Failed> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return Ok(None),
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let Some(batch) = self.batch(name)? else { return Ok(None) };
+        // One parameter for all of them: the platform takes a hundred.
+        let ids: Vec<Digest> = lines.iter().map(|line| line.id).collect();
+        let sql = "SELECT line FROM batch_lines WHERE batch_id = ? AND line IN (SELECT value FROM json_each(?))";
+        let rows =
+            if ids.is_empty() { Vec::new() } else { self.query(sql, &[name.into(), json(&ids)?])? };
+        let posted = rows.iter().map(|row| digest(&row.get(0))).collect::<Result<_, _>>()?;
+        Ok(Some(KnownBatch { batch, posted }))
+    }
+
     /// Archive lines and running charges, newest first, at most `limit`, after `after`.
     pub fn newest(&self, after: u64, limit: u64) -> Result<Vec<(String, String)>, Failed> {
         let sql = "SELECT line, charged FROM records WHERE seq > ? ORDER BY seq DESC LIMIT ?";
         self.lines(sql, &[number(after), number(limit)])
     }
 
-    /// The records of one request, oldest first.
-    pub fn of_request(&self, id: RequestId) -> Result<Vec<(String, String)>, Failed> {
-        let sql = "SELECT line, charged FROM records WHERE request_id = ? ORDER BY seq";
-        self.lines(sql, &[id.to_string().into()])
+    /// The records of one request after a position, oldest first, at most `limit`.
+    pub fn of_request(
+        &self,
+        id: RequestId,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<(String, String)>, Failed> {
+        let sql = "SELECT line, charged FROM records WHERE request_id = ? AND seq > ? ORDER BY seq LIMIT ?";
+        self.lines(sql, &[id.to_string().into(), number(after), number(limit)])
+    }
+
+    /// What a request was charged, all its attempts together.
+    pub fn charged_of_request(&self, id: RequestId) -> Result<Exact, Failed> {
+        let sql = "SELECT attempt_id, charged FROM records WHERE request_id = ? ORDER BY seq";
+        let mut charged = BTreeMap::new();
+        for row in self.query(sql, &[id.to_string().into()])? {
+            charged.insert(text(&row.get(0))?, amount(&row.get(1))?);
+        }
+        Exact::sum(charged.into_values()).map_err(|error| error.to_string())
     }
 
     /// Archive lines from `first` on, oldest first, at most `limit`.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Admin, KeyState};
+use super::batch::{BatchCommand, BatchRow, KnownBatch};
 use super::limits::{Hour, Party, PartyRows, Tally};
 use super::state::{Account, Hold};
 use super::status::{LimitView, Refusal, RefusalCode, Snapshot, Standing};
@@ -32,6 +33,8 @@ pub enum Command {
     },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
+    /// It is a batch, or what batches are made of.
+    Batch(BatchCommand),
     /// It is over; this is what it used.
     Settle(Box<Settle>),
     /// It is over; it used nothing.
@@ -152,6 +155,21 @@ pub struct Park {
     pub job: Job,
     /// How long the hold is kept from now on.
     pub life: Millis,
+    /// What is charged if nobody asks for its end.
+    #[serde(default)]
+    pub unresolved: Unresolved,
+}
+
+/// What a job or batch is charged whose end nobody has asked for when its time is over: the
+/// operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unresolved {
+    /// The least that it can have cost.
+    #[default]
+    Floor,
+    /// All that is still held for it.
+    Hold,
 }
 
 /// Which attempt a job belongs to, and whom to ask for it.
@@ -250,6 +268,8 @@ pub struct Prior {
     pub job: Option<Job>,
     /// The attempt that used the client's name for its request before.
     pub once: Option<PriorOnce>,
+    /// The batch of the name that the command is about.
+    pub batch: Option<KnownBatch>,
     /// Everything of the parties that [`Ledger::needs`](super::Ledger::needs) names. One without
     /// rows was never used: it is there all the same, and empty.
     pub parties: BTreeMap<Party, PartyRows>,
@@ -386,6 +406,8 @@ pub enum Row {
     PutInForce(InForce),
     /// Name a job. A name that is there stays as it is.
     PutJob(String, Job),
+    /// What is kept of batches.
+    Batch(BatchRow),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

@@ -12,6 +12,7 @@
 
 mod access;
 mod apply;
+mod batch;
 mod command;
 mod limits;
 mod refusals;
@@ -22,9 +23,13 @@ use crate::clock::Millis;
 
 pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
 pub use apply::{Broken, Outcome};
+pub use batch::{
+    Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
+    Seen,
+};
 pub use command::{
     Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
-    Reserve, Row, Scopes, Settle, SubUsed, Void,
+    Reserve, Row, Scopes, Settle, SubUsed, Unresolved, Void,
 };
 pub use limits::{
     Hour, LimitRule, Measure, Owner, PARTIES_MAX, Party, PartyRows, RETAIN_DAYS, Raise, Recurrence,
@@ -61,6 +66,9 @@ pub const REFUSALS_LIFE: Millis = Millis::from_secs(31 * 86_400);
 
 /// Longest name of a job; the APIs' are a quarter as long.
 pub const JOB_ID_MAX: usize = 256;
+
+/// Most lines of a batch's results in one command: some 50 KB of it, and some 20 ms of the ledger.
+pub const BATCH_LINES_MAX: usize = 100;
 
 /// Largest limit: a trillion leaves sixteen places after the point, so that what remains of it is
 /// exact whatever is spent.

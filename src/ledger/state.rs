@@ -68,6 +68,10 @@ pub struct Hold {
     /// Among whom it counts.
     #[serde(default)]
     pub scopes: Scopes,
+    /// What is no longer held of it: the lines of a batch that are charged, and what turned out not
+    /// to be needed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: Exact,
 }
 
 impl Hold {
@@ -77,17 +81,12 @@ impl Hold {
 
     /// Which of a scope's parties it is of.
     pub(super) fn value(&self, scope: Scope) -> Option<String> {
-        match scope {
-            Scope::Customer => None,
-            Scope::Key => Some(self.admitted.key_id.to_string()),
-            Scope::Model => self.scopes.model.clone(),
-            Scope::Tag => self.scopes.tag.clone(),
-            Scope::EndUser => self.admitted.end_user.clone(),
-        }
+        value_of(&self.admitted, &self.scopes, scope)
     }
 
+    /// What is held now. Never below zero: no more is released than is there.
     pub(super) fn amount(&self) -> Exact {
-        self.admitted.held
+        self.admitted.held.minus(self.released).unwrap_or(Exact::ZERO)
     }
 
     /// Whether `reserve` asks for this very hold again.
@@ -243,6 +242,12 @@ impl Ledger {
         };
         let ends = ends.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
         ends.into_iter().for_each(need);
+        // A batch's lines count where its hold did.
+        if let Some(batch) = prior.batch.as_ref().map(|known| &known.batch) {
+            let value = |scope| value_of(&batch.admitted, &batch.scopes, scope);
+            let parties = self.limits.parties_of(value);
+            needed.extend(parties.filter(|party| !self.limits.knows(party, batch.reserved_at)));
+        }
         let asked: Vec<Party> = match command {
             Command::Reserve(reserve) => {
                 let user = reserve.end_user.as_deref().zip(prior.subject.as_ref());
@@ -298,6 +303,17 @@ impl Ledger {
     }
 }
 
+/// Which of a scope's parties something that was admitted is of.
+fn value_of(admitted: &Admitted, scopes: &Scopes, scope: Scope) -> Option<String> {
+    match scope {
+        Scope::Customer => None,
+        Scope::Key => Some(admitted.key_id.to_string()),
+        Scope::Model => scopes.model.clone(),
+        Scope::Tag => scopes.tag.clone(),
+        Scope::EndUser => admitted.end_user.clone(),
+    }
+}
+
 impl Reserve {
     /// Which of a scope's parties it is of; the end user is known by its pseudonym.
     pub(super) fn value(&self, scope: Scope, end_user: Option<&str>) -> Option<String> {
@@ -314,6 +330,11 @@ impl Reserve {
 /// The end user under a key of its own, so that erasing the key erases the link.
 pub(super) fn pseudonym(key: &Digest, value: &str) -> String {
     crate::auth::pseudonym(&key.0, value.as_bytes())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands a reference over
+fn is_zero(amount: &Exact) -> bool {
+    amount.is_zero()
 }
 
 /// The start of the UTC hour.

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod batches;
 mod charges;
 mod endings;
 mod harness;

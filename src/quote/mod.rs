@@ -1,6 +1,7 @@
 //! Request × book → what it can cost: at least, probably, at most. The edge holds the most before
 //! it forwards; the browser shows all three. Both run this code.
 
+pub mod batch;
 mod most;
 
 use serde::Serialize;

@@ -147,6 +147,9 @@ pub struct Record {
     pub corrects: Option<u64>,
     /// Settled, voided or unresolved.
     pub class: Class,
+    /// On a line of a batch: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<LineOf>,
     /// What was known at admission.
     #[serde(flatten)]
     pub admitted: Admitted,
@@ -178,6 +181,15 @@ pub struct Record {
     pub flags: Vec<Flag>,
     /// SHA-256 of salt ‖ canonical private part, in hex.
     pub private: Digest,
+}
+
+/// One line of a batch's results: what it is charged once by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineOf {
+    /// The batch, as its provider names it.
+    pub id: String,
+    /// SHA-256 of the line's `custom_id`: whoever knows that finds its record.
+    pub line: Digest,
 }
 
 /// Usage inside an answer that is priced by itself.

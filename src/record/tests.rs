@@ -52,6 +52,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         request_id: id,
         corrects: None,
         class: Class::Settled,
+        batch: None,
         admitted: Admitted {
             key_id: name("main"),
             mode: Mode::Live,

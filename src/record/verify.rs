@@ -299,7 +299,9 @@ fn check_amount(record: &Record) -> Result<(), Bad> {
     };
     // What nobody reported is charged at a floor, which rests on the hold and not on lines.
     let is_floor = record.class == Class::Unresolved && record.lines.is_empty();
-    let within_hold = !record.amount.is_negative() && record.amount <= record.admitted.held;
+    let charged = record.amount.plus(record.previous.unwrap_or(Exact::ZERO));
+    let within_hold =
+        charged.is_ok_and(|charged| !charged.is_negative() && charged <= record.admitted.held);
     if (is_floor && within_hold) || sums() == Some(record.amount) {
         Ok(())
     } else {

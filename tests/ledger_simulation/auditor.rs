@@ -7,7 +7,9 @@ use std::rc::Rc;
 
 use farebox::clock::{Timestamp, Window};
 use farebox::ids::AttemptId;
-use farebox::ledger::{Admin, Command, LimitRule, Park, Reserve, SWEEP_MAX, Settle, Strictness};
+use farebox::ledger::{
+    Admin, Command, LimitRule, Park, Reserve, SWEEP_MAX, Settle, Strictness, Unresolved,
+};
 use farebox::money::Exact;
 use farebox::wire::usage::Meter;
 
@@ -130,7 +132,9 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } | Command::Standing(_) => unreachable!("not of the workload"),
+            Command::CheckKey { .. } | Command::Standing(_) | Command::Batch(_) => {
+                unreachable!("not of the workload")
+            }
         }
     }
 
@@ -272,6 +276,9 @@ impl Auditor {
         match self.attempts.get_mut(&id) {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
                 a.expires_at = a.expires_at.max(now.plus(park.life));
+                if park.unresolved == Unresolved::Hold {
+                    a.floor = a.held;
+                }
                 self.jobs.insert(park.job_id.clone(), id);
                 self.own_rows = 2;
                 format!("held until {}", a.expires_at)

@@ -113,6 +113,7 @@ impl Store {
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
             Row::PutInForce(in_force) => self.in_force = Some(stored(&in_force)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
+            Row::Batch(_) => unreachable!("the workload has no batches"),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
         }
     }

@@ -6,7 +6,8 @@ use farebox::book::{Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp, Window};
 use farebox::ids::Id;
 use farebox::ledger::{
-    Admin, Allows, Command, Job, LimitRule, Park, Pinned, Reserve, Scopes, Settle, Strictness, Void,
+    Admin, Allows, Command, Job, LimitRule, Park, Pinned, Reserve, Scopes, Settle, Strictness,
+    Unresolved, Void,
 };
 use farebox::meter::Outcome;
 use farebox::money::Exact;
@@ -236,8 +237,9 @@ impl Workload {
         let attempt_id = self.attempts[at].reserve.attempt_id;
         let job = Job { attempt_id, upstream: "openai".into(), model: "gpt-4o-mini".into() };
         let job_id = format!("job of {}", self.attempts[named].reserve.attempt_id);
+        let unresolved = if random.chance(50) { Unresolved::Floor } else { Unresolved::Hold };
         let life = Millis::from_secs(u32::try_from(random.below(600)).unwrap());
-        Step { command: Command::Park(Park { job_id, job, life }), attempt: None }
+        Step { command: Command::Park(Park { job_id, job, life, unresolved }), attempt: None }
     }
 
     /// Tells an attempt's end. `fitting`: of one that runs or whose answer was lost, and the same

@@ -17,6 +17,9 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
 CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
 CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (batch_id TEXT PRIMARY KEY, at INTEGER NOT NULL, path TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batch_lines (batch_id TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (batch_id, line)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files (file_id TEXT PRIMARY KEY, at INTEGER NOT NULL, requests INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS uses (party TEXT NOT NULL, start INTEGER NOT NULL, used TEXT NOT NULL, PRIMARY KEY (party, start)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS minutes (party TEXT PRIMARY KEY, start INTEGER NOT NULL, used TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -40,6 +43,12 @@ pub const PUT_IN_FORCE: &str =
 pub const PUT_KEY: &str =
     "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 pub const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+pub const PUT_BATCH: &str =
+    "INSERT INTO batches VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+/// A line that is there already must fail: it would be charged twice.
+pub const PUT_LINE: &str = "INSERT INTO batch_lines VALUES (?, ?)";
+pub const PUT_FILE: &str = "INSERT INTO files VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+pub const FORGET_FILES: &str = "DELETE FROM files WHERE requests = 1 AND at < ?";
 pub const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
 pub const PUT_USE: &str =
     "INSERT INTO uses VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET used = excluded.used";

@@ -8,20 +8,22 @@ use crate::ledger::limits::Tally;
 use crate::ledger::state::{Head, Hold};
 use crate::money::Exact;
 use crate::record::{
-    Answered, Class, Digest, FORMAT, Flag, Private, Record, Sealed, quantities, seal,
+    Answered, Class, Digest, FORMAT, Flag, LineOf, Private, Record, Sealed, quantities, seal,
 };
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// An attempt about to get a record.
-struct Closing {
-    hold: Hold,
-    class: Class,
-    charge: Charge,
-    answered: Answered,
+pub(super) struct Closing {
+    pub hold: Hold,
+    pub class: Class,
+    pub charge: Charge,
+    pub answered: Answered,
     /// The record it corrects.
-    corrects: Option<PriorRecord>,
+    pub corrects: Option<PriorRecord>,
     /// Digest of the command; a repetition is told from a conflict by it.
-    command: Option<Digest>,
+    pub command: Option<Digest>,
+    /// Which line of which batch it is, if it is one.
+    pub line: Option<LineOf>,
 }
 
 impl Op<'_> {
@@ -77,7 +79,8 @@ impl Op<'_> {
             let charge = charge(&hold, false)?;
             self.rows.push(Row::DeleteHold(attempt_id));
             let command = Some(command);
-            return self.close(Closing { hold, class, charge, answered, corrects: None, command });
+            let (corrects, line) = (None, None);
+            return self.close(Closing { hold, class, charge, answered, corrects, command, line });
         }
         let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
         let (expired, record) = match just_expired.cloned() {
@@ -92,8 +95,8 @@ impl Op<'_> {
                 let mut charge = charge(&hold, true)?;
                 charge.flags.extend([Flag::Late, Flag::Correction]);
                 self.rows.push(Row::DeleteHold(attempt_id));
-                let (corrects, command) = (Some(record), Some(command));
-                self.close(Closing { hold, class, charge, answered, corrects, command })
+                let (corrects, command, line) = (Some(record), Some(command), None);
+                self.close(Closing { hold, class, charge, answered, corrects, command, line })
             }
             (_, Some(record)) => Ok(Reply::Conflict { seq: record.seq }),
             (_, None) => Ok(Reply::UnknownAttempt),
@@ -114,6 +117,7 @@ impl Op<'_> {
             answered: Answered::default(),
             corrects: None,
             command: None,
+            line: None,
         })?;
         let seq = self.ledger.head.seq;
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
@@ -121,7 +125,7 @@ impl Op<'_> {
     }
 
     /// Writes the record and moves the sums.
-    fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);
@@ -148,7 +152,7 @@ impl Op<'_> {
     }
 
     fn sealed(&self, seq: u64, amount: Exact, closing: Closing) -> Result<Sealed, Broken> {
-        let Closing { hold, class, charge, answered, corrects, .. } = closing;
+        let Closing { hold, class, charge, answered, corrects, line, .. } = closing;
         let Some(account) = &self.ledger.account else { return Err(Broken::NoSecret) };
         let mut flags = charge.flags;
         flags.sort_unstable();
@@ -170,6 +174,7 @@ impl Op<'_> {
             request_id: hold.request_id,
             corrects: corrects.as_ref().map(|record| record.seq),
             class,
+            batch: line,
             admitted: hold.admitted,
             answered,
             recorded_at: self.now,
@@ -215,7 +220,7 @@ fn tokens(usage: &Usage) -> Result<Exact, Broken> {
 }
 
 /// Reported, but after the hold had expired.
-fn mark_late(usage: &Usage) -> Usage {
+pub(super) fn mark_late(usage: &Usage) -> Usage {
     let mut late = usage.clone();
     for (meter, measured) in usage.iter() {
         if measured.provenance == Provenance::Reported {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod batch;
 mod charge;
 mod close;
 mod park;
@@ -69,6 +70,7 @@ impl Ledger {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
             Command::Park(park) => op.park(park),
+            Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
             Command::Sweep => Reply::Done,
@@ -101,7 +103,7 @@ impl Op<'_> {
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         // A job's hold lives longer than that.
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
-        hold.floor = hold.floor.max(floor).min(hold.admitted.held);
+        hold.floor = hold.floor.max(floor).min(hold.amount());
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         Reply::Held { expires_at: hold.expires_at, remaining: None, standings: Vec::new() }

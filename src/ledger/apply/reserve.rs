@@ -7,7 +7,7 @@ use crate::ledger::command::{PriorOnce, Reply, Reserve, Row};
 use crate::ledger::limits::{Need, Party, Scope};
 use crate::ledger::state::{Hold, pseudonym};
 use crate::ledger::status::RefusalCode;
-use crate::money::OutOfRange;
+use crate::money::{Exact, OutOfRange};
 use crate::record::{Admitted, Digest};
 
 impl Op<'_> {
@@ -141,6 +141,7 @@ impl Op<'_> {
             admitted: Admitted { end_user, ..reserve.admitted.clone() },
             pinned: reserve.pinned.clone(),
             scopes: reserve.scopes.clone(),
+            released: Exact::ZERO,
         };
         let expires_at = hold.expires_at;
         let parties = self.ledger.parties_of(&hold);

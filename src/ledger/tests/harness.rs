@@ -15,7 +15,8 @@
 //! | `reserve a 15 model=gpt tag=red tokens=9 once=name/body endpoint=… features=tools` | |
 //! | `standing key:k` | how each limit of a party stands |
 //! | `reserve a 1 book=2:0:500` | priced by activation 2, in force from 0 to 500 ms after the start |
-//! | `park a job-1 3600s` | |
+//! | `park a job-1 3600s` · `park a job-1 3600s hold` | |
+//! | `keep`, `open`, `seen`, `post` | batches: see `batches.rs` |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -23,7 +24,7 @@
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::auth::{Mode, Ring};
 use crate::book::{Card, InForce, Rate, Rates};
@@ -63,6 +64,9 @@ pub struct Store {
     pub subjects: HashMap<String, Digest>,
     jobs: HashMap<String, Job>,
     in_force: Option<InForce>,
+    batches: HashMap<String, Batch>,
+    lines: BTreeSet<(String, String)>,
+    pub files: HashMap<String, (Timestamp, File)>,
 }
 
 impl Store {
@@ -99,6 +103,16 @@ impl Store {
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
             Row::PutInForce(in_force) => self.in_force = Some(in_force),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
+            Row::Batch(BatchRow::Batch(name, batch)) => drop(self.batches.insert(name, *batch)),
+            Row::Batch(BatchRow::Line(name, line)) => {
+                assert!(self.lines.insert((name, line.to_string())), "a line is noted twice");
+            }
+            Row::Batch(BatchRow::File(name, at, file)) => {
+                self.files.entry(name).or_insert((at, file));
+            }
+            Row::Batch(BatchRow::ForgetFiles(before)) => self
+                .files
+                .retain(|_, (at, file)| *at >= before || !matches!(file, File::Requests(_))),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
         }
     }
@@ -133,6 +147,10 @@ impl Store {
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
+            }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command);
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
@@ -180,6 +198,22 @@ fn customer() -> Party {
 
 fn record(row: &RecordRow) -> Record {
     serde_json::from_str(&row.sealed.canonical).unwrap()
+}
+
+impl Store {
+    fn known_batch(&self, command: &BatchCommand) -> Option<KnownBatch> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return None,
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let batch = self.batches.get(name)?.clone();
+        let known = |id: &Digest| self.lines.contains(&(name.clone(), id.to_string()));
+        let posted = lines.iter().map(|line| line.id).filter(known).collect();
+        Some(KnownBatch { batch, posted })
+    }
 }
 
 pub struct World {
@@ -336,7 +370,7 @@ fn attempt_name(id: AttemptId) -> String {
     String::from_utf8_lossy(&bytes[10..]).trim_matches('\0').to_owned()
 }
 
-fn length(text: &str) -> Millis {
+pub fn length(text: &str) -> Millis {
     match text.strip_suffix("ms") {
         Some(ms) => Millis(ms.parse().unwrap()),
         None => Millis::from_secs(text.strip_suffix('s').unwrap().parse().unwrap()),
@@ -352,7 +386,7 @@ fn limit_words(limit: &LimitView) -> String {
     words
 }
 
-fn rates(rate: &str) -> Rates {
+pub fn rates(rate: &str) -> Rates {
     let rate = Rate { amount: rate.parse().unwrap(), per: Exact::from(1) };
     Rates([(Meter::InputUncached, rate), (Meter::OutputTotal, rate)].into())
 }
@@ -394,7 +428,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
                 model: "gpt".into(),
             },
             life: length(arguments[2]),
+            unresolved: unresolved(arguments),
         }),
+        "open" | "seen" | "post" | "keep" => super::batches::parse(command, arguments, &options),
         "settle" => Command::Settle(Box::new(settle(arguments, &options))),
         "void" => Command::Void(Void {
             attempt_id: attempt(arguments[0]),
@@ -406,6 +442,11 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         "status" => Command::Status,
         other => panic!("no such command: {other}"),
     }
+}
+
+/// `hold` at the end: what is charged if nobody asks is all of the hold.
+pub fn unresolved(arguments: &[&str]) -> Unresolved {
+    if arguments.last() == Some(&"hold") { Unresolved::Hold } else { Unresolved::Floor }
 }
 
 fn put_customer(arguments: &[&str]) -> Command {
@@ -637,6 +678,10 @@ fn kind(row: &Row) -> &'static str {
         Row::PutKey(_) => "key",
         Row::PutInForce(_) => "in force",
         Row::PutJob(..) => "job",
+        Row::Batch(BatchRow::Batch(..)) => "batch",
+        Row::Batch(BatchRow::Line(..)) => "line",
+        Row::Batch(BatchRow::File(..)) => "file",
+        Row::Batch(BatchRow::ForgetFiles(_)) => "forget",
         Row::PutSubject { .. } => "subject",
     }
 }

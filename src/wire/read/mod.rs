@@ -8,6 +8,7 @@ mod counts;
 pub mod custom;
 mod headers;
 mod jobs;
+mod lines;
 mod paths;
 mod session;
 mod signs;
@@ -23,6 +24,7 @@ pub(crate) use answer::add_usage;
 pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
+pub use lines::{Line, Lines};
 
 use super::frame::Sink;
 use super::json::{Node, Plan, Scanner};
