@@ -238,7 +238,7 @@ impl LedgerObject {
             Look::File { id } => {
                 let Some(file) = store.file(id)? else { return Ok("null".to_owned()) };
                 let batch = match &file {
-                    File::Results { batch_id } => store.batch(batch_id)?,
+                    File::Results { batch_id, .. } => store.batch(batch_id)?,
                     File::Requests(_) => None,
                 };
                 told(&FoundFile { file, batch })

@@ -127,7 +127,7 @@ pub enum BatchCommand {
         batch_id: String,
         /// At most [`super::BATCH_LINES_MAX`].
         lines: Vec<BatchLine>,
-        /// The results were read to their end.
+        /// All answers were read, to their end.
         whole: bool,
         /// When.
         at: Timestamp,
@@ -149,9 +149,12 @@ pub struct Seen {
     /// What all lines used together, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Names of the files that hold its results.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<String>,
+    /// Name of the file that holds its answers, where they are in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
+    /// Name of the file that holds what was not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<String>,
 }
 
 /// One line of a batch's results that cost something.
@@ -186,10 +189,13 @@ pub struct BatchLine {
 pub enum File {
     /// Requests for a batch, and what they can cost.
     Requests(Box<Forecast>),
-    /// Results of the batch of this name.
+    /// Results of a batch.
     Results {
         /// Which.
         batch_id: String,
+        /// Of its requests those that were not answered: read to its end, it does not say that all
+        /// answers are in.
+        errors: bool,
     },
 }
 

@@ -160,15 +160,17 @@ impl<'a> Object<'a> {
     pub fn seen(&self) -> Seen {
         let word = self.processing_status.as_deref().or(self.status.as_deref());
         let word = word.unwrap_or_default();
-        let files: Vec<String> =
-            [&self.output_file_id, &self.error_file_id].into_iter().flatten().cloned().collect();
+        let counted = self.request_counts.and_then(|counts| counts.completed.or(counts.succeeded));
+        // None answered, and a file of answers: who copies the API need not count.
+        let is_doubtful = counted == Some(0) && self.output_file_id.is_some();
         Seen {
             status: word.chars().take(32).collect(),
             ended: OVER.iter().any(|over| word.eq_ignore_ascii_case(over)),
-            succeeded: self.request_counts.and_then(|counts| counts.completed.or(counts.succeeded)),
-            has_results: !files.is_empty() || self.results_url.is_some(),
+            succeeded: counted.filter(|_| !is_doubtful),
+            has_results: self.output_file_id.is_some() || self.results_url.is_some(),
             usage: self.usage.and_then(summed),
-            files,
+            answers: self.output_file_id.clone(),
+            errors: self.error_file_id.clone(),
         }
     }
 }
@@ -232,7 +234,8 @@ mod tests {
             "failed":1},"usage":{"input_tokens":172,"input_tokens_details":{"cached_tokens":32},
             "output_tokens":50,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":222}}"#;
         let seen = Object::read(body).unwrap().seen();
-        assert_eq!((seen.ended, seen.succeeded, seen.files), (true, Some(2), vec!["f-o".into()]));
+        assert_eq!((seen.ended, seen.succeeded), (true, Some(2)));
+        assert_eq!((seen.answers.as_deref(), seen.errors), (Some("f-o"), None));
         let usage = seen.usage.unwrap();
         assert_eq!(usage.get(Meter::CacheRead), Some(Exact::from(32)));
         assert_eq!(usage.get(Meter::OutputTotal), Some(Exact::from(50)));
@@ -244,6 +247,17 @@ mod tests {
         {
             let body = format!(r#"{{"id":"b","status":"completed","usage":{usage}}}"#);
             assert_eq!(Object::read(body.as_bytes()).unwrap().seen().usage, None, "{usage}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_no_answers_beside_a_file_of_answers_is_not_believed() {
+        for (file, succeeded) in [(r#""f""#, None), ("null", Some(0))] {
+            let body = format!(
+                r#"{{"id":"b","status":"completed","output_file_id":{file},
+                    "request_counts":{{"total":0,"completed":0,"failed":0}}}}"#
+            );
+            assert_eq!(Object::read(body.as_bytes()).unwrap().seen().succeeded, succeeded);
         }
     }
 

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -92,6 +93,15 @@ const APIS = {
   },
 };
 
+/** A download whose client resets the connection: a mere end would say only that it sends nothing more. */
+const leaveAfterOnePiece = (url, headers) => new Promise((resolve, reject) => {
+  const request = http.get(url, { headers, agent: false }, (answer) => {
+    answer.on('error', () => {});
+    answer.once('data', () => { request.socket.resetAndDestroy(); resolve(); });
+  });
+  request.on('error', reject);
+});
+
 /** Lines that cost 0.5 dollars for each thousand in, and 5 for each thousand out. */
 const LINES = [['a', { used: { input: 40, output: 100 } }], ['b', { used: { input: 20, output: 10 } }], ['c', { error: 'no' }]];
 const [FIRST, SECOND, COST] = ['0.52', '0.06', '0.58'];
@@ -153,10 +163,7 @@ for (const [name, api] of Object.entries(APIS)) {
     const said = await poll(key, api, id);
     let release;
     house.paced({ bytes: results.indexOf('\n') + 1, then: new Promise((resolve) => { release = resolve; }) });
-    const leaving = new AbortController();
-    const answer = await gate.fetch(api.results(said), { headers: auth(key), signal: leaving.signal });
-    await answer.body.getReader().read();
-    leaving.abort();
+    await leaveAfterOnePiece(gate.url + api.results(said), auth(key));
     await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
     release();
     house.paced(null);
@@ -313,7 +320,7 @@ rule('what could spend unmetered is refused by its name, and reaches no upstream
 });
 
 rule('what refers to things in the account that all customers share is refused where the operator says so', async () => {
-  const key = await gate.customer('stored', '100');
+  const key = await gate.customer('stored', '1000');
   const content = [{ type: 'document', source: { type: 'file', file_id: 'file_of_another' } }];
   const request = { model: 'claude-haiku-4-5', max_tokens: 9, messages: [{ role: 'user', content }] };
   const before = house.seen.length;
@@ -324,6 +331,19 @@ rule('what refers to things in the account that all customers share is refused w
   assert.equal(house.seen.length, before);
   await post(key, '/v1/responses', { model: 'gpt-4o-mini', max_output_tokens: 9, input: 'x', previous_response_id: 'r' });
   assert.equal(house.seen.length, before + 1, 'where nothing is said, it is passed on');
+});
+
+rule('a file of errors read to its end frees nothing: the answers are elsewhere', async () => {
+  const key = await gate.customer('errors', '100');
+  const { id } = await APIS.openai.begin(key, ['a', 'b', 'c']);
+  house.ends(id, LINES, { sums: false });
+  delete house.batches.get(id).request_counts;
+  const { error_file_id, output_file_id } = await poll(key, APIS.openai, id);
+  assert.match(await (await get(key, `/v1/files/${error_file_id}/content`)).text(), /"c"/);
+  await sleep(300);
+  assert.deepEqual([(await gate.status('errors')).spend.open, (await gate.status('errors')).spend.settled], [1, '0']);
+  await (await get(key, `/v1/files/${output_file_id}/content`)).text();
+  assert.equal((await gate.idle('errors')).spend.settled, COST);
 });
 
 rule('a batch the upstream refuses holds nothing', async () => {

@@ -6,14 +6,15 @@ use std::rc::Rc;
 
 use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
+use super::super::answer;
 use super::super::attempt::{NAME_MAX, priced, unknown};
 use super::super::config::Config;
 use super::super::http::{Incoming, internal, response};
+use super::super::js::{self, Ending};
 use super::super::ledger_call::LedgerClient;
 use super::super::upstream::{self, Call};
-use super::super::{answer, js};
 use super::{Caller, no_file};
 use crate::api::Problem;
 use crate::ledger::{BATCH_LINES_MAX, Batch, BatchCommand, BatchLine, Command, File, Reply};
@@ -31,7 +32,8 @@ pub async fn results(
 ) -> Result<web_sys::Response, Problem> {
     let caller = Caller::of(incoming).await?;
     let batch = caller.batch(id).await?;
-    let download = Download { batch_id: id.to_owned(), source: "results".to_owned(), batch };
+    let (batch_id, source) = (id.to_owned(), "results".to_owned());
+    let download = Download { batch_id, source, errors: false, batch };
     download.run(incoming, route, &caller).await
 }
 
@@ -44,8 +46,8 @@ pub async fn content(
     let caller = Caller::of(incoming).await?;
     let found = caller.file(id).await?;
     match (found.file, found.batch) {
-        (File::Results { batch_id }, Some(batch)) => {
-            let download = Download { batch_id, source: id.to_owned(), batch };
+        (File::Results { batch_id, errors }, Some(batch)) => {
+            let download = Download { batch_id, source: id.to_owned(), errors, batch };
             download.run(incoming, route, &caller).await
         }
         (File::Requests(forecast), _) => {
@@ -68,6 +70,8 @@ struct Download {
     batch_id: String,
     /// Which of a batch's files it is.
     source: String,
+    /// It holds what was not answered.
+    errors: bool,
     batch: Batch,
 }
 
@@ -100,6 +104,7 @@ impl Download {
         let Some(body) = answer.body() else {
             return response(&JsValue::NULL, status, &headers).map_err(|error| internal(&error));
         };
+        let errors = self.errors;
         let poster = Rc::new(RefCell::new(Poster {
             download: self,
             ledger: caller.ledger.clone(),
@@ -114,12 +119,22 @@ impl Download {
                 post(poster.clone(), Extent::Commands)
             })
         };
+        // Without something to wait for, nothing would be told of a client that leaves.
+        let done = Ending::new();
+        let over = done.promise();
+        incoming.keep(async move { drop(JsFuture::from(over).await) });
         let on_end = Closure::<dyn FnMut(String) -> Promise>::new(move |how: String| {
             let whole = how == "eof";
             if whole {
                 poster.borrow_mut().end();
             }
-            post(poster.clone(), Extent::All { whole })
+            let all = Extent::All { whole: whole && !errors };
+            let (posted, done) = (post(poster.clone(), all), done.clone());
+            future_to_promise(async move {
+                let posted = JsFuture::from(posted).await;
+                done.end();
+                posted
+            })
         });
         let stream = js::metered(
             &body,

@@ -199,7 +199,7 @@ async fn standing(
 /// Tells the ledger what a provider says of a batch, where that changes anything.
 async fn seen(caller: &Caller, said: &Object<'_>) -> Result<(), Problem> {
     let seen = said.seen();
-    if !seen.ended && seen.files.is_empty() {
+    if !seen.ended && seen.answers.is_none() && seen.errors.is_none() {
         return Ok(());
     }
     caller.note(BatchCommand::Seen { batch_id: said.id.clone(), seen: Box::new(seen) }).await

@@ -58,13 +58,13 @@ pub fn forecast(
     at: Timestamp,
 ) -> Result<Forecast, Problem> {
     let mut forecaster = Forecaster::new(&caller.config.book, at);
-    let mut stored = None;
     for ask in requests.by_ref() {
         let ask = ask.map_err(refused)?;
-        stored = stored.or(ask.stored);
+        let sold = caller.config.book.sold(&ask.model).filter(|_| ask.stored.is_some());
+        if let Some(model) = sold {
+            caller.upstream(&model.provider)?.check_stored(ask.stored)?;
+        }
         forecaster.add(ask).map_err(unforeseen)?;
     }
-    let forecast = forecaster.done(requests.endpoint.unwrap_or_default());
-    caller.upstream(&forecast.upstream)?.check_stored(stored)?;
-    Ok(forecast)
+    Ok(forecaster.done(requests.endpoint.unwrap_or_default()))
 }

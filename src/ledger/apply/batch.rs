@@ -117,8 +117,11 @@ impl Op<'_> {
     fn seen_batch(&mut self, batch_id: &str, seen: &Seen) -> Result<Reply, Broken> {
         let Some(known) = &self.context.prior.batch else { return Ok(Reply::UnknownAttempt) };
         let mut batch = known.batch.clone();
-        for file_id in seen.files.iter().filter(|file_id| is_name(file_id)) {
-            let file = File::Results { batch_id: batch_id.to_owned() };
+        for (file_id, errors) in [(&seen.answers, false), (&seen.errors, true)] {
+            let Some(file_id) = file_id.as_ref().filter(|file_id| is_name(file_id)) else {
+                continue;
+            };
+            let file = File::Results { batch_id: batch_id.to_owned(), errors };
             self.rows.push(Row::Batch(BatchRow::File(file_id.clone(), self.now, file)));
         }
         if !seen.ended {

@@ -88,7 +88,8 @@ fn seen(arguments: &[&str], options: &HashMap<&str, &str>) -> Seen {
         succeeded: options.get("succeeded").map(|lines| lines.parse().unwrap()),
         has_results: !arguments.contains(&"nothing"),
         usage: options.get("usage").map(|count| tokens(count)),
-        files: options.get("file").map(|file| (*file).to_owned()).into_iter().collect(),
+        answers: options.get("file").map(|file| (*file).to_owned()),
+        errors: None,
     }
 }
 
@@ -292,7 +293,7 @@ fn a_batch_and_its_files_belong_to_who_began_it() {
     assert_eq!(world.line("open b b1 60s"), "invalid: the batch belongs to another attempt");
     assert_eq!(world.line("post b9 x=1"), "unknown attempt");
     let file = world.store.files.get("f1").map(|(_, file)| file);
-    assert_eq!(file, Some(&File::Results { batch_id: "b1".into() }));
+    assert_eq!(file, Some(&File::Results { batch_id: "b1".into(), errors: false }));
 }
 
 #[test]
