@@ -149,19 +149,39 @@ pub struct Caller<'a> {
     pub received_at: Timestamp,
 }
 
-/// Prices a request by the book in force, and makes its first hold. Where the ledger's clock or
-/// memory says that another book is in force, it is priced anew by that one, once. What can fail
-/// before the request is forwarded is done in `prepare`, before the hold.
+/// What a request is admitted by.
+pub struct Priced<'a, T> {
+    pub quote: Quote,
+    pub pinned: Pinned,
+    pub upstream: &'a Upstream,
+    /// What was made ready for the upstream before the hold.
+    pub ready: T,
+}
+
+/// Prices a request by the book in force, and makes its first hold. What can fail before the request
+/// is forwarded is done in `prepare`, before the hold.
 pub async fn enter<'a, T>(
     caller: &Caller<'_>,
     config: &'a Rc<Config>,
     prepare: impl Fn(&Upstream) -> Result<T, Problem>,
 ) -> Result<Entered<'a, T>, Problem> {
+    let priced = |book: &Book| {
+        let (quote, pinned, upstream) = price(&caller.ask, config, book, caller.received_at)?;
+        Ok(Priced { quote, pinned, upstream, ready: prepare(upstream)? })
+    };
+    enter_at(caller, config, priced).await
+}
+
+/// The same for what has a price of its own making. Where the ledger's clock or memory says that
+/// another book is in force, it is priced anew by that one, once.
+pub async fn enter_at<'a, T>(
+    caller: &Caller<'_>,
+    config: &Rc<Config>,
+    priced: impl Fn(&Book) -> Result<Priced<'a, T>, Problem>,
+) -> Result<Entered<'a, T>, Problem> {
     let mut in_use = books::current(caller.incoming).await?;
     for is_last in [false, true] {
-        let (quote, pinned, upstream) =
-            price(&caller.ask, config, &in_use.book, caller.received_at)?;
-        let ready = prepare(upstream)?;
+        let Priced { quote, pinned, upstream, ready } = priced(&in_use.book)?;
         let region = upstream.region.clone();
         let admission = Admission::new(caller, config.clone(), &in_use, quote, pinned, region)?;
         let in_force = Some(in_use.in_force);

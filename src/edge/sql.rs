@@ -9,9 +9,9 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
 use schema::{
-    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, PUT_ACCOUNT, PUT_HOLD, PUT_HOUR, PUT_IN_FORCE,
-    PUT_JOB, PUT_KEY, PUT_MINUTE, PUT_ONCE, PUT_RECORD, PUT_REFUSALS, PUT_SINK, PUT_SUBJECT,
-    PUT_USE, SCHEMA, TABLES,
+    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, FORGET_FILES, PUT_ACCOUNT, PUT_BATCH, PUT_FILE,
+    PUT_HOLD, PUT_HOUR, PUT_IN_FORCE, PUT_JOB, PUT_KEY, PUT_LINE, PUT_MINUTE, PUT_ONCE, PUT_RECORD,
+    PUT_REFUSALS, PUT_SINK, PUT_SUBJECT, PUT_USE, SCHEMA, TABLES,
 };
 
 use super::js;
@@ -64,10 +64,6 @@ fn whole(value: &JsValue) -> Result<u64, Failed> {
 #[allow(clippy::cast_precision_loss)] // sequence numbers and milliseconds stay below 2^53
 fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
-}
-
-fn time(at: Timestamp) -> JsValue {
-    number(u64::try_from(at.ms()).unwrap_or(0))
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, Failed> {
@@ -314,7 +310,8 @@ impl Store {
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
             }
             Row::Batch(BatchRow::Batch(name, batch)) => {
-                let (at, path) = (time(batch.reserved_at), batch.admitted.endpoint.as_str().into());
+                let (at, path) =
+                    (millis(batch.reserved_at), batch.admitted.endpoint.as_str().into());
                 Array::of5(&PUT_BATCH.into(), &name.into(), &at, &path, &json(batch)?)
             }
             Row::Batch(BatchRow::Line(name, line)) => {
@@ -322,10 +319,10 @@ impl Store {
             }
             Row::Batch(BatchRow::File(name, at, file)) => {
                 let requests = number(matches!(file, File::Requests(_)).into());
-                Array::of5(&PUT_FILE.into(), &name.into(), &time(*at), &requests, &json(file)?)
+                Array::of5(&PUT_FILE.into(), &name.into(), &millis(*at), &requests, &json(file)?)
             }
             Row::Batch(BatchRow::ForgetFiles(before)) => {
-                Array::of2(&FORGET_FILES.into(), &time(*before))
+                Array::of2(&FORGET_FILES.into(), &millis(*before))
             }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())

@@ -1,14 +1,16 @@
 //! A batch begins: held for as a whole, sent on, and kept under its name.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 
-use super::super::admit::{Admission, authenticate};
+use super::super::admit::{self, Entered, Priced, authenticate, enter_at};
 use super::super::answer;
 use super::super::attempt::{Attempt, Watch};
 use super::super::body::{self, Body};
+use super::super::books;
 use super::super::http::{Incoming, internal, response};
 use super::super::jobs::whole;
 use super::super::js;
@@ -16,6 +18,7 @@ use super::super::upstream::{self, Call, Sent};
 use super::upload::forecast;
 use super::{Caller, OBJECT_MAX, body_of, no_file, refused, shown};
 use crate::api::{Code, Problem};
+use crate::book::Book;
 use crate::clock::Timestamp;
 use crate::ledger::{BatchCommand, Command, File, Forecast, Pinned, Reply};
 use crate::money::Exact;
@@ -30,28 +33,37 @@ pub async fn begin(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let caller = Caller::of(incoming).await?;
     let Body { bytes: body, room } = body::read(incoming).await?;
     let bytes = Uint8Array::new(&body).to_vec();
-    let forecast = if route.api == Api::Anthropic {
-        forecast(&caller, Requests::inline(&bytes).map_err(refused)?, received_at)?
-    } else {
-        of_file(&caller, &bytes, received_at).await?
+    let kept =
+        if route.api == Api::Anthropic { None } else { Some(of_file(&caller, &bytes).await?) };
+    let made = |book: &Book| match &kept {
+        None => forecast(&caller, book, Requests::inline(&bytes).map_err(refused)?, received_at),
+        Some(kept) => still_priced(&caller, kept, book, received_at),
     };
-    drop(bytes);
-    let upstream = caller.upstream(&forecast.upstream)?;
-    let Some(first) = forecast.prices.first() else { return Err(no_file()) };
-    let pinned = Pinned { input_least: forecast.input_least, ..first.pinned.clone() };
-    let ask = Rc::new(Ask::batch(route.endpoint, first.model.clone()));
-    let key = authenticate(incoming, &caller.config)?;
-    let priced = (quote(&forecast), pinned);
-    let config = caller.config.clone();
-    let admission = Admission::new(incoming, route, key, ask.clone(), config, priced)?;
-    let attempt = admission.reserve(received_at).await?;
+    let first = made(&books::current(incoming).await?.book)?;
+    let model = first.prices.first().map(|prices| prices.model.clone()).ok_or_else(no_file)?;
+    let ask = Rc::new(Ask::batch(route.endpoint, model));
+    let key = authenticate(incoming, &caller.config).await?;
+    let made_first = Cell::new(Some(first));
+    let priced = |book: &Book| {
+        let forecast = match made_first.take() {
+            Some(first) if first.book_version == book.version() => first,
+            _ => made(book)?,
+        };
+        let Some(prices) = forecast.prices.first() else { return Err(no_file()) };
+        let pinned = Pinned { input_least: forecast.input_least, ..prices.pinned.clone() };
+        let upstream = caller.upstream(&forecast.upstream)?;
+        Ok(Priced { quote: quote(&forecast), pinned, upstream, ready: forecast })
+    };
+    let who = admit::Caller { incoming, route, key, ask: ask.clone(), once: None, received_at };
+    let entered = enter_at(&who, &caller.config, priced).await?;
+    let Entered { attempt, upstream, ready: forecast, .. } = entered;
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let provider = &forecast.upstream;
     let sent = Sent { call, ask: &ask, provider, strip: false, watch: &watch };
     let answer = upstream::call(incoming, &attempt, &sent, &body.into()).await?;
     drop(room);
-    let headers = answer::client_headers(incoming, &answer, Some(forecast.held))?;
+    let headers = answer::client_headers(incoming, &answer, Some(&attempt))?;
     let status = answer.status();
     if status >= 400 {
         return answer::refused_upstream(incoming, attempt, upstream, &answer, &headers).await;
@@ -100,7 +112,7 @@ async fn begun(
 }
 
 /// What the batch of an uploaded file can cost.
-async fn of_file(caller: &Caller, body: &[u8], at: Timestamp) -> Result<Forecast, Problem> {
+async fn of_file(caller: &Caller, body: &[u8]) -> Result<Forecast, Problem> {
     let new = NewBatch::read(body).map_err(refused)?;
     let found = caller.file(&new.input_file_id).await.map_err(|problem| match problem.code {
         Code::NotFound => Problem { param: Some("input_file_id"), ..problem },
@@ -115,11 +127,23 @@ async fn of_file(caller: &Caller, body: &[u8], at: Timestamp) -> Result<Forecast
         let message = "`endpoint` is another than the `url` of the file's requests.";
         return Err(bad("endpoint", message));
     }
-    if !still_holds(&forecast, &caller.config.book, at) {
-        let message = "Prices have changed since this file was uploaded. Upload it again.";
-        return Err(bad("input_file_id", message));
-    }
     Ok(*forecast)
+}
+
+/// What was forecast when the file came, where it is still sold at those prices.
+fn still_priced(
+    caller: &Caller,
+    kept: &Forecast,
+    book: &Book,
+    at: Timestamp,
+) -> Result<Forecast, Problem> {
+    let region = caller.upstream(&kept.upstream)?.region.as_deref();
+    if still_holds(kept, book, at, region) {
+        return Ok(kept.clone());
+    }
+    let message = "Prices have changed since this file was uploaded. Upload it again.";
+    let problem = Problem::new(Code::InvalidRequest, message);
+    Err(Problem { param: Some("input_file_id"), ..problem })
 }
 
 /// The forecast as a hold is made of it.

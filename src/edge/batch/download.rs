@@ -10,13 +10,14 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use super::super::answer;
 use super::super::attempt::{NAME_MAX, priced, unknown};
-use super::super::config::Config;
+use super::super::books;
 use super::super::http::{Incoming, internal, response};
 use super::super::js::{self, Ending};
 use super::super::ledger_call::LedgerClient;
 use super::super::upstream::{self, Call};
 use super::{Caller, no_file};
 use crate::api::Problem;
+use crate::book::Book;
 use crate::ledger::{BATCH_LINES_MAX, Batch, BatchCommand, BatchLine, Command, File, Reply};
 use crate::meter::Outcome;
 use crate::quote::batch::asked_model;
@@ -79,7 +80,8 @@ struct Download {
 struct Poster {
     download: Download,
     ledger: LedgerClient,
-    config: Rc<Config>,
+    /// Tells which model a line names, and prices what other models did inside it.
+    book: Rc<Book>,
     lines: Lines,
     /// Lines that are not charged yet: at most those of one chunk and one command.
     waiting: Vec<BatchLine>,
@@ -93,6 +95,7 @@ impl Download {
         caller: &Caller,
     ) -> Result<web_sys::Response, Problem> {
         let upstream = caller.upstream(&self.batch.upstream)?;
+        let book = books::current(incoming).await?.book;
         let model = self.batch.admitted.model.clone();
         let call = Call { route, model: &model, upstream, method: "GET", protocols: None };
         let answer = upstream::look(incoming, &call, caller.config.upstream_timeout).await?;
@@ -108,7 +111,7 @@ impl Download {
         let poster = Rc::new(RefCell::new(Poster {
             download: self,
             ledger: caller.ledger.clone(),
-            config: caller.config.clone(),
+            book,
             lines: Lines::default(),
             waiting: Vec::new(),
         }));
@@ -213,7 +216,7 @@ impl Poster {
 
     fn line(&self, line: Line) -> BatchLine {
         let Download { batch, source, .. } = &self.download;
-        let book = &self.config.book;
+        let book = &self.book;
         let model = asked_model(&batch.prices, book, line.model.as_deref()).map(str::to_owned);
         let apart = line.sub_usage.iter().any(|sub| !sub.included) || !line.unknown.is_empty();
         let priced = |sub| priced(book, &batch.upstream, sub);

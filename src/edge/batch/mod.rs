@@ -78,7 +78,7 @@ impl Caller {
     async fn of(incoming: &Incoming) -> Result<Self, Problem> {
         check_query(incoming.query())?;
         let config = incoming.config()?;
-        let key = authenticate(incoming, &config)?;
+        let key = authenticate(incoming, &config).await?;
         let ledger = ledger_of(incoming, &key).await?;
         Ok(Self { config, ledger })
     }

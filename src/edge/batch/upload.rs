@@ -5,11 +5,13 @@ use serde::Deserialize;
 
 use super::super::answer;
 use super::super::body::{self, Body};
+use super::super::books;
 use super::super::http::{Incoming, internal, response};
 use super::super::js;
 use super::super::upstream::{self, Call};
 use super::{Caller, object, refused, unforeseen};
 use crate::api::{Code, Problem};
+use crate::book::Book;
 use crate::clock::Timestamp;
 use crate::ledger::{BatchCommand, Forecast};
 use crate::quote::batch::Forecaster;
@@ -24,7 +26,8 @@ pub async fn upload(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::R
     let content_type = incoming.header("content-type").unwrap_or_default();
     let upload = Uploaded::read(&content_type, &bytes).map_err(refused)?;
     let requests = Requests::lines(upload.file).map_err(refused)?;
-    let forecast = forecast(&caller, requests, js::now())?;
+    let in_use = books::current(incoming).await?;
+    let forecast = forecast(&caller, &in_use.book, requests, js::now())?;
     drop(bytes);
     let upstream = caller.upstream(&forecast.upstream)?;
     let model = forecast.prices.first().map_or("", |prices| prices.model.as_str());
@@ -54,13 +57,17 @@ pub async fn upload(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::R
 /// What all of these requests can cost.
 pub fn forecast(
     caller: &Caller,
+    book: &Book,
     mut requests: Requests<'_>,
     at: Timestamp,
 ) -> Result<Forecast, Problem> {
-    let mut forecaster = Forecaster::new(&caller.config.book, at);
+    let region = |provider: &str| {
+        caller.config.upstreams.get(provider).and_then(|upstream| upstream.region.clone())
+    };
+    let mut forecaster = Forecaster::new(book, at, &region);
     for ask in requests.by_ref() {
         let ask = ask.map_err(refused)?;
-        let sold = caller.config.book.sold(&ask.model).filter(|_| ask.stored.is_some());
+        let sold = book.sold(&ask.model).filter(|_| ask.stored.is_some());
         if let Some(model) = sold {
             caller.upstream(&model.provider)?.check_stored(ask.stored)?;
         }
