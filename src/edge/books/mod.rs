@@ -28,9 +28,9 @@ extern "C" {
     fn keep_book(bucket: &JsValue, sha256: &str, bytes: &Uint8Array) -> Promise;
 }
 
-/// Longest book that is pushed: four times the catalogue of all public models. An isolate has
-/// 128 MB, and holds two books and a third while it is read.
-pub const PUSHED_MAX: u32 = 8 * 1024 * 1024;
+/// Longest book that is pushed: twice the catalogue of all public models. To check one takes some
+/// sixteen times its length for a moment, and an isolate has 128 MB for everything.
+pub const PUSHED_MAX: u32 = 4 * 1024 * 1024;
 
 /// A copy of the timeline is looked up anew after this long, behind a request that uses it …
 const FRESH_MS: u64 = 5_000;
