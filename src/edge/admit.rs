@@ -195,6 +195,7 @@ pub async fn enter_at<'a, T>(
             Reserved::Stale(_) => {}
         }
     }
+    js::log(&format!("request {}: its prices are not in force, by the ledger", caller.incoming.id));
     let message = "The prices are changing, and this part of the gateway has not heard of the \
                    newest yet. Retry shortly.";
     Err(Problem::new(Code::MeteringUnavailable, message))

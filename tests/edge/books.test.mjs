@@ -78,14 +78,14 @@ rule('a wrong book is refused whole, with the path of each fault, and the one in
   assert.equal((await inForce()).version, 'v1');
 });
 
-rule('a book that is too long is refused by its length, 9 MB or 100', async () => {
+rule('a book that is too long is refused by its length, 5 MB or 100', async () => {
   const headers = { authorization: `Bearer ${gate.secretVars.FAREBOX_ADMIN_TOKEN}` };
-  for (const length of [9, 100]) {
+  for (const length of [5, 100]) {
     const began = Date.now();
     const answer = await gate.raw('/v1/farebox/admin/books', { method: 'PUT', headers, body: Buffer.alloc(length * 1024 * 1024, ' '), timeoutMs: 30_000 });
     const { status, code, message } = await refusal(answer, 'own');
     assert.deepEqual([status, code], [413, 'request_too_large']);
-    assert.match(message, /8388608 bytes at most/);
+    assert.match(message, /4194304 bytes at most/);
     assert.ok(Date.now() - began < 15_000);
   }
   assert.equal((await inForce()).version, 'v1');

@@ -62,6 +62,8 @@ pub struct Auditor {
     keys: BTreeMap<String, (String, bool)>,
     attempts: BTreeMap<AttemptId, Attempt>,
     subjects: Vec<String>,
+    /// From when on the newest activation applies that a request was admitted under, and its number.
+    newest: Option<(Timestamp, u64)>,
     /// Whose each job is.
     jobs: BTreeMap<String, AttemptId>,
     /// Every record there must be, in words.
@@ -202,6 +204,13 @@ impl Auditor {
             }
             return "refused AttemptConflict".into();
         }
+        if let Some(priced) = &reserve.in_force {
+            let is_in_force =
+                priced.from <= self.now() && priced.until.is_none_or(|t| self.now() < t);
+            if !is_in_force || Some((priced.from, priced.seq)) < self.newest {
+                return format!("stale price at {}", self.now());
+            }
+        }
         if reserve.admitted.currency != "USD" {
             return "refused CurrencyMismatch".into();
         }
@@ -216,6 +225,12 @@ impl Auditor {
         {
             self.subjects.push(user.clone());
             self.own_rows = 2;
+        }
+        if let Some(priced) = &reserve.in_force
+            && Some((priced.from, priced.seq)) > self.newest
+        {
+            self.newest = Some((priced.from, priced.seq));
+            self.own_rows += 1;
         }
         self.admitted = true;
         let attempt = Attempt {

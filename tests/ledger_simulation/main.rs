@@ -75,6 +75,7 @@ const EVENTS: &[&str] = &[
     "a late correction",
     "a sweep that left some",
     "an overage",
+    "stale",
     "a clock that went back",
     "an answer lost",
     "a crash after writing",
@@ -287,7 +288,15 @@ impl Simulation {
             (Some(Reply::Held { .. }), _) if attempt.phase == Phase::Asked => Phase::Running,
             // A denial burns nothing: the same attempt may be asked for again.
             (None, Command::Reserve(_))
-            | (Some(Reply::Held { .. } | Reply::UnknownAttempt | Reply::Refused(_)), _) => return,
+            | (
+                Some(
+                    Reply::Held { .. }
+                    | Reply::UnknownAttempt
+                    | Reply::Refused(_)
+                    | Reply::StalePrice { .. },
+                ),
+                _,
+            ) => return,
             (None, _) => Phase::Silent,
             _ => Phase::Over,
         };

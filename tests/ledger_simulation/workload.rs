@@ -2,7 +2,7 @@
 //! that attempts go wrong.
 
 use farebox::auth::Mode;
-use farebox::book::{Rate, Rates, Tiers};
+use farebox::book::{InForce, Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp, Window};
 use farebox::ids::Id;
 use farebox::ledger::{
@@ -77,6 +77,24 @@ pub fn put_key(key: &str) -> Command {
         expires_at: None,
         allows: Allows::default(),
     })
+}
+
+/// Milliseconds from one price book to the next.
+const BOOK_MS: i64 = 20_000;
+
+/// What an isolate holds to be in force: mostly right, sometimes it has not heard of the newest book
+/// or its clock is ahead. A session's later turns do not say.
+fn in_force(random: &mut Random, now: Timestamp) -> Option<InForce> {
+    let right = now.ms() / BOOK_MS;
+    let number = match random.below(100) {
+        0..40 => return None,
+        40..94 => right,
+        94..98 => right - 1,
+        _ => right + 1,
+    };
+    let at = |number: i64| Timestamp::from_ms(number * BOOK_MS);
+    let until = random.chance(50).then(|| at(number + 1));
+    Some(InForce { seq: u64::try_from(number).unwrap(), from: at(number), until })
 }
 
 impl Workload {
@@ -178,7 +196,7 @@ impl Workload {
                 below_margin: false,
                 input_least,
             },
-            in_force: None,
+            in_force: in_force(random, now),
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
             scopes: Scopes::default(),
             once: None,

@@ -28,9 +28,9 @@ extern "C" {
     fn keep_book(bucket: &JsValue, sha256: &str, bytes: &Uint8Array) -> Promise;
 }
 
-/// Longest book that is pushed: four times the catalogue of all public models. An isolate has
-/// 128 MB, and holds two books and a third while it is read.
-pub const PUSHED_MAX: u32 = 8 * 1024 * 1024;
+/// Longest book that is pushed: twice the catalogue of all public models. To check one takes some
+/// sixteen times its length for a moment, and an isolate has 128 MB for everything.
+pub const PUSHED_MAX: u32 = 4 * 1024 * 1024;
 
 /// A copy of the timeline is looked up anew after this long, behind a request that uses it …
 const FRESH_MS: u64 = 5_000;
@@ -62,15 +62,14 @@ pub struct InUse {
 /// What an isolate knows.
 #[derive(Default)]
 struct Shelf {
-    timeline: Timeline,
-    /// The timeline was read at least once.
-    is_known: bool,
+    /// Absent until it was read for the first time.
+    timeline: Option<Rc<Timeline>>,
     /// How often somebody looked, with or without success, and when last.
     looks: u64,
     looked_at: Option<Timestamp>,
     /// Since when somebody looks something up.
     busy_since: Option<Timestamp>,
-    /// Books by their hash, the last used last.
+    /// Books by their hash, the last read last.
     kept: Vec<(String, Rc<Book>)>,
     /// The last that was in use: what a broken one does not replace.
     good: Option<(Rc<Book>, InForce)>,
@@ -122,7 +121,7 @@ async fn pause() {
 pub async fn current(incoming: &Incoming) -> Result<InUse, Problem> {
     let Some(directory) = Directory::of(&incoming.env) else { return configured(incoming) };
     let (looks, is_known, looked_at) =
-        SHELF.with_borrow(|shelf| (shelf.looks, shelf.is_known, shelf.looked_at));
+        SHELF.with_borrow(|shelf| (shelf.looks, shelf.timeline.is_some(), shelf.looked_at));
     let age = looked_at.map_or(u64::MAX, |at| js::now().since(at));
     if !is_known || age >= STALE_MAX_MS {
         look(&directory, incoming, looks).await;
@@ -187,7 +186,7 @@ async fn look_now(directory: &Directory, bucket: Option<&JsValue>, turn: &Turn) 
     }
     SHELF.with_borrow_mut(|shelf| {
         if let Ok(timeline) = read {
-            (shelf.timeline, shelf.is_known) = (timeline, true);
+            shelf.timeline = Some(Rc::new(timeline));
         }
         shelf.looks = shelf.looks.saturating_add(1);
         shelf.looked_at = Some(js::now());
@@ -239,8 +238,7 @@ async fn document(bucket: Option<&JsValue>, sha256: &str) -> Result<String, Stri
 /// The book in force at an instant, by the copy of the timeline that is there.
 async fn at(incoming: &Incoming, now: Timestamp) -> Result<InUse, Problem> {
     for _ in 0..TURNS_MAX {
-        let (timeline, look) = SHELF
-            .with_borrow(|shelf| (shelf.is_known.then(|| shelf.timeline.clone()), shelf.looks));
+        let (timeline, look) = SHELF.with_borrow(|shelf| (shelf.timeline.clone(), shelf.looks));
         let Some((active, in_force)) = timeline.as_ref().and_then(|timeline| timeline.at(now))
         else {
             return Err(no_book("which price book is in force cannot be looked up"));

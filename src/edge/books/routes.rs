@@ -41,7 +41,7 @@ fn directory(incoming: &Incoming) -> Result<Directory, Problem> {
     })
 }
 
-fn unavailable(reason: String) -> Problem {
+fn unavailable(reason: impl std::fmt::Display) -> Problem {
     js::log(&format!("price book: {reason}"));
     Problem::new(Code::MeteringUnavailable, format!("The books cannot be reached: {reason}."))
 }
