@@ -69,7 +69,7 @@ function base32(bytes) {
 }
 
 /** A gate, its upstream, and what tests need to steer and look at both. */
-export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null } = {}) {
+export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null, database = true } = {}) {
   const ownUpstream = upstream === null;
   upstream ??= await startUpstream({ port: 0 });
   const folder = persist ?? mkdtempSync(join(tmpdir(), 'farebox-test-'));
@@ -88,6 +88,7 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
     bindings: { ...settings(upstream.url, vars), ...secretVars },
     durableObjects: { LEDGER: { className: 'LedgerObject', useSQLite: true } },
     r2Buckets: { RECORDS: 'farebox-records' },
+    d1Databases: database ? { DB: 'farebox' } : {},
     resourcePersistencePath: folder,
     assets: {
       directory: join(root, 'www'),

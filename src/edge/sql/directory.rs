@@ -16,6 +16,8 @@ use crate::edge::js;
 use crate::ids::Name;
 use crate::record::Digest;
 
+/// Carried out before a key is put: the Worker needs no step of its own for it.
+const TABLE: &str = include_str!("../../../migrations/0002_keys.sql");
 const FIND: &str = "SELECT customer, key_id FROM keys WHERE sha256 = ?";
 // Writes nothing new over what is there, and answers what there is.
 const PUT: &str = "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sha256 = excluded.sha256 RETURNING customer, key_id";
@@ -71,6 +73,7 @@ pub async fn resolve(env: &JsValue, text: &str) -> Result<ApiKey, Problem> {
 
 /// Registers a key; whose it is never changes.
 pub async fn put(env: &JsValue, sha256: Digest, owner: &Owner) -> Result<(), Problem> {
+    row(env, TABLE, &[]).await?;
     let (customer, key_id) = owner;
     let parameters = [sha256.to_string(), customer.to_string(), key_id.to_string()];
     let row = row(env, PUT, &parameters).await?;
@@ -105,17 +108,22 @@ async fn find(env: &JsValue, sha256: Digest) -> Result<Option<Owner>, Problem> {
 }
 
 async fn row(env: &JsValue, sql: &str, parameters: &[String]) -> Result<Option<Owner>, Problem> {
-    let database = Reflect::get(env, &"DIRECTORY".into()).unwrap_or(JsValue::UNDEFINED);
+    let database = Reflect::get(env, &"DB".into()).unwrap_or(JsValue::UNDEFINED);
     if database.is_undefined() {
-        js::log("misconfigured: FAREBOX_OWN_KEYS needs the D1 binding DIRECTORY");
+        js::log("misconfigured: FAREBOX_OWN_KEYS needs the D1 binding DB");
         return Err(Problem::new(Code::Misconfigured, "This gateway has no directory configured."));
     }
     let parameters: Array = parameters.iter().map(|text| JsValue::from_str(text)).collect();
-    let found = JsFuture::from(first_row(&database, sql, &parameters)).await.map_err(|error| {
-        js::log(&format!("directory: {}", js::reason(&error)));
-        let message = "The directory of keys cannot be reached. Retry shortly.";
-        Problem::new(Code::MeteringUnavailable, message)
-    })?;
+    let found = match JsFuture::from(first_row(&database, sql, &parameters)).await {
+        Ok(found) => found,
+        // No key was ever put.
+        Err(error) if js::reason(&error).contains("no such table") => return Ok(None),
+        Err(error) => {
+            js::log(&format!("directory: {}", js::reason(&error)));
+            let message = "The directory of keys cannot be reached. Retry shortly.";
+            return Err(Problem::new(Code::MeteringUnavailable, message));
+        }
+    };
     let Some(columns) = found.dyn_ref::<Array>() else { return Ok(None) };
     let name = |at| columns.get(at).as_string().and_then(|text| text.parse::<Name>().ok());
     Ok(name(0).zip(name(1)))
