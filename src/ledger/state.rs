@@ -155,7 +155,7 @@ impl Ledger {
         let done = holds.iter().map(|hold| hold.reserved_at).chain(loaded.last_record_at);
         let last = done.max().map_or(now, |done| done.max(now));
         let customer = PartyRows { hours: loaded.hours, minute: loaded.minute };
-        let limits = Limits::count(loaded.account.as_ref(), customer, holds.iter(), last)?;
+        let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;
         Ok(Self {
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
@@ -174,7 +174,7 @@ impl Ledger {
     pub(super) fn rebuild_limits(&mut self, now: Timestamp) -> Result<(), OutOfRange> {
         let customer = self.limits.take_customer();
         let holds = self.holds.values();
-        self.limits = Limits::count(self.account.as_ref(), customer, holds, now)?;
+        self.limits = Limits::count(self.account.as_ref(), customer, &holds, now)?;
         Ok(())
     }
 
@@ -266,7 +266,7 @@ impl Ledger {
             // An expired hold may still be settled, into the hour it was made in.
             let made = holds.clone().chain(prior.expired.iter()).map(|hold| hold.reserved_at);
             let oldest = made.min().unwrap_or(now);
-            self.limits.load(party, found.clone(), holds, oldest, now, rows)?;
+            self.limits.load(party, found.clone(), &holds, oldest, now, rows)?;
         }
         Ok(())
     }

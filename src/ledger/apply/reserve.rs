@@ -14,19 +14,19 @@ impl Op<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
         let key = (&reserve.admitted.key_id, &reserve.secret_sha256);
         if let Some(code) = self.key_objection(key.0, key.1) {
-            return self.refuse(code.into(), reserve);
+            return Ok(self.refuse(code.into(), reserve));
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
             if !hold.is_for(reserve) || self.now >= expires_at {
-                return self.refuse(RefusalCode::AttemptConflict.into(), reserve);
+                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve));
             }
             let parties = self.ledger.parties_of(&hold.clone());
             return self.held(expires_at, &parties);
         }
         if let Some(denial) = self.objection(reserve)? {
-            return self.refuse(denial, reserve);
+            return Ok(self.refuse(denial, reserve));
         }
         self.admit(reserve)
     }
@@ -101,7 +101,7 @@ impl Op<'_> {
             let new = parties.iter().find(|party| party.scope == Scope::EndUser);
             if let Some(party) = new {
                 let (none, holds, now) = (PartyRows::default(), core::iter::empty(), self.now);
-                self.ledger.limits.load(party, none, holds, now, now, &mut self.rows)?;
+                self.ledger.limits.load(party, none, &holds, now, now, &mut self.rows)?;
             }
         }
         Ok(parties)

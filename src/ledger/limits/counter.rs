@@ -43,7 +43,7 @@ impl Counter {
         which: impl Iterator<Item = usize>,
         rows: PartyRows,
         since: Option<Timestamp>,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         now: Timestamp,
     ) -> Result<Self, OutOfRange> {
         let mut counter = Self {

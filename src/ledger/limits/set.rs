@@ -46,7 +46,7 @@ impl Limits {
     pub fn count<'a>(
         account: Option<&Account>,
         customer: PartyRows,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         now: Timestamp,
     ) -> Result<Self, OutOfRange> {
         let rules: Vec<Ruled> = account.map(rules_of).unwrap_or_default();
@@ -107,7 +107,7 @@ impl Limits {
         &mut self,
         party: &Party,
         rows: PartyRows,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         oldest: Timestamp,
         now: Timestamp,
         written: &mut Vec<Row>,

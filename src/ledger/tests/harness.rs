@@ -84,20 +84,22 @@ impl Store {
                 assert_eq!(record.seq, self.records.len() as u64 + 1, "the sequence has a gap");
                 self.records.push(*record);
             }
-            Row::PutHour(hour, used) => drop(self.hours.insert(hour, written(used))),
-            Row::DropHours(gone) => gone.iter().for_each(|hour| drop(self.hours.remove(hour))),
+            Row::PutHour(hour, used) => {
+                self.hours.insert(hour, written(&used));
+            }
+            Row::DropHours(gone) => self.hours.retain(|hour, _| !gone.contains(hour)),
             Row::PutUse(party, hour, used) => {
-                self.uses.entry(party).or_default().insert(hour, written(used));
+                self.uses.entry(party).or_default().insert(hour, written(&used));
             }
             Row::DropUse(party, gone) => {
                 let hours = self.uses.entry(party).or_default();
-                gone.iter().for_each(|hour| drop(hours.remove(hour)));
+                hours.retain(|hour, _| !gone.contains(hour));
             }
             Row::PutMinute(party, at, used) => {
-                drop(self.minutes.insert(party, (at, written(used))))
+                self.minutes.insert(party, (at, written(&used)));
             }
             Row::PutRefusals(hour, code, count) => {
-                drop(self.refusals.insert((hour, code), count));
+                self.refusals.insert((hour, code), count);
             }
             Row::PutOnce { key, once } => drop(self.once.insert(key, once)),
             Row::PutAccount(account) => self.account = Some(account),
@@ -184,7 +186,7 @@ impl Store {
 }
 
 /// As it comes back from text.
-fn written<T: std::str::FromStr + ToString>(value: T) -> T {
+fn written<T: std::str::FromStr + ToString>(value: &T) -> T {
     value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
 }
 
