@@ -45,6 +45,9 @@ pub struct Account {
     /// from then on for ever, so that a limit that is changed or set again finds them counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tracked: BTreeMap<Scope, Timestamp>,
+    /// Since when minutes are counted: since the first limit on one, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<Timestamp>,
 }
 
 /// Money set aside for one running attempt.

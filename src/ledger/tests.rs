@@ -10,6 +10,7 @@
 mod access;
 mod charges;
 mod endings;
+mod fits;
 mod harness;
 mod jobs;
 mod limits;

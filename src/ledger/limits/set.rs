@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::counter::{Change, Counter};
+use super::counter::{Change, Counter, Since};
 use super::rule::{Measure, Owner, Scope, Strictness};
 use super::state::{LimitState, Need, Ruled};
 use super::tally::Tally;
@@ -28,6 +28,8 @@ pub struct Limits {
     currency: String,
     /// Since when the parties of a scope are counted.
     tracked: BTreeMap<Scope, Timestamp>,
+    /// Since when minutes are.
+    minutes: Option<Timestamp>,
     customer: Counter,
     parties: HashMap<Party, Counter>,
     /// Operations so far, to tell which party was unused for longest.
@@ -51,10 +53,13 @@ impl Limits {
     ) -> Result<Self, OutOfRange> {
         let rules: Vec<Ruled> = account.map(rules_of).unwrap_or_default();
         let which = rules_for(&rules, &Party::customer());
-        let customer = Counter::count(&rules, which.into_iter(), customer, None, holds, now)?;
+        let minutes = account.and_then(|account| account.minutes);
+        let since = Since { party: None, minutes };
+        let customer = Counter::count(&rules, which.into_iter(), customer, since, holds, now)?;
         Ok(Self {
             currency: account.map(|account| account.currency.clone()).unwrap_or_default(),
             tracked: account.map(|account| account.tracked.clone()).unwrap_or_default(),
+            minutes,
             rules,
             customer,
             parties: HashMap::new(),
@@ -112,7 +117,8 @@ impl Limits {
         now: Timestamp,
         written: &mut Vec<Row>,
     ) -> Result<(), OutOfRange> {
-        let since = self.tracked.get(&party.scope).copied();
+        let tracked = self.tracked.get(&party.scope).copied();
+        let since = Since { party: tracked, minutes: self.minutes };
         let which = rules_for(&self.rules, party);
         let mut counter = Counter::count(&self.rules, which.into_iter(), rows, since, holds, now)?;
         if let Some((past, gone)) = counter.fold(now)? {
@@ -252,7 +258,7 @@ impl Limits {
     ) -> Result<(), Broken> {
         let begins = !self.customer.hours.contains_key(&hour_of(reserved_at));
         let Change { hour: (start, hour), minute } =
-            self.customer.spend(&self.rules, reserved_at, used)?;
+            self.customer.spend(&self.rules, reserved_at, used, self.minutes.is_some())?;
         rows.push(Row::PutHour(start, hour));
         if let Some((at, used)) = minute {
             rows.push(Row::PutMinute(Party::customer(), at, used));
@@ -261,12 +267,14 @@ impl Limits {
             rows.push(Row::PutHour(Timestamp::START, past));
             rows.push(Row::DropHours(gone));
         }
+        let by_minute = self.minutes.is_some();
         for party in parties {
             let (counter, rules) = self.touch(party, now).ok_or(Broken::NotLookedUp)?;
             if !counter.knows(reserved_at) {
                 return Err(Broken::NotLookedUp);
             }
-            let Change { hour: (start, hour), minute } = counter.spend(rules, reserved_at, used)?;
+            let Change { hour: (start, hour), minute } =
+                counter.spend(rules, reserved_at, used, by_minute)?;
             if counter.hours.len() > HOURS_MAX {
                 counter.keep_from(hour_of(recent(now)));
             }

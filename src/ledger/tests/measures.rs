@@ -58,7 +58,7 @@ fn a_rate_refuses_until_its_window_is_over_and_says_how_long() {
         reserve c 1     -> held
         settle c 1
         reserve d 1     -> refused rate_limit_exceeded by rpm
-        limit rpm       -> settled 2 held 0 left 0
+        limit rpm       -> settled 2 held 0 left 0 from 2026-11-23T22:00:20.000Z
         clock 2026-11-23T22:00:59.999Z
         reserve d 1     -> refused rate_limit_exceeded by rpm
         wait 1ms
