@@ -50,6 +50,13 @@ pub struct Account {
     pub minutes: Option<Timestamp>,
 }
 
+impl Account {
+    /// The moments from which on something is counted.
+    pub fn counted_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.tracked.values().copied().chain(self.minutes)
+    }
+}
+
 /// Money set aside for one running attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
@@ -155,7 +162,9 @@ impl Ledger {
     /// done: a machine's clock that was set back stands still here until it has caught up.
     pub fn load(loaded: Loaded, now: Timestamp) -> Result<Self, OutOfRange> {
         let holds = loaded.holds;
+        let counted = loaded.account.iter().flat_map(Account::counted_since);
         let done = holds.iter().map(|hold| hold.reserved_at).chain(loaded.last_record_at);
+        let done = done.chain(counted);
         let last = done.max().map_or(now, |done| done.max(now));
         let customer = PartyRows { hours: loaded.hours, minute: loaded.minute };
         let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;

@@ -139,7 +139,8 @@ impl Store {
     /// The latest moment at which something is known to have been done.
     pub fn known_time(&self) -> Option<Timestamp> {
         let reserved = self.open_holds().into_iter().map(|hold| hold.reserved_at);
-        reserved.chain(self.last_record_at()).max()
+        let counted = self.account.iter().flat_map(Account::counted_since);
+        reserved.chain(self.last_record_at()).chain(counted).max()
     }
 
     fn once_of(&self, key: &Digest) -> Option<PriorOnce> {

@@ -22,7 +22,8 @@ impl Op<'_> {
             if !hold.is_for(reserve) || self.now >= expires_at {
                 return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve));
             }
-            let parties = self.ledger.parties_of(&hold.clone());
+            let parties = self.ledger.parties_of(hold);
+            self.ledger.limits.begin(&parties, self.now)?;
             return self.held(expires_at, &parties);
         }
         if let Some(denial) = self.objection(reserve)? {
@@ -77,7 +78,16 @@ impl Op<'_> {
         let parties = self.parties_for(reserve)?;
         let need = Need { money: needed, tokens };
         match self.ledger.limits.objection(&parties, need, self.now) {
-            Ok(objection) => Ok(objection.map(Denial::by_limit)),
+            Ok(None) => Ok(None),
+            Ok(Some(mut objection)) => {
+                // An end user that was never let in has no pseudonym, and leaves nothing behind.
+                if self.context.prior.subject.is_none() {
+                    parties.iter().for_each(|party| self.ledger.limits.forget_user(party));
+                    objection.view.value =
+                        objection.view.value.filter(|_| objection.view.scope != Scope::EndUser);
+                }
+                Ok(Some(Denial::by_limit(objection)))
+            }
             Err(Broken::OutOfRange) => out_of_range,
             Err(broken) => Err(broken),
         }

@@ -89,7 +89,8 @@ impl Counter {
             span,
             settled,
             held,
-            counts_from: counts_from.filter(|from| *from > span.start),
+            counts_from: counts_from
+                .filter(|from| *from > span.start && ruled.rule.measure != Measure::Concurrency),
         };
         for hold in holds {
             state.hold(ruled, hold.reserved_at, hold.need())?;

@@ -32,6 +32,8 @@ pub struct Limits {
     minutes: Option<Timestamp>,
     customer: Counter,
     parties: HashMap<Party, Counter>,
+    /// Parties with more hours in memory than are kept; of one operation only.
+    grown: Vec<Party>,
     /// Operations so far, to tell which party was unused for longest.
     tick: u64,
 }
@@ -63,6 +65,7 @@ impl Limits {
             rules,
             customer,
             parties: HashMap::new(),
+            grown: Vec::new(),
             tick: 0,
         })
     }
@@ -136,6 +139,13 @@ impl Limits {
         Ok(())
     }
 
+    /// Forgets an end user that has used nothing.
+    pub fn forget_user(&mut self, party: &Party) {
+        if party.scope == Scope::EndUser {
+            self.parties.remove(party);
+        }
+    }
+
     /// One operation begins: windows whose time has come begin with it.
     pub fn roll(&mut self, now: Timestamp) {
         self.tick = self.tick.saturating_add(1);
@@ -150,6 +160,14 @@ impl Limits {
         Some((counter, &self.rules))
     }
 
+    /// Begins what concerns these parties: all must be in memory, and in their present windows.
+    pub fn begin(&mut self, parties: &[Party], now: Timestamp) -> Result<(), Broken> {
+        for party in parties {
+            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
+        }
+        Ok(())
+    }
+
     /// The gravest objection of any limit to a need of these parties.
     pub fn objection(
         &mut self,
@@ -157,9 +175,7 @@ impl Limits {
         need: Need,
         now: Timestamp,
     ) -> Result<Option<Objection>, Broken> {
-        for party in parties {
-            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
-        }
+        self.begin(parties, now)?;
         let mut worst: Option<(RefusalCode, usize, &LimitState, Option<&Party>)> = None;
         for (state, party) in self.states(parties) {
             let Some(ruled) = self.rules.get(state.rule) else { continue };
@@ -209,16 +225,16 @@ impl Limits {
         parties: &[Party],
         now: Timestamp,
     ) -> Result<Vec<Standing>, OutOfRange> {
-        let mut standings: Vec<(usize, Standing)> = Vec::new();
-        for (state, _) in self.states(parties) {
-            let Some(ruled) = self.rules.get(state.rule) else { continue };
-            if ruled.rule.kind == Strictness::Hard {
-                standings.push((state.rule, state.standing(ruled, now)?));
-            }
+        let of = |state: &'_ LimitState| self.rules.get(state.rule);
+        let hard = |state: &LimitState| of(state).is_some_and(|r| r.rule.kind == Strictness::Hard);
+        let states = self.states(parties).map(|(state, _)| state).filter(|state| hard(state));
+        let mut states: Vec<&LimitState> = states.collect();
+        // The customer's own states are in order already.
+        if !parties.is_empty() {
+            states.sort_by_key(|state| state.rule);
         }
-        standings.sort_by_key(|(at, _)| *at);
-        standings.truncate(STANDINGS_MAX);
-        Ok(standings.into_iter().map(|(_, standing)| standing).collect())
+        let told = states.into_iter().take(STANDINGS_MAX);
+        told.filter_map(|state| Some(state.standing(of(state)?, now))).collect()
     }
 
     /// Counts a hold with everyone it belongs to.
@@ -275,15 +291,26 @@ impl Limits {
             }
             let Change { hour: (start, hour), minute } =
                 counter.spend(rules, reserved_at, used, by_minute)?;
-            if counter.hours.len() > HOURS_MAX {
-                counter.keep_from(hour_of(recent(now)));
-            }
+            let has_grown = counter.hours.len() > HOURS_MAX;
             rows.push(Row::PutUse(party.clone(), start, hour));
             if let Some((at, used)) = minute {
                 rows.push(Row::PutMinute(party.clone(), at, used));
             }
+            if has_grown {
+                self.grown.push(party.clone());
+            }
         }
         Ok(())
+    }
+
+    /// An operation is over: hours that are hardly needed any more are let go. Not before, for what
+    /// it needed was looked up by what was known when it began.
+    pub fn rest(&mut self, now: Timestamp) {
+        for party in core::mem::take(&mut self.grown) {
+            if let Some(counter) = self.parties.get_mut(&party) {
+                counter.keep_from(hour_of(recent(now)));
+            }
+        }
     }
 
     /// What the whole customer was charged in a span.
@@ -296,9 +323,7 @@ impl Limits {
     /// How the limits of the customer and of the single parties they name stand.
     pub fn views(&mut self, now: Timestamp) -> Result<Vec<LimitView>, Broken> {
         let named = self.named_parties();
-        for party in &named {
-            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
-        }
+        self.begin(&named, now)?;
         let mut views: Vec<(usize, LimitView)> = Vec::new();
         for (state, party) in self.states(&named) {
             let Some(ruled) = self.rules.get(state.rule) else { continue };
