@@ -56,16 +56,14 @@ pub async fn resolve(env: &JsValue, text: &str) -> Result<ApiKey, Problem> {
     let owner = match known.filter(|(_, until)| now < *until) {
         Some((owner, _)) => owner,
         None if is_unknown(sha256, now) => return Err(invalid_key()),
-        None => match find(env, sha256).await? {
-            Some(owner) => {
-                remember(&KNOWN, sha256, (owner.clone(), now.plus(KNOWN_LIFE)));
-                owner
-            }
-            None => {
+        None => {
+            let Some(owner) = find(env, sha256).await? else {
                 remember(&UNKNOWN, sha256, now.plus(UNKNOWN_LIFE));
                 return Err(invalid_key());
-            }
-        },
+            };
+            remember(&KNOWN, sha256, (owner.clone(), now.plus(KNOWN_LIFE)));
+            owner
+        }
     };
     let (customer, key_id) = owner;
     Ok(ApiKey::of_operator(customer, key_id, text.to_owned()))
