@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-record bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-record bench-tokens token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,6 +51,9 @@ bench: build ## the gate's cost beside a worker that only forwards
 
 bench-record: ## what sealing, signing and checking records take
 	@cargo run --quiet --profile native --example bench-record
+
+bench-ledger: ## what the ledger's state machine takes by itself
+	@cargo run --quiet --profile native --example bench-ledger
 
 bench-book: ## what loading a price book and pricing a request take
 	@cargo run --quiet --profile native --example bench-book

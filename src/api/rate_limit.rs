@@ -36,7 +36,7 @@ pub fn rate_limit_policy(standings: &[Standing], currency: &str) -> Option<Strin
         }
         item
     };
-    joined(standings.iter().map(policy).collect())
+    joined(&standings.iter().map(policy).collect::<Vec<_>>())
 }
 
 /// What is left of them, and in how many seconds they start anew.
@@ -48,7 +48,7 @@ pub fn rate_limit(standings: &[Standing]) -> Option<String> {
         }
         item
     };
-    joined(standings.iter().map(left).collect())
+    joined(&standings.iter().map(left).collect::<Vec<_>>())
 }
 
 /// Both fields, as headers of an answer.
@@ -58,7 +58,7 @@ pub fn limit_headers(standings: &[Standing], currency: &str) -> Vec<(&'static st
     named.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn joined(items: Vec<String>) -> Option<String> {
+fn joined(items: &[String]) -> Option<String> {
     (!items.is_empty()).then(|| items.join(", "))
 }
 

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
-use super::sql::directory;
+use super::own_keys;
 use super::upstream::Upstream;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
@@ -32,7 +32,7 @@ pub async fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey
 /// Whose key a text is: one of ours says so itself, the operator's own are looked up.
 pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<ApiKey, Problem> {
     if config.own_keys && !text.starts_with("fb_") {
-        return directory::resolve(&incoming.env, text).await;
+        return own_keys::resolve(&incoming.env, text).await;
     }
     ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())
 }

@@ -1,4 +1,5 @@
-//! The operator's database, D1: which books there are, and which applies when. Its tables are made
+//! The operator's database, D1: which books there are and which applies when, and whose the keys are
+//! that the operator issues by itself. Its tables are made
 //! by the files in `migrations/`, which the Worker carries out itself before it first writes.
 
 use js_sys::{Array, Promise};
@@ -6,8 +7,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 use super::js;
+use super::own_keys::Owner;
 use crate::book::{Activation, SCHEDULED_MAX, TIMELINE_MAX};
 use crate::clock::Timestamp;
+use crate::record::Digest;
 
 #[wasm_bindgen(module = "/src/edge/books/books.js")]
 extern "C" {
@@ -17,7 +20,10 @@ extern "C" {
     fn d1_migrate(db: &JsValue, sql: &str) -> Promise;
 }
 
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_books.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/0001_books.sql"),
+    include_str!("../../migrations/0002_keys.sql"),
+];
 
 /// Longest wait for an answer; it usually comes within some milliseconds.
 const ANSWER_MS: f64 = 3_000.0;
@@ -40,6 +46,11 @@ const ACTIVATE: &str = "INSERT INTO activations (version, sha256, effective_at, 
     (SELECT MAX(?4, COALESCE((SELECT MAX(known_at) FROM activations), 0)) AS now) \
     WHERE ?3 <= now OR (SELECT COUNT(*) FROM activations WHERE effective_at > now) < ?6 \
     RETURNING seq, effective_at, known_at";
+
+const FIND_KEY: &str = "SELECT customer, key_id FROM keys WHERE sha256 = ?";
+// Writes nothing new over what is there, and answers what there is.
+const PUT_KEY: &str = "INSERT INTO keys VALUES (?, ?, ?) \
+    ON CONFLICT DO UPDATE SET sha256 = excluded.sha256 RETURNING customer, key_id";
 
 /// A book that was pushed.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -89,6 +100,22 @@ impl Directory {
             JsFuture::from(done).await.map_err(|error| js::reason(&error))?;
         }
         Ok(())
+    }
+
+    /// Whose a key of the operator's own is.
+    pub async fn owner(&self, sha256: Digest) -> Result<Option<Owner>, Failed> {
+        let rows = self.read(FIND_KEY, &[sha256.to_string().into()]).await?;
+        rows.first().map(owner).transpose()
+    }
+
+    /// Notes whose a key is, where nobody has it yet; answers whose it is.
+    pub async fn put_owner(
+        &self,
+        sha256: Digest,
+        (customer, key_id): &Owner,
+    ) -> Result<Option<Owner>, Failed> {
+        let row = [sha256.to_string().into(), customer.as_str().into(), key_id.as_str().into()];
+        self.query(PUT_KEY, &row).await?.first().map(owner).transpose()
     }
 
     /// The newest activations.
@@ -176,6 +203,11 @@ fn number(value: u64) -> JsValue {
 
 fn time(value: Timestamp) -> JsValue {
     number(u64::try_from(value.ms()).unwrap_or(0))
+}
+
+fn owner(row: &Array) -> Result<Owner, Failed> {
+    let name = |at| text(&row.get(at))?.parse().map_err(|_| "a name that is none".to_owned());
+    Ok((name(0)?, name(1)?))
 }
 
 fn activation(row: &Array) -> Result<Activation, Failed> {

@@ -17,6 +17,7 @@ mod ledger_call;
 mod ledger_object;
 mod outbox;
 mod own;
+mod own_keys;
 mod proxy;
 mod realtime;
 mod sql;

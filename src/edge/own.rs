@@ -11,8 +11,8 @@ use super::caps;
 use super::http::{self, Incoming, bearer, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
+use super::own_keys;
 use super::proxy::name;
-use super::sql::directory;
 use crate::api::{Code, Problem};
 use crate::auth::{Denied, Rights, Session};
 use crate::clock::{Millis, Timestamp};
@@ -271,7 +271,7 @@ async fn put_own_key(
     let OwnKey { key_sha256, label, expires_at, allows } = body(incoming).await?;
     let (customer, key_id) = (name(customer)?, name(key_id)?);
     let owner = (customer.clone(), key_id.clone());
-    directory::put(&incoming.env, key_sha256, &owner).await?;
+    own_keys::put(&incoming.env, key_sha256, &owner).await?;
     let put = Admin::PutKey { key_id, secret_sha256: key_sha256, label, expires_at, allows };
     carry_out(incoming, customer.as_str(), put).await
 }

@@ -1,6 +1,5 @@
 //! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them into floating point.
 
-pub mod directory;
 mod schema;
 
 use std::collections::BTreeMap;

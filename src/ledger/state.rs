@@ -46,6 +46,16 @@ pub struct Account {
     /// from then on for ever, so that a limit that is changed or set again finds them counted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tracked: BTreeMap<Scope, Timestamp>,
+    /// Since when minutes are counted: since the first limit on one, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<Timestamp>,
+}
+
+impl Account {
+    /// The moments from which on something is counted.
+    pub fn counted_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.tracked.values().copied().chain(self.minutes)
+    }
 }
 
 /// Money set aside for one running attempt.
@@ -156,10 +166,12 @@ impl Ledger {
     /// done: a machine's clock that was set back stands still here until it has caught up.
     pub fn load(loaded: Loaded, now: Timestamp) -> Result<Self, OutOfRange> {
         let holds = loaded.holds;
+        let counted = loaded.account.iter().flat_map(Account::counted_since);
         let done = holds.iter().map(|hold| hold.reserved_at).chain(loaded.last_record_at);
+        let done = done.chain(counted);
         let last = done.max().map_or(now, |done| done.max(now));
         let customer = PartyRows { hours: loaded.hours, minute: loaded.minute };
-        let limits = Limits::count(loaded.account.as_ref(), customer, holds.iter(), last)?;
+        let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;
         Ok(Self {
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
@@ -179,7 +191,7 @@ impl Ledger {
     pub(super) fn rebuild_limits(&mut self, now: Timestamp) -> Result<(), OutOfRange> {
         let customer = self.limits.take_customer();
         let holds = self.holds.values();
-        self.limits = Limits::count(self.account.as_ref(), customer, holds, now)?;
+        self.limits = Limits::count(self.account.as_ref(), customer, &holds, now)?;
         Ok(())
     }
 
@@ -277,7 +289,7 @@ impl Ledger {
             // An expired hold may still be settled, into the hour it was made in.
             let made = holds.clone().chain(prior.expired.iter()).map(|hold| hold.reserved_at);
             let oldest = made.min().unwrap_or(now);
-            self.limits.load(party, found.clone(), holds, oldest, now, rows)?;
+            self.limits.load(party, found.clone(), &holds, oldest, now, rows)?;
         }
         Ok(())
     }

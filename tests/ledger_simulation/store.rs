@@ -62,7 +62,7 @@ fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
 }
 
 /// As it comes back from text.
-fn written<T: std::str::FromStr + ToString>(value: T) -> T {
+fn written<T: std::str::FromStr + ToString>(value: &T) -> T {
     value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
 }
 
@@ -93,17 +93,19 @@ impl Store {
                 self.total += units(record.amount);
                 self.records.push(*row);
             }
-            Row::PutHour(hour, used) => drop(self.hours.insert(hour, written(used))),
-            Row::DropHours(gone) => gone.iter().for_each(|hour| drop(self.hours.remove(hour))),
+            Row::PutHour(hour, used) => {
+                self.hours.insert(hour, written(&used));
+            }
+            Row::DropHours(gone) => self.hours.retain(|hour, _| !gone.contains(hour)),
             Row::PutUse(party, hour, used) => {
-                self.uses.entry(party).or_default().insert(hour, written(used));
+                self.uses.entry(party).or_default().insert(hour, written(&used));
             }
             Row::DropUse(party, gone) => {
                 let hours = self.uses.entry(party).or_default();
-                gone.iter().for_each(|hour| drop(hours.remove(hour)));
+                hours.retain(|hour, _| !gone.contains(hour));
             }
             Row::PutMinute(party, at, used) => {
-                self.minutes.insert(party, (at, written(used)));
+                self.minutes.insert(party, (at, written(&used)));
             }
             Row::PutRefusals(hour, code, count) => {
                 self.refusals.insert((hour, code), count);
@@ -142,7 +144,8 @@ impl Store {
     /// The latest moment at which something is known to have been done.
     pub fn known_time(&self) -> Option<Timestamp> {
         let reserved = self.open_holds().into_iter().map(|hold| hold.reserved_at);
-        reserved.chain(self.last_record_at()).max()
+        let counted = self.account.iter().flat_map(Account::counted_since);
+        reserved.chain(self.last_record_at()).chain(counted).max()
     }
 
     fn once_of(&self, key: &Digest) -> Option<PriorOnce> {

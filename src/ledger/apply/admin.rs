@@ -1,6 +1,7 @@
 //! What the operator changes: the customer, its limits, its keys; and what the customer may.
 
 use super::{Broken, Op};
+use crate::clock::Window;
 use crate::ids::Name;
 use crate::ledger::access::{Admin, Allows, KeyState, KeyStatus};
 use crate::ledger::command::{Reply, Row};
@@ -66,6 +67,7 @@ impl Op<'_> {
             allows: terms.allows.clone(),
             frozen: old.is_some_and(|old| old.frozen),
             tracked: old.map(|old| old.tracked.clone()).unwrap_or_default(),
+            minutes: old.and_then(|old| old.minutes),
         };
         self.put_account(account)
     }
@@ -83,6 +85,9 @@ impl Op<'_> {
 
     fn put_account(&mut self, mut account: Account) -> Result<Reply, Broken> {
         let rules = account.limits.iter().chain(&account.caps);
+        if rules.clone().any(|rule| rule.window == Some(Window::Minute)) {
+            account.minutes = account.minutes.or(Some(self.now));
+        }
         let scopes: Vec<Scope> = rules.map(|rule| rule.scope).collect();
         for scope in scopes.into_iter().filter(|scope| *scope != Scope::Customer) {
             account.tracked.entry(scope).or_insert(self.now);

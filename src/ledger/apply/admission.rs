@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::{Broken, Op};
+use super::Op;
 use crate::ids::Name;
 use crate::ledger::ONCE_LIFE;
 use crate::ledger::access::{Forbidden, KeyStatus};
@@ -113,7 +113,7 @@ impl Op<'_> {
     }
 
     /// Answers no. Nothing but the count of refusals is changed.
-    pub(super) fn refuse(&mut self, denial: Denial, reserve: &Reserve) -> Result<Reply, Broken> {
+    pub(super) fn refuse(&mut self, denial: Denial, reserve: &Reserve) -> Reply {
         let Denial { code, by, forbidden, earlier } = denial;
         if self.ledger.account.is_some() {
             self.ledger.refusals.count(code, self.now, &mut self.rows);
@@ -121,7 +121,7 @@ impl Op<'_> {
         let needed = by.as_ref().map_or(reserve.admitted.held, |by| by.needed);
         let limit = by.map(|by| by.view);
         let resets_at = limit.as_ref().and_then(|limit| limit.resets_at);
-        Ok(Reply::Refused(Box::new(Refusal {
+        Reply::Refused(Box::new(Refusal {
             code,
             limit,
             needed,
@@ -129,7 +129,7 @@ impl Op<'_> {
             reset_seconds: resets_at.map(|at| at.since(self.now).div_ceil(1_000)),
             forbidden,
             earlier,
-        })))
+        }))
     }
 
     pub(super) fn currency(&self) -> Option<&str> {

@@ -79,7 +79,9 @@ impl Ledger {
             Command::Standing(party) => Reply::Standing(op.ledger.limits.party_views(party, now)?),
             Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
         };
-        Ok(Outcome { reply, rows: op.rows })
+        let rows = op.rows;
+        self.limits.rest(now);
+        Ok(Outcome { reply, rows })
     }
 }
 

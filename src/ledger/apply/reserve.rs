@@ -14,25 +14,26 @@ impl Op<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
         let key = (&reserve.admitted.key_id, &reserve.secret_sha256);
         if let Some(code) = self.key_objection(key.0, key.1) {
-            return self.refuse(code.into(), reserve);
+            return Ok(self.refuse(code.into(), reserve));
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
             if !hold.is_for(reserve) || self.now >= expires_at {
-                return self.refuse(RefusalCode::AttemptConflict.into(), reserve);
+                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve));
             }
-            let parties = self.ledger.parties_of(&hold.clone());
+            let parties = self.ledger.parties_of(hold);
+            self.ledger.limits.begin(&parties, self.now)?;
             return self.held(expires_at, &parties);
         }
         if let Some(denial) = self.known_already(reserve) {
-            return self.refuse(denial, reserve);
+            return Ok(self.refuse(denial, reserve));
         }
         if let Some(stale) = self.stale_price(reserve) {
             return Ok(stale);
         }
         if let Some(denial) = self.objection(reserve)? {
-            return self.refuse(denial, reserve);
+            return Ok(self.refuse(denial, reserve));
         }
         self.admit(reserve)
     }
@@ -85,7 +86,16 @@ impl Op<'_> {
         let parties = self.parties_for(reserve)?;
         let need = Need { money: needed, tokens };
         match self.ledger.limits.objection(&parties, need, self.now) {
-            Ok(objection) => Ok(objection.map(Denial::by_limit)),
+            Ok(None) => Ok(None),
+            Ok(Some(mut objection)) => {
+                // An end user that was never let in has no pseudonym, and leaves nothing behind.
+                if self.context.prior.subject.is_none() {
+                    parties.iter().for_each(|party| self.ledger.limits.forget_user(party));
+                    objection.view.value =
+                        objection.view.value.filter(|_| objection.view.scope != Scope::EndUser);
+                }
+                Ok(Some(Denial::by_limit(objection)))
+            }
             Err(Broken::OutOfRange) => out_of_range,
             Err(broken) => Err(broken),
         }
@@ -109,7 +119,7 @@ impl Op<'_> {
             let new = parties.iter().find(|party| party.scope == Scope::EndUser);
             if let Some(party) = new {
                 let (none, holds, now) = (PartyRows::default(), core::iter::empty(), self.now);
-                self.ledger.limits.load(party, none, holds, now, now, &mut self.rows)?;
+                self.ledger.limits.load(party, none, &holds, now, now, &mut self.rows)?;
             }
         }
         Ok(parties)

@@ -7,7 +7,7 @@ use super::state::{LimitState, Need, Ruled};
 use super::tally::{Hour, Tally};
 use super::window::{Frame, Span};
 use super::{PartyRows, RETAIN_DAYS};
-use crate::clock::{Timestamp, Window};
+use crate::clock::Timestamp;
 use crate::ledger::state::{Hold, hour_of};
 use crate::money::OutOfRange;
 
@@ -29,6 +29,15 @@ pub struct Counter {
     pub used: u64,
 }
 
+/// From when on use is counted at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// That of the party's scope; the customer's always is.
+    pub party: Option<Timestamp>,
+    /// That of minutes; absent where no limit ever counted them.
+    pub minutes: Option<Timestamp>,
+}
+
 /// What a change of a party's use has to be written as.
 pub struct Change {
     pub hour: (Timestamp, Hour),
@@ -42,8 +51,8 @@ impl Counter {
         rules: &[Ruled],
         which: impl Iterator<Item = usize>,
         rows: PartyRows,
-        since: Option<Timestamp>,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        since: Since,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         now: Timestamp,
     ) -> Result<Self, OutOfRange> {
         let mut counter = Self {
@@ -64,14 +73,15 @@ impl Counter {
         &self,
         at: usize,
         ruled: &Ruled,
-        since: Option<Timestamp>,
+        since: Since,
         holds: impl Iterator<Item = &'a Hold>,
         now: Timestamp,
     ) -> Result<LimitState, OutOfRange> {
         let span = ruled.frame.around(now);
         let (used, known_from) = self.used_in(&ruled.frame, span)?;
         let known_from = known_from.filter(|_| ruled.rule.measure != Measure::Money);
-        let counts_from = [since, known_from].into_iter().flatten().max();
+        let minutes = since.minutes.filter(|_| matches!(ruled.frame, Frame::Minute));
+        let counts_from = [since.party, minutes, known_from].into_iter().flatten().max();
         let settled = used.of(ruled.rule.measure);
         let held = crate::money::Exact::ZERO;
         let mut state = LimitState {
@@ -79,7 +89,8 @@ impl Counter {
             span,
             settled,
             held,
-            counts_from: counts_from.filter(|from| *from > span.start),
+            counts_from: counts_from
+                .filter(|from| *from > span.start && ruled.rule.measure != Measure::Concurrency),
         };
         for hold in holds {
             state.hold(ruled, hold.reserved_at, hold.need())?;
@@ -155,12 +166,11 @@ impl Counter {
         rules: &[Ruled],
         at: Timestamp,
         used: Tally,
+        by_minute: bool,
     ) -> Result<Change, OutOfRange> {
-        let mut by_minute = false;
         for state in &mut self.states {
             if let Some(ruled) = rules.get(state.rule) {
                 state.spend(ruled, at, used)?;
-                by_minute |= ruled.rule.window == Some(Window::Minute);
             }
         }
         let start = hour_of(at);

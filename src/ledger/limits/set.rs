@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::counter::{Change, Counter};
+use super::counter::{Change, Counter, Since};
 use super::rule::{Measure, Owner, Scope, Strictness};
 use super::state::{LimitState, Need, Ruled};
 use super::tally::Tally;
@@ -28,8 +28,12 @@ pub struct Limits {
     currency: String,
     /// Since when the parties of a scope are counted.
     tracked: BTreeMap<Scope, Timestamp>,
+    /// Since when minutes are.
+    minutes: Option<Timestamp>,
     customer: Counter,
     parties: HashMap<Party, Counter>,
+    /// Parties with more hours in memory than are kept; of one operation only.
+    grown: Vec<Party>,
     /// Operations so far, to tell which party was unused for longest.
     tick: u64,
 }
@@ -46,18 +50,22 @@ impl Limits {
     pub fn count<'a>(
         account: Option<&Account>,
         customer: PartyRows,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         now: Timestamp,
     ) -> Result<Self, OutOfRange> {
         let rules: Vec<Ruled> = account.map(rules_of).unwrap_or_default();
         let which = rules_for(&rules, &Party::customer());
-        let customer = Counter::count(&rules, which.into_iter(), customer, None, holds, now)?;
+        let minutes = account.and_then(|account| account.minutes);
+        let since = Since { party: None, minutes };
+        let customer = Counter::count(&rules, which.into_iter(), customer, since, holds, now)?;
         Ok(Self {
             currency: account.map(|account| account.currency.clone()).unwrap_or_default(),
             tracked: account.map(|account| account.tracked.clone()).unwrap_or_default(),
+            minutes,
             rules,
             customer,
             parties: HashMap::new(),
+            grown: Vec::new(),
             tick: 0,
         })
     }
@@ -107,12 +115,13 @@ impl Limits {
         &mut self,
         party: &Party,
         rows: PartyRows,
-        holds: impl Iterator<Item = &'a Hold> + Clone,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
         oldest: Timestamp,
         now: Timestamp,
         written: &mut Vec<Row>,
     ) -> Result<(), OutOfRange> {
-        let since = self.tracked.get(&party.scope).copied();
+        let tracked = self.tracked.get(&party.scope).copied();
+        let since = Since { party: tracked, minutes: self.minutes };
         let which = rules_for(&self.rules, party);
         let mut counter = Counter::count(&self.rules, which.into_iter(), rows, since, holds, now)?;
         if let Some((past, gone)) = counter.fold(now)? {
@@ -130,6 +139,13 @@ impl Limits {
         Ok(())
     }
 
+    /// Forgets an end user that has used nothing.
+    pub fn forget_user(&mut self, party: &Party) {
+        if party.scope == Scope::EndUser {
+            self.parties.remove(party);
+        }
+    }
+
     /// One operation begins: windows whose time has come begin with it.
     pub fn roll(&mut self, now: Timestamp) {
         self.tick = self.tick.saturating_add(1);
@@ -144,6 +160,14 @@ impl Limits {
         Some((counter, &self.rules))
     }
 
+    /// Begins what concerns these parties: all must be in memory, and in their present windows.
+    pub fn begin(&mut self, parties: &[Party], now: Timestamp) -> Result<(), Broken> {
+        for party in parties {
+            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
+        }
+        Ok(())
+    }
+
     /// The gravest objection of any limit to a need of these parties.
     pub fn objection(
         &mut self,
@@ -151,9 +175,7 @@ impl Limits {
         need: Need,
         now: Timestamp,
     ) -> Result<Option<Objection>, Broken> {
-        for party in parties {
-            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
-        }
+        self.begin(parties, now)?;
         let mut worst: Option<(RefusalCode, usize, &LimitState, Option<&Party>)> = None;
         for (state, party) in self.states(parties) {
             let Some(ruled) = self.rules.get(state.rule) else { continue };
@@ -203,16 +225,16 @@ impl Limits {
         parties: &[Party],
         now: Timestamp,
     ) -> Result<Vec<Standing>, OutOfRange> {
-        let mut standings: Vec<(usize, Standing)> = Vec::new();
-        for (state, _) in self.states(parties) {
-            let Some(ruled) = self.rules.get(state.rule) else { continue };
-            if ruled.rule.kind == Strictness::Hard {
-                standings.push((state.rule, state.standing(ruled, now)?));
-            }
+        let of = |state: &'_ LimitState| self.rules.get(state.rule);
+        let hard = |state: &LimitState| of(state).is_some_and(|r| r.rule.kind == Strictness::Hard);
+        let states = self.states(parties).map(|(state, _)| state).filter(|state| hard(state));
+        let mut states: Vec<&LimitState> = states.collect();
+        // The customer's own states are in order already.
+        if !parties.is_empty() {
+            states.sort_by_key(|state| state.rule);
         }
-        standings.sort_by_key(|(at, _)| *at);
-        standings.truncate(STANDINGS_MAX);
-        Ok(standings.into_iter().map(|(_, standing)| standing).collect())
+        let told = states.into_iter().take(STANDINGS_MAX);
+        told.filter_map(|state| Some(state.standing(of(state)?, now))).collect()
     }
 
     /// Counts a hold with everyone it belongs to.
@@ -252,7 +274,7 @@ impl Limits {
     ) -> Result<(), Broken> {
         let begins = !self.customer.hours.contains_key(&hour_of(reserved_at));
         let Change { hour: (start, hour), minute } =
-            self.customer.spend(&self.rules, reserved_at, used)?;
+            self.customer.spend(&self.rules, reserved_at, used, self.minutes.is_some())?;
         rows.push(Row::PutHour(start, hour));
         if let Some((at, used)) = minute {
             rows.push(Row::PutMinute(Party::customer(), at, used));
@@ -261,21 +283,34 @@ impl Limits {
             rows.push(Row::PutHour(Timestamp::START, past));
             rows.push(Row::DropHours(gone));
         }
+        let by_minute = self.minutes.is_some();
         for party in parties {
             let (counter, rules) = self.touch(party, now).ok_or(Broken::NotLookedUp)?;
             if !counter.knows(reserved_at) {
                 return Err(Broken::NotLookedUp);
             }
-            let Change { hour: (start, hour), minute } = counter.spend(rules, reserved_at, used)?;
-            if counter.hours.len() > HOURS_MAX {
-                counter.keep_from(hour_of(recent(now)));
-            }
+            let Change { hour: (start, hour), minute } =
+                counter.spend(rules, reserved_at, used, by_minute)?;
+            let has_grown = counter.hours.len() > HOURS_MAX;
             rows.push(Row::PutUse(party.clone(), start, hour));
             if let Some((at, used)) = minute {
                 rows.push(Row::PutMinute(party.clone(), at, used));
             }
+            if has_grown {
+                self.grown.push(party.clone());
+            }
         }
         Ok(())
+    }
+
+    /// An operation is over: hours that are hardly needed any more are let go. Not before, for what
+    /// it needed was looked up by what was known when it began.
+    pub fn rest(&mut self, now: Timestamp) {
+        for party in core::mem::take(&mut self.grown) {
+            if let Some(counter) = self.parties.get_mut(&party) {
+                counter.keep_from(hour_of(recent(now)));
+            }
+        }
     }
 
     /// What the whole customer was charged in a span.
@@ -288,9 +323,7 @@ impl Limits {
     /// How the limits of the customer and of the single parties they name stand.
     pub fn views(&mut self, now: Timestamp) -> Result<Vec<LimitView>, Broken> {
         let named = self.named_parties();
-        for party in &named {
-            self.touch(party, now).ok_or(Broken::NotLookedUp)?;
-        }
+        self.begin(&named, now)?;
         let mut views: Vec<(usize, LimitView)> = Vec::new();
         for (state, party) in self.states(&named) {
             let Some(ruled) = self.rules.get(state.rule) else { continue };

@@ -144,8 +144,8 @@ impl fmt::Display for Hour {
         if self.is_undivided() {
             write!(f, "{}|", self.undivided)?;
         }
-        let [a, b, c, d] = self.quarters;
-        write!(f, "{a};{b};{c};{d}")
+        let [first, second, third, fourth] = self.quarters;
+        write!(f, "{first};{second};{third};{fourth}")
     }
 }
 

@@ -43,6 +43,13 @@ pub fn check(script: &str) {
     }
 }
 
+/// The same, from another moment than [`START`] on.
+pub fn check_from(start: Timestamp, script: &str) {
+    for restarts in [false, true] {
+        World::starting(restarts, start).run(script);
+    }
+}
+
 /// The same without restarts: for what is promised of one ledger's life only.
 pub fn check_one_life(script: &str) {
     World::new(false).run(script);
@@ -83,20 +90,22 @@ impl Store {
                 assert_eq!(record.seq, self.records.len() as u64 + 1, "the sequence has a gap");
                 self.records.push(*record);
             }
-            Row::PutHour(hour, used) => drop(self.hours.insert(hour, written(used))),
-            Row::DropHours(gone) => gone.iter().for_each(|hour| drop(self.hours.remove(hour))),
+            Row::PutHour(hour, used) => {
+                self.hours.insert(hour, written(&used));
+            }
+            Row::DropHours(gone) => self.hours.retain(|hour, _| !gone.contains(hour)),
             Row::PutUse(party, hour, used) => {
-                self.uses.entry(party).or_default().insert(hour, written(used));
+                self.uses.entry(party).or_default().insert(hour, written(&used));
             }
             Row::DropUse(party, gone) => {
                 let hours = self.uses.entry(party).or_default();
-                gone.iter().for_each(|hour| drop(hours.remove(hour)));
+                hours.retain(|hour, _| !gone.contains(hour));
             }
             Row::PutMinute(party, at, used) => {
-                drop(self.minutes.insert(party, (at, written(used))))
+                self.minutes.insert(party, (at, written(&used)));
             }
             Row::PutRefusals(hour, code, count) => {
-                drop(self.refusals.insert((hour, code), count));
+                self.refusals.insert((hour, code), count);
             }
             Row::PutOnce { key, once } => drop(self.once.insert(key, once)),
             Row::PutAccount(account) => self.account = Some(account),
@@ -178,6 +187,17 @@ impl Store {
         Some(PriorOnce { ended: last.map(|row| (row.class, row.charged)), ..once.clone() })
     }
 
+    /// Everyone whose use is counted.
+    pub fn parties(&self) -> Vec<Party> {
+        self.uses.keys().cloned().collect()
+    }
+
+    /// Rows of hours, the customer's and its parties'.
+    pub fn hours(&self) -> usize {
+        let parties = self.uses.values().map(BTreeMap::len).max().unwrap_or_default();
+        parties.max(self.hours.len())
+    }
+
     fn party(&self, party: &Party) -> PartyRows {
         let hours = self.uses.get(party).into_iter().flatten();
         PartyRows {
@@ -188,7 +208,7 @@ impl Store {
 }
 
 /// As it comes back from text.
-fn written<T: std::str::FromStr + ToString>(value: T) -> T {
+fn written<T: std::str::FromStr + ToString>(value: &T) -> T {
     value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
 }
 
@@ -228,6 +248,8 @@ pub struct World {
     written: Vec<&'static str>,
     /// Records already looked at.
     seen: usize,
+    /// A shell with a fault: it hands over no party.
+    pub forgets_to_look_up: bool,
 }
 
 pub const START: &str = "2026-11-23T22:00:00Z";
@@ -236,7 +258,14 @@ const RING: &str = "1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c
 impl World {
     /// A customer `acme` without limits, with the key `main` whose secret is `main`.
     pub fn new(restarts: bool) -> Self {
+        Self::starting(restarts, START.parse().unwrap())
+    }
+
+    /// The same from another moment on.
+    pub fn starting(restarts: bool, now: Timestamp) -> Self {
         let mut world = Self::empty(restarts);
+        world.now = now;
+        world.ledger = Ledger::load(Loaded::default(), now).unwrap();
         world.line("limits");
         world.line("key main main");
         world
@@ -255,6 +284,7 @@ impl World {
             operations: 0,
             written: Vec::new(),
             seen: 0,
+            forgets_to_look_up: false,
         }
     }
 
@@ -301,12 +331,16 @@ impl World {
             self.ledger = self.store.load(self.now);
         }
         self.operations = self.operations.wrapping_add(1);
+        let mut prior = self.store.prior(command, &self.ledger, self.now);
+        if self.forgets_to_look_up {
+            prior.parties.clear();
+        }
         let context = Context {
             now: self.now,
             random: [self.operations; 32],
             record_ring: &self.ring,
             hold_ttl: self.hold_ttl,
-            prior: self.store.prior(command, &self.ledger, self.now),
+            prior,
         };
         let outcome = match self.ledger.apply(command, &context) {
             Ok(outcome) => outcome,

@@ -5,20 +5,15 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use js_sys::{Array, Promise, Reflect};
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::JsValue;
 
+use super::d1::Directory;
+use super::js;
 use crate::api::{Code, Problem, invalid_key};
 use crate::auth::ApiKey;
 use crate::clock::{Millis, Timestamp};
-use crate::edge::js;
 use crate::ids::Name;
 use crate::record::Digest;
-
-const FIND: &str = "SELECT customer, key_id FROM keys WHERE sha256 = ?";
-// Writes nothing new over what is there, and answers what there is.
-const PUT: &str = "INSERT INTO keys VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sha256 = excluded.sha256 RETURNING customer, key_id";
 
 /// Longest key of an operator's own.
 const KEY_MAX: usize = 512;
@@ -30,13 +25,8 @@ const UNKNOWN_LIFE: Millis = Millis::from_secs(5);
 /// Keys remembered in one isolate, of each kind; some 150 bytes each.
 const CACHE_MAX: usize = 4_096;
 
-#[wasm_bindgen(module = "/src/edge/directory.js")]
-extern "C" {
-    #[wasm_bindgen(js_name = firstRow)]
-    fn first_row(database: &JsValue, sql: &str, parameters: &Array) -> Promise;
-}
-
-type Owner = (Name, Name);
+/// Whose a key is, and under which id.
+pub type Owner = (Name, Name);
 
 thread_local! {
     static KNOWN: RefCell<HashMap<Digest, (Owner, Timestamp)>> = RefCell::default();
@@ -54,16 +44,14 @@ pub async fn resolve(env: &JsValue, text: &str) -> Result<ApiKey, Problem> {
     let owner = match known.filter(|(_, until)| now < *until) {
         Some((owner, _)) => owner,
         None if is_unknown(sha256, now) => return Err(invalid_key()),
-        None => match find(env, sha256).await? {
-            Some(owner) => {
-                remember(&KNOWN, sha256, (owner.clone(), now.plus(KNOWN_LIFE)));
-                owner
-            }
-            None => {
+        None => {
+            let Some(owner) = find(env, sha256).await? else {
                 remember(&UNKNOWN, sha256, now.plus(UNKNOWN_LIFE));
                 return Err(invalid_key());
-            }
-        },
+            };
+            remember(&KNOWN, sha256, (owner.clone(), now.plus(KNOWN_LIFE)));
+            owner
+        }
     };
     let (customer, key_id) = owner;
     Ok(ApiKey::of_operator(customer, key_id, text.to_owned()))
@@ -71,9 +59,9 @@ pub async fn resolve(env: &JsValue, text: &str) -> Result<ApiKey, Problem> {
 
 /// Registers a key; whose it is never changes.
 pub async fn put(env: &JsValue, sha256: Digest, owner: &Owner) -> Result<(), Problem> {
-    let (customer, key_id) = owner;
-    let parameters = [sha256.to_string(), customer.to_string(), key_id.to_string()];
-    let row = row(env, PUT, &parameters).await?;
+    let directory = directory(env)?;
+    directory.migrate().await.map_err(|error| unreachable(&error))?;
+    let row = directory.put_owner(sha256, owner).await.map_err(|error| unreachable(&error))?;
     UNKNOWN.with_borrow_mut(|unknown| unknown.remove(&sha256));
     if row.as_ref() == Some(owner) {
         return Ok(());
@@ -101,22 +89,18 @@ fn remember<T>(
 }
 
 async fn find(env: &JsValue, sha256: Digest) -> Result<Option<Owner>, Problem> {
-    row(env, FIND, &[sha256.to_string()]).await
+    directory(env)?.owner(sha256).await.map_err(|error| unreachable(&error))
 }
 
-async fn row(env: &JsValue, sql: &str, parameters: &[String]) -> Result<Option<Owner>, Problem> {
-    let database = Reflect::get(env, &"DIRECTORY".into()).unwrap_or(JsValue::UNDEFINED);
-    if database.is_undefined() {
-        js::log("misconfigured: FAREBOX_OWN_KEYS needs the D1 binding DIRECTORY");
-        return Err(Problem::new(Code::Misconfigured, "This gateway has no directory configured."));
-    }
-    let parameters: Array = parameters.iter().map(|text| JsValue::from_str(text)).collect();
-    let found = JsFuture::from(first_row(&database, sql, &parameters)).await.map_err(|error| {
-        js::log(&format!("directory: {}", js::reason(&error)));
-        let message = "The directory of keys cannot be reached. Retry shortly.";
-        Problem::new(Code::MeteringUnavailable, message)
-    })?;
-    let Some(columns) = found.dyn_ref::<Array>() else { return Ok(None) };
-    let name = |at| columns.get(at).as_string().and_then(|text| text.parse::<Name>().ok());
-    Ok(name(0).zip(name(1)))
+fn directory(env: &JsValue) -> Result<Directory, Problem> {
+    Directory::of(env).ok_or_else(|| {
+        js::log("misconfigured: FAREBOX_OWN_KEYS needs the D1 binding DB");
+        Problem::new(Code::Misconfigured, "This gateway has no directory configured.")
+    })
+}
+
+fn unreachable(error: &str) -> Problem {
+    js::log(&format!("directory: {error}"));
+    let message = "The directory of keys cannot be reached. Retry shortly.";
+    Problem::new(Code::MeteringUnavailable, message)
 }
