@@ -1,4 +1,4 @@
-//! Bindings to `glue.js` and to the few platform calls the `worker` crate does not offer.
+//! Bindings to `glue.js`, `bridge.js` and `count.js`, and to the few platform calls the `worker` crate does not offer.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -98,6 +98,12 @@ extern "C" {
     pub fn query(storage: &JsValue, sql: &str, parameters: &Array) -> Result<Array, JsValue>;
     #[wasm_bindgen(js_name = setAlarm)]
     pub fn set_alarm(storage: &JsValue, at: f64);
+}
+
+#[wasm_bindgen(module = "/src/edge/count.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(vocabulary: &str, texts: &Array) -> Promise;
 }
 
 #[wasm_bindgen(module = "/src/edge/bridge.js")]

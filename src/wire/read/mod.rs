@@ -14,6 +14,7 @@ mod signs;
 mod skip;
 mod subs;
 mod tables;
+mod texts;
 mod written;
 
 use std::sync::Arc;
@@ -29,25 +30,16 @@ use super::json::{Node, Plan, Scanner};
 use super::usage::Meter;
 use counts::{Counts, Hint};
 use signs::Kind;
-pub use written::Part;
-
-/// Counts the tokens of an answer's text while it passes; see [`Reader::with_counter`].
-pub trait TextCounter {
-    /// The next piece of one of the texts that the model wrote; `model` is its name by the answer's
-    /// word. False where the piece is not counted: its event then counts as a token.
-    fn add(&mut self, model: Option<&str>, part: Part, text: &str) -> bool;
-    /// Fewest tokens that all pieces counted can be.
-    fn least(&self) -> u64;
-}
+use skip::{Look, Written};
+pub use texts::TEXTS_MAX;
+use texts::Texts;
 
 /// Reads one answer.
 pub struct Reader {
     plan: Arc<Plan>,
     scanner: Scanner,
     custom: Option<Arc<Custom>>,
-    counter: Option<Box<dyn TextCounter>>,
-    /// Events with content of which the counter counted nothing.
-    uncounted: u64,
+    texts: Option<Texts>,
     /// Turns of one connection add up.
     session: bool,
     /// The whole body is one answer, not a stream of events.
@@ -76,8 +68,7 @@ impl Reader {
             plan: paths::plan(),
             scanner: Scanner::default(),
             custom: None,
-            counter: None,
-            uncounted: 0,
+            texts: None,
             session,
             whole,
             listed: false,
@@ -112,20 +103,18 @@ impl Reader {
         self
     }
 
-    /// Hands the text that the model wrote to `counter`, whose count then stands in, where it is
-    /// higher, for the lower bound made of events and words. Slower: no event is passed over unread.
+    /// Keeps up to `room` bytes of the text that the model wrote; see [`Self::uncounted`].
     #[must_use]
-    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
+    pub fn with_texts(mut self, room: usize) -> Self {
         self.scanner = Scanner::with_long_texts();
-        self.counter = Some(counter);
-        self.plan = self.own_plan();
+        self.texts = Some(Texts::new(room));
+        self.plan = if self.custom.is_some() { self.own_plan() } else { paths::plan_with_texts() };
         self
     }
 
-    /// A plan with what the operator's extractor and the counter look at.
+    /// A plan with what the operator's extractor looks at.
     fn own_plan(&self) -> Arc<Plan> {
-        let texts = if self.counter.is_some() { paths::TEXTS } else { &[] };
-        let mut plan = paths::fresh(texts);
+        let mut plan = paths::fresh(self.texts.is_some());
         let pointers = self.custom.iter().flat_map(|custom| custom.pointers());
         pointers.for_each(|pointer| plan.add_pointer(pointer));
         Arc::new(plan)
@@ -143,10 +132,22 @@ impl Reader {
 
     /// Output tokens seen so far, at least.
     pub fn seen_output(&self) -> u64 {
-        let counted = self.counter.as_ref().map_or(0, |counter| counter.least());
-        let running = u64::from(!self.running.is_empty());
-        let seen = self.answer.seen.saturating_add(running);
-        seen.max(counted.saturating_add(self.uncounted))
+        self.answer.seen.saturating_add(u64::from(!self.running.is_empty()))
+    }
+
+    /// The texts that were kept, and the tokens of the content that was not: one an event, or one a
+    /// word that begins in it.
+    pub(crate) fn uncounted(&mut self) -> Option<(Vec<String>, u64)> {
+        let texts = self.texts.take()?;
+        let beside = texts.beside;
+        let texts = texts.into_texts();
+        (!texts.is_empty()).then_some((texts, beside))
+    }
+
+    /// Whether all content there was came before a report of the output.
+    pub(crate) fn is_covered(&self) -> bool {
+        let reported = self.answer.usage.get(Meter::OutputTotal).is_some();
+        reported && self.answer.usage_present && !self.answer.content_since
     }
 
     /// Whether the upstream said that the content is over; usage may still follow.
@@ -216,7 +217,7 @@ impl Reader {
         if let Some(inner) = root.text("bytes").filter(|_| name == b"chunk") {
             // Bedrock wraps a model's own events.
             if let Ok(inner) = data_encoding::BASE64.decode(inner.as_bytes()) {
-                let mut scanner = Scanner::default();
+                let mut scanner = Scanner::with_long_texts();
                 let plan = self.plan.clone();
                 scanner.feed(&plan, &inner, &mut |node| self.unit(b"", node));
                 scanner.end(&mut |node| self.unit(b"", node));
@@ -252,8 +253,7 @@ impl Reader {
             return;
         }
         let (mut any, mut words) = (false, 0_u64);
-        let begins = |path: &str| root.fields().iter().any(|(name, _)| path.starts_with(&**name));
-        for path in paths::CONTENT.iter().filter(|path| begins(path)) {
+        for path in paths::CONTENT.iter().filter(|path| written::begins(root, path)) {
             each(root, path, &mut |node| {
                 any |= match node {
                     Node::Text(text) => !text.is_empty(),
@@ -268,21 +268,38 @@ impl Reader {
                 }
             });
         }
-        let counted = self.count_text(root);
+        let kept = self.keep_pieces(root);
         if any && (!self.whole || self.listed) {
             self.saw_content(words);
-            self.uncounted = self.uncounted.saturating_add(u64::from(!counted));
+            if !kept {
+                self.not_kept(words);
+            }
         }
     }
 
-    /// Hands the counter, if there is one, what the model wrote. False where nothing was counted.
-    fn count_text(&mut self, root: &Node) -> bool {
-        let Some(counter) = self.counter.as_mut() else { return false };
-        let (mut counted, model) = (false, self.answer.model.as_deref());
-        written::pieces(root, self.whole, &mut |part, text| {
-            counted |= counter.add(model, part, text);
+    /// Keeps what the model wrote, where texts are kept. False where nothing was.
+    fn keep_pieces(&mut self, root: &Node) -> bool {
+        let Some(texts) = self.texts.as_mut() else { return false };
+        let (before, whole) = (texts.pieces, self.whole && !self.listed);
+        written::pieces(root, whole, &mut |part, text| {
+            texts.keep(part, text);
         });
-        counted
+        texts.pieces > before
+    }
+
+    /// Keeps the text of an event that was not parsed.
+    fn keep(&mut self, text: Written<'_>, words: u64) {
+        let Some(texts) = self.texts.as_mut() else { return };
+        let kept = matches!(text, Written::Here(part, raw) if texts.keep_raw(part, raw));
+        if !kept {
+            self.not_kept(words);
+        }
+    }
+
+    fn not_kept(&mut self, words: u64) {
+        if let Some(texts) = self.texts.as_mut() {
+            texts.beside = texts.beside.saturating_add(words.max(1));
+        }
     }
 
     fn usage(&mut self, kind: Kind, root: &Node) {
@@ -395,6 +412,36 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Passes over an event that need not be parsed; false where it must be.
+    fn pass(&mut self, look: Look<'_>, data: &[u8]) -> bool {
+        match look {
+            Look::Read => return false,
+            Look::Content { text: Written::Somewhere, .. } if self.texts.is_some() => return false,
+            Look::Content { words, text } => {
+                self.read_running();
+                self.saw_content(words);
+                self.keep(text, words);
+            }
+            Look::Running => {
+                let mut running = core::mem::take(&mut self.running);
+                if !running.is_empty() {
+                    self.saw_content(1);
+                    if self.texts.is_some() {
+                        let text = self.skip.written(&running);
+                        self.keep(text, 1);
+                    }
+                }
+                running.clear();
+                running.extend_from_slice(data);
+                self.running = running;
+            }
+            Look::Nothing => {}
+        }
+        true
+    }
+}
+
 impl Sink for Reader {
     fn event(&mut self, name: &[u8], data: &[u8]) {
         if data.trim_ascii() == b"[DONE]" || name == b"done" {
@@ -404,34 +451,18 @@ impl Sink for Reader {
             return;
         }
         let look = self.skip.look(name, data, self.answer.model.is_some());
-        if self.counter.is_none() && self.custom.is_none() {
-            match look {
-                skip::Look::Read => {}
-                skip::Look::Content { words } => {
-                    self.read_running();
-                    self.saw_content(words);
-                    return;
-                }
-                skip::Look::Running => {
-                    if !self.running.is_empty() {
-                        self.saw_content(1);
-                    }
-                    self.running.clear();
-                    self.running.extend_from_slice(data);
-                    return;
-                }
-                skip::Look::Nothing => return,
-            }
+        if self.custom.is_none() && self.pass(look, data) {
+            return;
         }
         self.read_running();
         let seen = self.answer.seen;
         self.json(name, data);
-        if let skip::Look::Content { words } = look
+        if let Look::Content { words, .. } = look
             && self.answer.seen == seen
         {
             // Content by the event's name, at a place that no path leads to.
             self.saw_content(words);
-            self.uncounted = self.uncounted.saturating_add(1);
+            self.not_kept(words);
         }
         // A stream's error may be named by its event alone.
         if name == b"error" {

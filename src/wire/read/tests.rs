@@ -7,8 +7,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::custom::{Custom, Fault};
-use super::{Part, Reader, Sink, TextCounter, paths, tables};
-use crate::meter::{End, Framing, Metering, Reading};
+use super::{Reader, Sink, paths, tables};
+use crate::meter::{End, Framing, Metering, Reading, TEXTS_MAX};
 use crate::money::Exact;
 use crate::wire::json::{Node, Plan, Scanner};
 use crate::wire::usage::Meter;
@@ -86,30 +86,21 @@ fn every_fault_of_an_extractor_is_named_with_its_place() {
     }
 }
 
-/// Counts words; good enough to see that it is asked.
-#[derive(Default)]
-struct Words(u64);
-
-impl TextCounter for Words {
-    fn add(&mut self, _model: Option<&str>, _part: Part, text: &str) -> bool {
-        self.0 += u64::try_from(text.split_whitespace().count()).unwrap();
-        true
-    }
-    fn least(&self) -> u64 {
-        self.0
-    }
-}
-
 #[test]
-fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
-    let delta = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one two three four\"}}]}\n\n";
+fn counted_text_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
+    let delta = "data: {\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" one two three, four!\"}}]}\n\n";
     let body = delta.repeat(4);
     let new = || Metering::new(Framing::Sse, 200);
-    let output = |metering| quantity(&read(metering, &body), Meter::OutputTotal);
-    assert_eq!(output(new()).as_deref(), Some("12"), "a word that begins in an event is a token");
-    assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("16"));
-    let allowed = new().with_counter(Box::new(Words::default())).with_max_output(5);
-    assert_eq!(output(allowed).as_deref(), Some("5"));
+    let output = |metering: Metering| {
+        let mut reading = read(metering, &body);
+        reading.count(None);
+        quantity(&reading, Meter::OutputTotal)
+    };
+    assert_eq!(output(new()).as_deref(), Some("16"), "a word that begins in an event is a token");
+    assert_eq!(output(new().with_texts(TEXTS_MAX)).as_deref(), Some("24"));
+    assert_eq!(output(new().with_texts(TEXTS_MAX).with_max_output(5)).as_deref(), Some("5"));
+    // Past the room, what was kept is counted, and words of the rest.
+    assert_eq!(output(new().with_texts(50)).as_deref(), Some("20"));
 }
 
 #[test]
