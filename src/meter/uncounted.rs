@@ -30,7 +30,8 @@ impl Reading {
     /// The texts are so many `tokens` in that encoding's vocabulary: where that is more than was
     /// seen or reported, it stands in, marked as counted.
     pub fn counted(&mut self, uncounted: &Uncounted, encoding: Encoding, tokens: u64) {
-        let tokens = encoding.least_of(tokens).saturating_add(uncounted.beside);
+        let one = u64::from(tokens > 0); // what is written is a token at least
+        let tokens = encoding.least_of(tokens).max(one).saturating_add(uncounted.beside);
         let tokens = uncounted.most.map_or(tokens, |most| tokens.min(most));
         self.seen_output = self.seen_output.max(tokens);
         raise_output(&mut self.usage, self.is_final && !self.suspect, self.seen_output);

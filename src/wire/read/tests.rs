@@ -104,6 +104,70 @@ fn counted_text_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowe
 }
 
 #[test]
+fn the_text_of_events_passed_over_is_the_text_of_events_parsed() {
+    // An extractor that never matches: every event is parsed for it.
+    let never = custom(
+        r#"{"name":"never","mode":"additive","when":{"pointer":"/never","equals":"x"},"fields":[]}"#,
+    );
+    let mut kept = 0;
+    for line in include_str!("../../../tests/golden/meter/cut.jsonl").lines() {
+        let case = serde_json::from_str::<serde_json::Value>(line).unwrap()["input"].clone();
+        let body = case["body"].as_str().unwrap();
+        let (framing, body) = match case["transport"].as_str().unwrap() {
+            "sse" => (Framing::Sse, body.into()),
+            "ndjson" => (Framing::Lines, body.into()),
+            "json-array" => (Framing::Json, body.into()),
+            "aws-eventstream" => {
+                (Framing::EventStream, data_encoding::BASE64.decode(body.as_bytes()).unwrap())
+            }
+            _ => continue,
+        };
+        let texts = |mut metering: Metering| {
+            metering.chunk(&body);
+            let uncounted = metering.end(End::Cut).uncounted;
+            uncounted.map(|uncounted| uncounted.texts).unwrap_or_default()
+        };
+        let passed = texts(Metering::new(framing, 200).with_texts(TEXTS_MAX));
+        let parsed = Metering::new(framing, 200).with_custom(Arc::new(never.clone()));
+        assert_eq!(passed, texts(parsed.with_texts(TEXTS_MAX)), "{}", case["id"]);
+        kept += usize::from(!passed.is_empty());
+    }
+    assert!(kept > 40, "{kept} of the streams have text");
+}
+
+#[test]
+fn a_whole_answer_without_usage_is_counted_and_is_a_token_at_least() {
+    for (body, tokens) in [
+        (r#"{"model":"gpt-4o","choices":[{"message":{"content":"Hello, world!"}}]}"#, Some("4")),
+        (
+            r#"{"model":"claude-x","type":"message","content":[{"type":"text","text":"Hi"}]}"#,
+            Some("1"),
+        ),
+        (r#"{"model":"gpt-4o","choices":[{"message":{"content":""}}]}"#, None),
+    ] {
+        let mut reading = read(Metering::new(Framing::Json, 200).with_texts(TEXTS_MAX), body);
+        reading.count(None);
+        assert_eq!(quantity(&reading, Meter::OutputTotal).as_deref(), tokens, "{body}");
+    }
+}
+
+#[test]
+fn a_running_count_that_covers_the_text_is_not_overruled_by_an_approximation() {
+    let event = |text: &str, tokens: u64| {
+        format!(
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}]}}}}],\
+            \"usageMetadata\":{{\"promptTokenCount\":3,\"candidatesTokenCount\":{tokens},\
+            \"totalTokenCount\":{}}},\"modelVersion\":\"gemini-2.5-flash\"}}\n\n",
+            tokens + 3
+        )
+    };
+    let body = event("one, two, three, four", 2) + &event("five, six, seven, eight", 4);
+    let mut reading = read(Metering::new(Framing::Sse, 200).with_texts(TEXTS_MAX), &body);
+    reading.count(None);
+    assert_eq!(quantity(&reading, Meter::OutputTotal).as_deref(), Some("4"));
+}
+
+#[test]
 fn an_opening_event_holds_no_content() {
     let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"content\":[],\
         \"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
