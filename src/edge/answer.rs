@@ -9,7 +9,7 @@ use super::http::{Incoming, internal, names, response};
 use super::upstream::{Sent, Upstream};
 use super::{jobs, js, tap};
 use crate::api::{Code, Problem};
-use crate::meter::{End, Framing, Metering};
+use crate::meter::{End, Framing, Metering, TEXTS_MAX};
 use crate::money::Exact;
 use crate::wire::request::Bound;
 use crate::wire::route::Endpoint;
@@ -94,7 +94,7 @@ pub async fn deliver(
     if sent.ask.has_output {
         // What is counted here is bounded by what was held, not by a field the upstream may ignore.
         let most = attempt.quote.output_tokens.upper.to_u64();
-        metering = metering.with_max_output(most.unwrap_or(u64::MAX));
+        metering = metering.with_max_output(most.unwrap_or(u64::MAX)).with_texts(TEXTS_MAX);
     }
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {

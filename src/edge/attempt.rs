@@ -6,6 +6,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::config::Config;
+use super::count::count;
 use super::js;
 use super::ledger_call::LedgerClient;
 use crate::api::Problem;
@@ -120,7 +121,8 @@ impl Attempt {
     }
 
     /// Settles; answers what the attempt was charged.
-    pub async fn settle(&self, ended: Ended) -> Option<Exact> {
+    pub async fn settle(&self, mut ended: Ended) -> Option<Exact> {
+        count(&mut ended.reading, &self.quote.model).await;
         match settle(&self.ledger, &self.book, &self.quote.provider, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {

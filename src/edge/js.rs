@@ -1,4 +1,4 @@
-//! Bindings to `glue.js` and to the few platform calls the `worker` crate does not offer.
+//! Bindings to `glue.js`, `bridge.js` and `count.js`, and to the few platform calls the `worker` crate does not offer.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -112,6 +112,12 @@ extern "C" {
 extern "C" {
     #[wasm_bindgen(js_name = recentRecords)]
     pub fn recent_records(bucket: &JsValue, objects_max: u32, bytes_max: u32) -> Promise;
+}
+
+#[wasm_bindgen(module = "/src/edge/count.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(vocabulary: &str, texts: &Array) -> Promise;
 }
 
 #[wasm_bindgen(module = "/src/edge/bridge.js")]

@@ -9,6 +9,7 @@ mod body;
 mod books;
 mod caps;
 mod config;
+mod count;
 mod d1;
 mod http;
 mod jobs;
