@@ -33,6 +33,12 @@ pub enum Code {
     ModelNotPriced,
     /// It sells the model, but not what this request makes of it.
     FeatureNotPriced,
+    /// The signed quote is not ours, altered, or another customer's.
+    QuoteInvalid,
+    /// The signed quote's time is over.
+    QuoteExpired,
+    /// The signed quote was made for another request.
+    QuoteMismatch,
     /// The limit is spent.
     SpendLimitExceeded,
     /// More than the whole limit.
@@ -80,6 +86,9 @@ impl Code {
             Self::RequestTooLarge => of(413, "request_too_large", bad, "request_too_large"),
             Self::ModelNotPriced => of(400, "model_not_priced", bad, bad),
             Self::FeatureNotPriced => of(400, "feature_not_priced", bad, bad),
+            Self::QuoteInvalid => of(400, "quote_invalid", bad, bad),
+            Self::QuoteExpired => of(400, "quote_expired", bad, bad),
+            Self::QuoteMismatch => of(400, "quote_mismatch", bad, bad),
             Self::SpendLimitExceeded => {
                 of(402, "spend_limit_exceeded", "insufficient_quota", "billing_error")
             }

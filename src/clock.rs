@@ -1,10 +1,13 @@
 //! Points in time and calendar windows. Nothing here reads a clock: "now" is always an argument.
 
+mod civil;
+
 use core::fmt;
 use core::str::FromStr;
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use civil::{DAY_MS, Date};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339 in UTC with
 /// three digits after the second, `2026-11-23T22:00:00.120Z`.
@@ -49,23 +52,30 @@ impl Timestamp {
 
     /// Minutes since midnight UTC, and the day of the week: 1 is Monday, 7 Sunday.
     pub fn minute_and_weekday(self) -> (u32, u8) {
-        let utc = self.utc();
-        let minute = u32::from(utc.hour().unsigned_abs())
-            .saturating_mul(60)
-            .saturating_add(u32::from(utc.minute().unsigned_abs()));
-        (minute, utc.weekday().to_monday_one_offset().unsigned_abs())
+        let minute = u32::try_from(self.0.rem_euclid(DAY_MS).div_euclid(60_000)).unwrap_or(0);
+        // 1970 began on a Thursday.
+        let weekday = self.days().saturating_add(3).rem_euclid(7).saturating_add(1);
+        (minute, u8::try_from(weekday).unwrap_or(1))
     }
 
-    fn utc(self) -> jiff::ZonedDateTime {
-        // from_ms keeps the value inside jiff's range, so the fallback is never taken.
-        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
-        instant.to_zoned_datetime(TimeZone::UTC)
+    /// Days since 1970 in UTC.
+    fn days(self) -> i64 {
+        self.0.div_euclid(DAY_MS)
+    }
+
+    fn of_date(date: Date) -> Self {
+        Self::from_ms(date.days().saturating_mul(DAY_MS))
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.utc().timestamp())
+        let Date { year, month, day } = Date::of_days(self.days());
+        let ms = self.0.rem_euclid(DAY_MS);
+        let part = |unit: i64, of: i64| ms.div_euclid(unit).rem_euclid(of);
+        let (hour, minute) = (part(3_600_000, 24), part(60_000, 60));
+        let (second, ms) = (part(1_000, 60), part(1, 1_000));
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
     }
 }
 
@@ -74,8 +84,7 @@ impl FromStr for Timestamp {
 
     /// RFC 3339 with any offset.
     fn from_str(text: &str) -> Result<Self, ()> {
-        let instant: jiff::Timestamp = text.parse().map_err(|_| ())?;
-        Ok(Self::from_ms(instant.as_millisecond()))
+        civil::parse(text).map(Self::from_ms).ok_or(())
     }
 }
 
@@ -129,21 +138,16 @@ impl Window {
     /// assert_eq!(span.end.unwrap().to_string(), "2026-12-01T00:00:00.000Z");
     /// ```
     pub fn around(self, now: Timestamp) -> Span {
-        let today = now.utc().date();
-        // At the end of the year 9999 there is no next day; the window then never resets.
+        let today = Date::of_days(now.days());
         let (first, next) = match self {
-            Self::Day => (today, today.tomorrow()),
-            Self::Month => (today.first_of_month(), today.last_of_month().tomorrow()),
+            Self::Day => (today, Date::of_days(now.days().saturating_add(1))),
+            Self::Month => (Date { day: 1, ..today }, today.next_month()),
             Self::Lifetime => return Span { start: Timestamp(0), end: None },
         };
-        Span { start: midnight(first).unwrap_or(now), end: next.ok().and_then(midnight) }
+        // At the end of the year 9999 there is no next day; the window then never resets.
+        let end = Some(Timestamp::of_date(next)).filter(|end| *end > now);
+        Span { start: Timestamp::of_date(first), end }
     }
-}
-
-/// The instant a UTC day begins.
-fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {
-    let start = date.to_zoned_datetime(TimeZone::UTC).ok()?;
-    Some(Timestamp::from_ms(start.timestamp().as_millisecond()))
 }
 
 #[cfg(test)]
@@ -178,6 +182,60 @@ mod tests {
             let time = Timestamp::from_ms(ms);
             assert_eq!(at(&time.to_string()), time);
             let _ = Window::Month.around(time);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_time_is_refused() {
+        let good = "2026-02-28T23:59:60.123456789+00:00";
+        assert_eq!(at(good).to_string(), "2026-02-28T23:59:59.123Z");
+        for bad in [
+            "",
+            "2026-02-29T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-00-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:61Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00.1234567890Z",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01T00:00:00Z ",
+            "26-01-01T00:00:00Z",
+            "2026-01-01T00:00Z",
+            "+2026-01-01T00:00:00Z",
+            "2026-1-1T00:00:00Z",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        /// The calendar library knows better; here it is asked.
+        #[test]
+        fn times_and_windows_are_those_of_the_calendar_library(
+            ms in 0..Timestamp::MAX_MS, offset in -1439_i32..1440,
+        ) {
+            use jiff::{Timestamp as Instant, tz::{Offset, TimeZone}};
+            let time = Timestamp::from_ms(ms);
+            let instant = Instant::from_millisecond(ms).unwrap();
+            let utc = instant.to_zoned_datetime(TimeZone::UTC);
+            proptest::prop_assert_eq!(time.to_string(), format!("{instant:.3}"));
+            proptest::prop_assert_eq!(at(&time.to_string()), time);
+            let minute = u32::try_from(i32::from(utc.hour()) * 60 + i32::from(utc.minute())).unwrap();
+            let weekday = u8::try_from(utc.weekday().to_monday_one_offset()).unwrap();
+            proptest::prop_assert_eq!(time.minute_and_weekday(), (minute, weekday));
+            let first = utc.date().first_of_month().to_zoned_datetime(TimeZone::UTC).unwrap();
+            let month = Window::Month.around(time);
+            proptest::prop_assert_eq!(month.start.ms(), first.timestamp().as_millisecond());
+            let next = utc.date().last_of_month().tomorrow().unwrap();
+            let next = next.to_zoned_datetime(TimeZone::UTC).unwrap().timestamp();
+            proptest::prop_assert_eq!(month.end.map(Timestamp::ms), Some(next.as_millisecond()));
+            let there = Offset::from_seconds(offset * 60).unwrap();
+            let written = instant.display_with_offset(there).to_string();
+            proptest::prop_assert_eq!(at(&written), time);
         }
     }
 }

@@ -10,6 +10,7 @@ use super::upstream::{Upstream, upstreams};
 use crate::auth::Ring;
 use crate::book::{Book, DEFAULT};
 use crate::clock::Millis;
+use crate::quote::signed::LABEL;
 
 /// Everything configured.
 pub struct Config {
@@ -19,6 +20,8 @@ pub struct Config {
     pub records: Ring,
     /// Signs dashboard sessions.
     pub sessions: Ring,
+    /// Signs quotes; derived from the keys' secrets, for this purpose alone.
+    pub quotes: Ring,
     /// Opens the operator's API; absent, there is none.
     pub admin_token: Option<String>,
     /// Upstreams by provider, as the book names them.
@@ -88,8 +91,11 @@ impl Config {
         if admin_token.as_ref().is_some_and(|token| token.len() < 32) {
             return Err("the secret FAREBOX_ADMIN_TOKEN must have at least 32 characters".into());
         }
+        let keys = ring(env, "FAREBOX_KEY_SECRETS")?;
+        let quotes = keys.derived(LABEL).ok_or("the secret FAREBOX_KEY_SECRETS cannot be used")?;
         Ok(Self {
-            keys: ring(env, "FAREBOX_KEY_SECRETS")?,
+            keys,
+            quotes,
             records: ring(env, "FAREBOX_RECORD_SECRETS")?,
             sessions: ring(env, "FAREBOX_SESSION_SECRETS")?,
             admin_token,

@@ -14,6 +14,7 @@ mod ledger_object;
 mod outbox;
 mod own;
 mod proxy;
+mod quote;
 mod realtime;
 mod sql;
 mod tap;

@@ -7,15 +7,14 @@ use subtle::ConstantTimeEq;
 
 use super::admit::ledger_of;
 use super::http::{self, Incoming, bearer, internal};
-use super::js;
 use super::ledger_call::LedgerClient;
 use super::proxy::name;
+use super::{js, quote};
 use crate::api::{Code, Problem};
 use crate::auth::{ApiKey, Denied, Rights, Session};
 use crate::clock::Millis;
 use crate::ids::Name;
 use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
-use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::usage::Meter;
 
@@ -30,7 +29,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("GET", ["spend"]) => standing(incoming, customer(incoming)?).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
         ("GET", ["book"]) => book(incoming),
-        ("POST", ["quote"]) => quote(incoming).await,
+        ("POST", ["quote"]) => quote::answer(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
@@ -89,7 +88,7 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
 }
 
 /// Whose request this is: by an API key in force, or by a session.
-async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
+pub async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
     let config = incoming.config()?;
     let Ok(key) = ApiKey::verify(&token, &config.keys) else {
@@ -103,16 +102,6 @@ async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
 fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     customer(incoming)?;
     http::json(&incoming.id, 200, incoming.config()?.book_projection.clone())
-}
-
-/// What a request would cost; nothing is held and nothing is forwarded.
-async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    caller(incoming).await?;
-    let body = super::body::read(incoming).await?;
-    let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
-    let text = String::from_utf8_lossy(&bytes);
-    let answer = quote_json(&incoming.config()?.book, &text);
-    http::json(&incoming.id, 200, answer)
 }
 
 /// The dashboard's socket. The token comes in the subprotocol: a URL would end up in logs.

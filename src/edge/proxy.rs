@@ -12,7 +12,7 @@ use super::body::{self, Body};
 use super::config::Config;
 use super::http::Incoming;
 use super::upstream::{self, Call, Sent, Upstream};
-use super::{js, realtime};
+use super::{js, quote, realtime};
 use crate::api::{Code, Problem};
 use crate::ids::Name;
 use crate::wire::request::{Ask, Request, inspect, with_usage_asked};
@@ -32,8 +32,12 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let Body { bytes: body, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&body).to_vec();
-    let ask = Rc::new(read(incoming, route, &bytes)?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
+    let mut ask = read(incoming, route, &bytes)?;
+    let (quote, pinned, upstream) = match quote::sent(incoming, &config, &key, received_at)? {
+        Some(promise) => quote::honour(promise, (incoming, route, &bytes), &mut ask, &config)?,
+        None => price(&ask, &config, received_at)?,
+    };
+    let ask = Rc::new(ask);
     let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
     drop(bytes);
     let provider = pinned.provider.clone();
