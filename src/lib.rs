@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`money`] [`clock`] [`calendar`] [`ids`] | the words everything else is written in |
 //! | [`strict`] | reading the JSON that people write, with the path of every fault |
+//! | [`walk`] | reading a few fields of much JSON |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, JSON read in passing, usage by table |
 //! | [`tokens`] | how many tokens a text is: counted, or bounded |
@@ -65,6 +66,7 @@ pub mod record;
 pub mod replay;
 pub mod strict;
 pub mod tokens;
+pub mod walk;
 pub mod wire;
 
 #[cfg(all(target_arch = "wasm32", feature = "browser"))]
