@@ -5,6 +5,8 @@ mod months;
 mod read;
 mod seen;
 mod tally;
+#[cfg(all(target_arch = "wasm32", feature = "whatif"))]
+mod wasm;
 pub mod whatif;
 
 use serde::{Deserialize, Serialize};

@@ -50,14 +50,14 @@ impl<'a> Walk<'a> {
         self.take(b'"')?;
         let (start, mut escaped) = (self.at, false);
         loop {
-            match *self.text.as_bytes().get(self.at)? {
-                b'"' => break,
-                b'\\' => {
-                    escaped = true;
-                    self.at = self.at.saturating_add(2);
-                }
-                _ => self.at = self.at.saturating_add(1),
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let found = memchr::memchr2(b'"', b'\\', rest)?;
+            self.at = self.at.saturating_add(found);
+            if rest.get(found) == Some(&b'"') {
+                break;
             }
+            escaped = true;
+            self.at = self.at.saturating_add(2);
         }
         let text = self.text.get(start..self.at)?;
         self.at = self.at.saturating_add(1);
@@ -108,14 +108,17 @@ impl<'a> Walk<'a> {
     fn nested(&mut self) -> Option<()> {
         let mut depth = 0_usize;
         loop {
-            match *self.text.as_bytes().get(self.at)? {
+            let rest = self.text.as_bytes().get(self.at..)?;
+            let is_special = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
+            let found = rest.iter().position(is_special)?;
+            self.at = self.at.saturating_add(found);
+            match rest.get(found)? {
                 b'"' => {
                     self.quoted()?;
                     continue;
                 }
                 b'{' | b'[' => depth = depth.saturating_add(1),
-                b'}' | b']' => depth = depth.saturating_sub(1),
-                _ => {}
+                _ => depth = depth.saturating_sub(1),
             }
             self.at = self.at.saturating_add(1);
             if depth == 0 {

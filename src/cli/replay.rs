@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 /// The last record of each attempt: a correction replaces what it corrects.
-type Attempts = BTreeMap<(String, u64), Attempt>;
+pub(super) type Attempts = BTreeMap<(String, u64), Attempt>;
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let new = book::read(&args.book)?;
@@ -65,7 +65,7 @@ fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
     }
 }
 
-fn attempts(path: &Path) -> Result<Attempts, Failure> {
+pub(super) fn attempts(path: &Path) -> Result<Attempts, Failure> {
     let mut attempts = Attempts::new();
     let mut last: HashMap<(String, String), u64> = HashMap::new();
     for file in archive::files(path)? {

@@ -2,6 +2,8 @@
 //! it forwards; the browser shows all three. Both run this code.
 
 pub mod asked;
+pub mod document;
+pub mod month;
 mod most;
 pub mod signed;
 

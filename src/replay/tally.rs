@@ -81,7 +81,9 @@ struct Unpriced {
 /// All that is kept of an archive.
 pub(super) struct Tally {
     currency: String,
-    groups: HashMap<Box<str>, Group>,
+    groups: Vec<(Box<str>, Group)>,
+    /// Where in `groups` a model is.
+    places: HashMap<Box<str>, usize>,
     unpriced: BTreeMap<(String, String, String), Unpriced>,
     passed_over: u64,
     faults: u64,
@@ -94,7 +96,8 @@ impl Tally {
     pub fn new(currency: &str) -> Self {
         Self {
             currency: currency.to_owned(),
-            groups: HashMap::new(),
+            groups: Vec::new(),
+            places: HashMap::new(),
             unpriced: BTreeMap::new(),
             passed_over: 0,
             faults: 0,
@@ -120,7 +123,7 @@ impl Tally {
     pub fn add(
         &mut self,
         slim: &Slim<'_>,
-        (old, new): (Vec<(Meter, Exact)>, Result<Outcome, NoPrice>),
+        (old, new): (&[(Meter, Exact)], Result<Outcome, NoPrice>),
         sign: Sign,
     ) -> Result<bool, OutOfRange> {
         let new = match new {
@@ -137,10 +140,10 @@ impl Tally {
                 return Ok(true);
             }
         };
-        let group = self.group(&slim.model);
+        let group = self.group(&slim.model)?;
         counted(&mut group.attempts, sign);
         group.sums.add(slim.charged, new.amount, sign)?;
-        for (meter, amount) in &old {
+        for (meter, amount) in old {
             signed(&mut group.meters.entry(*meter).or_default().old, *amount, sign)?;
         }
         for (meter, amount) in &new.lines {
@@ -153,21 +156,32 @@ impl Tally {
         Ok(changed)
     }
 
-    fn group(&mut self, model: &str) -> &mut Group {
-        let room = self.groups.len() < MODELS_MAX || self.groups.contains_key(model);
+    fn group(&mut self, model: &str) -> Result<&mut Group, OutOfRange> {
+        let at = match self.places.get(model) {
+            Some(at) => *at,
+            None => self.new_place(model),
+        };
+        self.groups.get_mut(at).map(|(_, group)| group).ok_or(OutOfRange)
+    }
+
+    fn new_place(&mut self, model: &str) -> usize {
+        let room = self.groups.len() < MODELS_MAX;
         let name = if room { model } else { OTHERS };
-        if !self.groups.contains_key(name) {
-            self.groups.insert(name.into(), Group::default());
+        if let Some(at) = self.places.get(name) {
+            return *at;
         }
-        self.groups.entry(name.into()).or_default()
+        let at = self.groups.len();
+        self.groups.push((name.into(), Group::default()));
+        self.places.insert(name.into(), at);
+        at
     }
 
     /// Adds what a record used, to be priced with the rest of its month.
     pub fn used(&mut self, slim: &Slim<'_>, sign: Sign) -> Result<(), OutOfRange> {
         if slim.currency != self.currency {
-            return self.add(slim, (Vec::new(), Err(NoPrice::CurrencyDiffers)), sign).map(drop);
+            return self.add(slim, (&[], Err(NoPrice::CurrencyDiffers)), sign).map(drop);
         }
-        let group = self.group(&slim.model);
+        let group = self.group(&slim.model)?;
         counted(&mut group.attempts, sign);
         signed(&mut group.sums.old, slim.charged, sign)?;
         self.months.add(slim, sign)

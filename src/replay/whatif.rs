@@ -199,7 +199,7 @@ impl WhatIf {
         let By::Book(book) = &self.by else {
             return self.tally.used(slim, sign).map_err(|_| out_of_range());
         };
-        let outcome = if slim.others {
+        let done = if slim.others {
             let attempt =
                 Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
             let of = |priced: super::Priced| Outcome {
@@ -207,12 +207,11 @@ impl WhatIf {
                 lines: priced.lines.iter().map(|line| (line.meter, line.amount)).collect(),
             };
             let old = attempt.charged().map(&of).map_err(|_| out_of_range())?;
-            (old.lines, attempt.price(book).map(of))
+            self.tally.add(slim, (&old.lines, attempt.price(book).map(of)), sign)
         } else {
             let new = price(slim, book, &mut self.models);
-            (slim.lines.clone(), new)
+            self.tally.add(slim, (&slim.lines, new), sign)
         };
-        let done = self.tally.add(slim, outcome, sign);
         let changed = done.map_err(|_| out_of_range())?;
         if changed && self.tally.wants_example(sign) {
             self.tally.example(&super::reprice_json(book, line), slim);
