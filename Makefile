@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -35,6 +35,10 @@ test-tokens: ## counts beside tiktoken's on 200,000 strings and every character,
 test-long: ## the ledger simulator over many more seeds, every answer cut at every byte
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
 	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
+
+bench-whatif: ## a million records under another book, in Chromium, with its progress bar
+	@scripts/build.sh browser
+	@node benches/whatif/run.mjs
 
 bench-tokens: ## the tokeniser beside others, native and in Wasm
 	@scripts/build.sh tokens
