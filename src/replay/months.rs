@@ -60,7 +60,7 @@ impl Months {
                 }
             }
             let mut row = json!({ "month": month, "old": old, "not_in_plan": unknown });
-            let priced = price(plan, *month, entries);
+            let priced = price(plan, *month, &entries);
             if let (Ok(priced), Some(row)) = (&priced, row.as_object_mut()) {
                 sum = sum.plus(priced.amount)?;
                 row.insert("new".into(), json!(priced.amount));
@@ -76,7 +76,7 @@ impl Months {
     }
 }
 
-fn price(plan: &Plan, month: Timestamp, usage: Vec<Value>) -> Result<crate::plan::Priced, Value> {
+fn price(plan: &Plan, month: Timestamp, usage: &[Value]) -> Result<crate::plan::Priced, Value> {
     let end = Window::Month.around(month).end.unwrap_or(month);
     let usage = json!({ "period": { "start": month, "end": end }, "usage": usage });
     let usage = Usage::parse(&usage.to_string())

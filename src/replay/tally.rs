@@ -107,7 +107,7 @@ impl Tally {
         }
     }
 
-    pub fn fault(&mut self, line: u64, code: &str, message: String) {
+    pub fn fault(&mut self, line: u64, code: &str, message: &str) {
         self.faults = self.faults.saturating_add(1);
         if self.told.len() < FAULTS_TOLD {
             self.told.push(json!({ "line": line, "code": code, "message": message }));
@@ -227,7 +227,7 @@ impl Tally {
             changed = changed.saturating_add(group.changed);
             old = old.plus(group.sums.old.total()?)?;
             new = new.plus(group.sums.new.total()?)?;
-            rows.push(self.row(model, group, plan.is_some())?);
+            rows.push(Self::row(model, group, plan.is_some())?);
         }
         let months = plan.map(|plan| self.months.price(plan)).transpose()?;
         if let Some((sum, _)) = &months {
@@ -240,19 +240,18 @@ impl Tally {
             "errors": { "count": self.faults, "first": self.told },
         });
         if let Some(report) = report.as_object_mut() {
-            match months {
-                Some((_, months)) => drop(report.insert("months".into(), months)),
-                None => {
-                    let examples = self.examples.iter().map(|(_, _, example)| example);
-                    report.insert("changed".into(), json!(changed));
-                    report.insert("examples".into(), examples.cloned().collect());
-                }
+            if let Some((_, months)) = months {
+                report.insert("months".into(), months);
+            } else {
+                let examples = self.examples.iter().map(|(_, _, example)| example);
+                report.insert("changed".into(), json!(changed));
+                report.insert("examples".into(), examples.cloned().collect());
             }
         }
         Ok(report)
     }
 
-    fn row(&self, model: &str, group: &Group, by_plan: bool) -> Result<Value, OutOfRange> {
+    fn row(model: &str, group: &Group, by_plan: bool) -> Result<Value, OutOfRange> {
         if by_plan {
             let old = group.sums.old.total()?;
             return Ok(json!({ "model": model, "attempts": group.attempts, "old": old }));

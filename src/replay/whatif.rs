@@ -13,7 +13,6 @@ use crate::money::Exact;
 use crate::plan::Plan;
 use crate::rating;
 use crate::record::Class;
-use crate::wire::usage::Meter;
 
 /// Longest line read; a record with every meter there is has a tenth of it. Longer ones are an error.
 pub const LINE_MAX: usize = 256 * 1024;
@@ -112,7 +111,7 @@ impl WhatIf {
         if core::mem::take(&mut self.skipping) {
             self.line = self.line.saturating_add(1);
             let message = format!("the line is longer than {LINE_MAX} bytes");
-            self.tally.fault(self.line, "line_too_long", message);
+            self.tally.fault(self.line, "line_too_long", &message);
             return;
         }
         let rest = core::mem::take(&mut self.rest);
@@ -127,23 +126,21 @@ impl WhatIf {
             return;
         }
         let Ok(text) = core::str::from_utf8(line) else {
-            return self.tally.fault(self.line, "invalid_record", "not UTF-8".to_owned());
+            return self.tally.fault(self.line, "invalid_record", "not UTF-8");
         };
         if let Err((code, message)) = self.text(text) {
-            self.tally.fault(self.line, code, message);
+            self.tally.fault(self.line, code, &message);
         }
     }
 
     fn text(&mut self, line: &str) -> Result<(), (&'static str, String)> {
         let whole;
-        let slim = match Slim::read(line) {
-            Some(slim) => slim,
+        let slim = if let Some(slim) = Slim::read(line) {
+            slim
+        } else {
             // Any other spelling of a record, and the reason why a line is none.
-            None => {
-                whole =
-                    Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
-                Slim::of(&whole).ok_or_else(out_of_range)?
-            }
+            whole = Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
+            Slim::of(&whole).ok_or_else(out_of_range)?
         };
         if self.mark(&slim.customer, slim.seq)? {
             self.tally.passed_over();
@@ -178,12 +175,11 @@ impl WhatIf {
             return Err(("corrects_final", message));
         };
         let whole;
-        let slim = match Slim::read(&line) {
-            Some(slim) => slim,
-            None => {
-                whole = Attempt::parse(&line).map_err(|_| out_of_range())?;
-                Slim::of(&whole).ok_or_else(out_of_range)?
-            }
+        let slim = if let Some(slim) = Slim::read(&line) {
+            slim
+        } else {
+            whole = Attempt::parse(&line).map_err(|_| out_of_range())?;
+            Slim::of(&whole).ok_or_else(out_of_range)?
         };
         self.tally.passed_over();
         self.tally.forget(&slim);
@@ -237,15 +233,14 @@ fn price(
         return Err(NoPrice::CurrencyDiffers);
     }
     let found;
-    let model = match models.get(&*slim.model) {
-        Some(known) => known.as_deref(),
-        None => {
-            found = book.find(None, &slim.model);
-            if models.len() < MODELS_KEPT_MAX {
-                models.insert(slim.model.as_ref().into(), found.cloned().map(Box::new));
-            }
-            found
+    let model = if let Some(known) = models.get(&*slim.model) {
+        known.as_deref()
+    } else {
+        found = book.find(None, &slim.model);
+        if models.len() < MODELS_KEPT_MAX {
+            models.insert(slim.model.as_ref().into(), found.cloned().map(Box::new));
         }
+        found
     };
     let situation = Situation { at: Some(slim.received_at), ..Situation::default() };
     let card = model.and_then(|model| model.card(&situation)).ok_or(NoPrice::ModelNotPriced)?;
@@ -255,14 +250,11 @@ fn price(
         .or_else(|| card.rates_for(None, input))
         .ok_or(NoPrice::ModelNotPriced)?;
     let rated = rating::rate(&slim.usage, rates)?;
-    match rated.unpriced.first() {
-        Some(meter) => Err(NoPrice::MeterNotPriced(*meter)),
-        None => {
-            let lines: Vec<(Meter, Exact)> =
-                rated.lines.iter().map(|line| (line.meter, line.amount)).collect();
-            Ok(Outcome { amount: rated.amount, lines })
-        }
+    if let Some(meter) = rated.unpriced.first() {
+        return Err(NoPrice::MeterNotPriced(*meter));
     }
+    let lines = rated.lines.iter().map(|line| (line.meter, line.amount)).collect();
+    Ok(Outcome { amount: rated.amount, lines })
 }
 
 #[cfg(test)]
