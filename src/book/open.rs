@@ -86,29 +86,25 @@ impl Book {
 
 /// The head by the strict reader, the models' names in passing.
 fn read(json: &str) -> Result<Book, serde_json::Error> {
-    let (mut head, mut models) = (String::from("{"), None);
+    let mut head = String::from("{");
+    let mut names = Names::of(&[], ROWS_USUAL);
+    let mut rows = None;
     let mut walk = Walk::new(json);
     let walked = walk.object(|key, walk| {
-        if key == "models" && models.is_none() {
-            models = Some(*walk);
-            return walk.skip().map(drop);
+        if key == "models" && rows.is_none() {
+            rows = Some(self::rows(walk, &mut names)?);
+            return Some(());
         }
         let separator = if head.len() > 1 { "," } else { "" };
         head.push_str(&format!("{separator}\"{key}\":{}", walk.skip()?));
         Some(())
     });
     head.push('}');
-    let head: Head = serde_json::from_str(&head)?;
-    let (Some(()), Some(mut models), true) = (walked, models, walk.is_done()) else {
-        return Err(broken("the models cannot be read"));
+    let (Some(()), Some(rows), true) = (walked, rows, walk.is_done()) else {
+        return Err(serde::de::Error::custom("its models cannot be read"));
     };
-    let mut names = Names::of(&head.providers, ROWS_USUAL);
-    let mut rows = Vec::with_capacity(ROWS_USUAL);
-    let walked = models.list(|walk| {
-        let row = row(walk, &mut names)?;
-        (rows.len() < MODELS_MAX).then(|| rows.push(row))
-    });
-    walked.ok_or_else(|| broken("a model has no names, or there are too many"))?;
+    let head: Head = serde_json::from_str(&head)?;
+    names.served_by(&head.providers);
     let document = Document {
         format: head.format,
         version: head.version,
@@ -125,8 +121,13 @@ fn read(json: &str) -> Result<Book, serde_json::Error> {
 /// Room for the models of a large book, so that its tables do not grow step by step.
 const ROWS_USUAL: usize = 2_048;
 
-fn broken(what: &str) -> serde_json::Error {
-    serde::de::Error::custom(what)
+fn rows(walk: &mut Walk<'_>, names: &mut Names) -> Option<Vec<Row>> {
+    let mut rows = Vec::with_capacity(ROWS_USUAL);
+    walk.list(|walk| {
+        let row = row(walk, names)?;
+        (rows.len() < MODELS_MAX).then(|| rows.push(row))
+    })?;
+    Some(rows)
 }
 
 /// One model's names, added to the book's.
