@@ -30,9 +30,10 @@ export function WhatIf() {
       <label for="whatif-terms">Its file (JSON)</label>
       <input id="whatif-terms" type="file" accept=".json" disabled=${running}
         onChange=${(event) => setTerms(event.target.files[0] ?? null)} />
+      ${/* Two elements, not one that changes: a click that cancels would submit what it became. */ ""}
       ${running
-        ? html`<button type="button" onClick=${cancel}>Cancel</button>`
-        : html`<button type="submit" disabled=${!records || !terms}>Price it</button>`}
+        ? html`<button key="cancel" type="button" onClick=${cancel}>Cancel</button>`
+        : html`<button key="submit" type="submit" disabled=${!records || !terms}>Price it</button>`}
     </form>
     <${Outcome} state=${state} />
   </section>`;
