@@ -74,6 +74,7 @@ timed("a book with a fault is refused with its place, and a plan prices whole mo
 timed("the bar moves, and a run that is cancelled is over at once", async () => {
   await withDashboard({}, async ({ page, faults }) => {
     // 45 MB: several chunks; too large to hand over inline, so the page makes the file.
+    await page.getByLabel("Usage records (NDJSON)").waitFor();
     await page.evaluate((text) => {
       const records = new File(Array(40_000).fill(`${text}\n`), "records.ndjson");
       const files = new DataTransfer();
