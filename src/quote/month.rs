@@ -184,7 +184,10 @@ fn by_plan(
     of: fn(&Volume) -> Exact,
     plan: &Plan,
 ) -> Result<(Exact, Value), Problem> {
-    let entry = |volume: &Volume| json!({ "meter": volume.meter, "quantity": of(volume), "dimensions": { "model": volume.model } });
+    let entry = |volume: &Volume| {
+        let dimensions = json!({ "model": volume.model });
+        json!({ "meter": volume.meter, "quantity": of(volume), "dimensions": dimensions })
+    };
     let entries: Vec<Value> = volumes.iter().map(entry).collect();
     let usage = PlanUsage::parse(&json!({ "usage": entries }).to_string())
         .map_err(|faults| invalid(faults.to_string()))?;
