@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-record bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -36,6 +36,10 @@ test-long: ## the ledger simulator over many more seeds, every property over a h
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
 	@PROPTEST_CASES=25600 cargo test --release --lib
 	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
+
+bench-whatif: ## a million records under another book, in Chromium, with its progress bar
+	@scripts/build.sh browser
+	@node benches/whatif/run.mjs
 
 bench-tokens: ## the tokeniser beside others, native and in Wasm
 	@scripts/build.sh tokens

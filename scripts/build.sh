@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Worker (build/) with the tokeniser's modules, the npm package (pkg/dist) and the dashboard's copies (www/pkg,
-# www/vendor). `build.sh edge` or `build.sh browser` builds one; without an argument, both.
+# Builds the Worker (build/) with the tokeniser's modules, the npm package (pkg/dist) and the
+# dashboard's copies (www/pkg, www/vendor). `build.sh edge` or `build.sh browser` builds one; without
+# an argument, both; the browser's comes with its what-if.
 # `build.sh tokens` builds the tokeniser's modules (build/tokens).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -47,6 +48,16 @@ browser() {
   cp node_modules/htm/preact/standalone.module.js www/vendor/preact.js
 }
 
+# The browser's what-if, a module beside the engine: made for speed, and loaded when it is used.
+whatif() {
+  stale pkg/dist/whatif.js || return 0
+  RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features whatif
+  wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name whatif "$wasm/tokens/farebox.wasm"
+  wasm-opt -O3 "${features[@]}" -o pkg/dist/opt.wasm pkg/dist/whatif_bg.wasm
+  mv pkg/dist/opt.wasm pkg/dist/whatif_bg.wasm
+  cp pkg/dist/whatif.js pkg/dist/whatif_bg.wasm www/pkg/
+}
+
 # The tokeniser's modules (build/tokens): for each vocabulary NAME.wasm, its bindings NAME.js and
 # NAME.worker.mjs, and load.mjs, which imports them when a Worker first needs them (docs/tokens.md).
 # They change with src/tokens alone.
@@ -69,8 +80,8 @@ tokens() {
 
 case "${1:-all}" in
   edge) edge ;;
-  browser) browser ;;
+  browser) browser; whatif ;;
   tokens) tokens ;;
-  all) edge; browser ;;
+  all) edge; browser; whatif ;;
   *) echo "usage: scripts/build.sh [edge|browser|tokens]" >&2; exit 64 ;;
 esac

@@ -10,7 +10,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
 const read = (file) => readFileSync(file, 'utf8');
 const rust = files.filter((file) => file.startsWith('src/') && file.endsWith('.rs'));
 const code = rust.filter((file) => !/tests?(\/|\.rs)/.test(file));
-const engine = code.filter((file) => !/^src\/(edge|cli)\/|^src\/(browser|main|tokens\/wasm)\.rs/.test(file));
+const engine = code.filter((file) => !/^src\/(edge|cli)\/|^src\/(browser|main|(tokens|replay)\/wasm)\.rs/.test(file));
 /** A file without its comments and its unit tests. */
 const bare = (file) => read(file).split('#[cfg(test)]')[0].replace(/^\s*\/\/.*$/gm, '');
 

@@ -41,6 +41,12 @@ pub enum Code {
     FeatureNotPriced,
     /// The book sells it, but not at a price the operator stands by at present.
     NotForSale,
+    /// The signed quote is not ours, altered, or another customer's.
+    QuoteInvalid,
+    /// The signed quote's time is over.
+    QuoteExpired,
+    /// The signed quote was made for another request.
+    QuoteMismatch,
     /// The limit is spent.
     SpendLimitExceeded,
     /// More than the whole limit.
@@ -100,6 +106,9 @@ impl Code {
             Self::FeatureNotPriced => of(400, "feature_not_priced", bad, bad),
             Self::NotForSale => of(400, "not_for_sale", bad, bad),
             Self::Conflict => of(409, "conflict", bad, bad),
+            Self::QuoteInvalid => of(400, "quote_invalid", bad, bad),
+            Self::QuoteExpired => of(400, "quote_expired", bad, bad),
+            Self::QuoteMismatch => of(400, "quote_mismatch", bad, bad),
             Self::SpendLimitExceeded => {
                 of(402, "spend_limit_exceeded", "insufficient_quota", "billing_error")
             }

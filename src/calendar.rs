@@ -191,6 +191,13 @@ impl Calendar {
     }
 }
 
+/// The calendar month of UTC that holds `at`; past the year 9999, nothing after `at`.
+pub fn utc_month(at: Timestamp) -> Period {
+    let anchor = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let months = Calendar { zone: TimeZone::UTC, anchor, every: Every::Month };
+    months.around(at).map_or(Period { start: at, end: at }, |(_, month)| month)
+}
+
 fn instant(at: Timestamp) -> jiff::Timestamp {
     // A Timestamp stays inside jiff's range, so the fallback is never taken.
     jiff::Timestamp::from_millisecond(at.ms()).unwrap_or_default()

@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 /// The last record of each attempt: a correction replaces what it corrects.
-type Attempts = BTreeMap<(String, u64), Attempt>;
+pub(super) type Attempts = BTreeMap<(String, u64), Attempt>;
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let new = book::read(&args.book)?;
@@ -76,7 +76,7 @@ fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
     }
 }
 
-fn attempts(path: &Path) -> Result<Attempts, Failure> {
+pub(super) fn attempts(path: &Path) -> Result<Attempts, Failure> {
     let mut found = Found::default();
     for file in archive::files(path)? {
         let name = file.display().to_string();

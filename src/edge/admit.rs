@@ -48,7 +48,7 @@ pub async fn ledger_of(incoming: &Incoming, key: &ApiKey) -> Result<LedgerClient
 }
 
 /// The worst case, the prices to pin, and where the request goes.
-fn price<'a>(
+pub fn price<'a>(
     ask: &Ask,
     config: &'a Config,
     book: &Book,

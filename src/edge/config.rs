@@ -12,6 +12,7 @@ use crate::auth::Ring;
 use crate::book::{Book, DEFAULT};
 use crate::clock::Millis;
 use crate::ledger::Unresolved;
+use crate::quote::signed::LABEL;
 
 const DAY_SECONDS: u32 = 86_400;
 /// Longest life of a batch's hold: as long as Anthropic keeps results.
@@ -25,6 +26,8 @@ pub struct Config {
     pub records: Ring,
     /// Signs dashboard sessions.
     pub sessions: Ring,
+    /// Signs quotes; derived from the keys' secrets, for this purpose alone.
+    pub quotes: Ring,
     /// Opens the operator's API; absent, there is none.
     pub admin_token: Option<String>,
     /// Upstreams by provider, as the book names them.
@@ -120,10 +123,13 @@ impl Config {
         if !tag_header.iter().all(is_token) {
             return Err("FAREBOX_TAG_HEADER must be a header's name, such as x-team".into());
         }
+        let keys = ring(env, "FAREBOX_KEY_SECRETS")?;
+        let quotes = keys.derived(LABEL).ok_or("the secret FAREBOX_KEY_SECRETS cannot be used")?;
         Ok(Self {
             own_keys: text(env, "FAREBOX_OWN_KEYS").as_deref() == Some("true"),
             tag_header,
-            keys: ring(env, "FAREBOX_KEY_SECRETS")?,
+            keys,
+            quotes,
             records: ring(env, "FAREBOX_RECORD_SECRETS")?,
             sessions: ring(env, "FAREBOX_SESSION_SECRETS")?,
             admin_token,

@@ -20,6 +20,7 @@ mod outbox;
 mod own;
 mod own_keys;
 mod proxy;
+mod quote;
 mod realtime;
 mod sql;
 mod tap;

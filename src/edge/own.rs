@@ -9,17 +9,16 @@ use super::admit::{key_of, ledger_of};
 use super::books;
 use super::caps;
 use super::http::{self, Incoming, bearer, internal};
-use super::js;
 use super::ledger_call::LedgerClient;
 use super::own_keys;
 use super::proxy::name;
+use super::{js, quote};
 use crate::api::{Code, Problem};
 use crate::auth::{Denied, Rights, Session};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
 use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
 use crate::money::Exact;
-use crate::quote::quote_json;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::query::parameters;
 use crate::wire::usage::Meter;
@@ -35,7 +34,7 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("GET", ["spend"]) => standing(incoming, customer(incoming)?).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
         ("GET", ["book"]) => book(incoming).await,
-        ("POST", ["quote"]) => quote(incoming).await,
+        ("POST", ["quote"]) => quote::answer(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
         ("PUT", ["caps"]) => caps::put(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
@@ -100,7 +99,7 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
 }
 
 /// Whose request this is: by an API key in force, or by a session.
-async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
+pub async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
     let config = incoming.config()?;
     if token.starts_with("fbs_") || token.is_empty() {
@@ -118,16 +117,6 @@ async fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     let text =
         books::projection(&in_use.book).map_err(|error| internal(&error.to_string().into()))?;
     http::json(&incoming.id, 200, text.to_string())
-}
-
-/// What a request would cost; nothing is held and nothing is forwarded.
-async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    caller(incoming).await?;
-    let body = super::body::read(incoming).await?;
-    let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
-    let text = String::from_utf8_lossy(&bytes);
-    let answer = quote_json(&books::current(incoming).await?.book, &text);
-    http::json(&incoming.id, 200, answer)
 }
 
 /// The dashboard's socket. The token comes in the subprotocol: a URL would end up in logs.

@@ -5,15 +5,16 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Caller, Entered, authenticate, enter, once};
+use super::admit::{Caller, Entered, Priced, authenticate, enter_at, once, price};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
 use super::config::Config;
 use super::http::Incoming;
 use super::upstream::{self, Call, Sent, Upstream};
-use super::{js, realtime};
+use super::{js, quote, realtime};
 use crate::api::{Code, Problem};
+use crate::book::Book;
 use crate::ids::Name;
 use crate::wire::request::{Ask, Request, inspect, with_usage_asked};
 use crate::wire::route::{Endpoint, Route};
@@ -32,12 +33,24 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let Body { bytes: received, room } = body::read(incoming).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&received).to_vec();
-    let ask = Rc::new(read(incoming, route, &bytes)?);
+    let mut ask = read(incoming, route, &bytes)?;
+    let promise = quote::sent(incoming, &config, &key, received_at)?;
+    if let Some(promise) = &promise {
+        quote::check(promise, (incoming, route, &bytes), &mut ask)?;
+    }
     let once = once(incoming, &bytes)?;
     drop(bytes);
-    let caller = Caller { incoming, route, key, ask, once, received_at };
-    let prepare = |upstream: &Upstream| upstream_body(&caller.ask, &received, upstream, &config);
-    let entered = enter(&caller, &config, prepare).await?;
+    let caller = Caller { incoming, route, key, ask: Rc::new(ask), once, received_at };
+    let priced = |book: &Book| {
+        let ask = &caller.ask;
+        let (quote, pinned, upstream) = match &promise {
+            Some(promise) => quote::honour(promise, ask, &config, book)?,
+            None => price(ask, &config, book, received_at)?,
+        };
+        let ready = upstream_body(ask, &received, upstream, &config)?;
+        Ok(Priced { quote, pinned, upstream, ready })
+    };
+    let entered = enter_at(&caller, &config, priced).await?;
     let Entered { attempt, upstream, ready: (body, strip), .. } = entered;
     let (ask, provider) = (caller.ask.clone(), attempt.quote.provider.clone());
     let watch = Watch::new();

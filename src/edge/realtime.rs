@@ -13,7 +13,7 @@ use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
 use super::upstream::{self, Call, Sent};
-use super::{answer, proxy};
+use super::{answer, proxy, quote};
 use crate::api::{Code, Problem};
 use crate::clock::Timestamp;
 use crate::meter::{End, Metering, Reading};
@@ -42,6 +42,7 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let config = incoming.config()?;
     let received_at = js::now();
     let key = authenticate(incoming, &config).await?;
+    quote::none_sent(incoming)?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
     let caller = Caller { incoming, route, key, ask: ask.clone(), once: None, received_at };
     let offered = incoming.header("sec-websocket-protocol").unwrap_or_default();

@@ -1,19 +1,22 @@
 //! Request × book → what it can cost: at least, probably, at most. The edge holds the most before
 //! it forwards; the browser shows all three. Both run this code.
 
+pub mod asked;
 pub mod batch;
+pub mod document;
+pub mod month;
 mod most;
+pub mod signed;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::api::{self, Code};
 use crate::book::{Book, GuardAction, Model, Rates, Situation};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::Line;
-use crate::wire::request::{Ask, Request, inspect};
-use crate::wire::route::Route;
+use crate::wire::request::Ask;
 use crate::wire::usage::Meter;
+pub use asked::{quote_json, quote_text};
 use most::Most;
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
@@ -44,7 +47,7 @@ impl From<OutOfRange> for Unpriced {
 }
 
 /// What one request can cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
     /// The model as the book names it.
     pub model: String,
@@ -59,7 +62,7 @@ pub struct Quote {
     /// The least: the counted input, no output.
     pub lower: Exact,
     /// The likely cost, where the book says how long answers usually are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Exact>,
     /// The most: what is held.
     pub upper: Exact,
@@ -82,7 +85,7 @@ pub struct Margin {
 }
 
 /// From … to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Fewest.
     pub lower: Exact,
@@ -218,53 +221,6 @@ fn expected(
     let tokens = ask.input_most.div_ceil(BYTES_PER_TOKEN).max(ask.input_least);
     let answer = usual.times(Exact::from(ask.choices))?.min(output_most);
     Ok(Some(input.price(Exact::from(tokens))?.plus(output.price(answer)?)?))
-}
-
-/// A quote as text, the same in the browser, the Worker and the command: `request` is
-/// `{"endpoint", "body", "at"?}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
-/// `{"error": {"code", "message"}}`. The book is one that was checked before, as the gate's own is.
-pub fn quote_text(book: &str, request: &str) -> String {
-    match Book::open(book) {
-        Ok(book) => quote_json(&book, request),
-        Err(error) => failed(Code::Misconfigured, &format!("{error}.")),
-    }
-}
-
-fn failed(code: Code, message: &str) -> String {
-    serde_json::json!({ "error": { "code": code.as_str(), "message": message } }).to_string()
-}
-
-/// As [`quote_text`], by a book already read.
-pub fn quote_json(book: &Book, request: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Quoted<'a> {
-        endpoint: String,
-        #[serde(default)]
-        at: Option<Timestamp>,
-        #[serde(borrow)]
-        body: &'a serde_json::value::RawValue,
-    }
-    let quoted: Quoted<'_> = match serde_json::from_str(request) {
-        Ok(quoted) => quoted,
-        Err(error) => return failed(Code::InvalidRequest, &format!("The request: {error}.")),
-    };
-    let (path, query) = quoted.endpoint.split_once('?').unwrap_or((&quoted.endpoint, ""));
-    let Some(route) = Route::of(path) else {
-        return failed(Code::NotFound, &format!("There is no endpoint {:?}.", quoted.endpoint));
-    };
-    let body = quoted.body.get().as_bytes();
-    let ask = match inspect(&Request { route, query, content_type: "application/json", body }) {
-        Ok(ask) => ask,
-        Err(bad) => return failed(Code::InvalidRequest, &bad.message),
-    };
-    match quote(&ask, book, quoted.at) {
-        Ok(quote) => serde_json::to_string(&quote)
-            .unwrap_or_else(|error| failed(Code::InternalError, &error.to_string())),
-        Err(why) => {
-            let problem = api::unpriced(&why, &ask.model);
-            failed(problem.code, &problem.message)
-        }
-    }
 }
 
 #[cfg(test)]
