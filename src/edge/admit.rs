@@ -5,18 +5,19 @@ use std::rc::Rc;
 use super::attempt::Attempt;
 use super::config::Config;
 use super::http::{Incoming, api_key, internal};
-use super::js;
 use super::ledger_call::LedgerClient;
 use super::upstream::Upstream;
+use super::{fail_open, js};
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::Situation;
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, Id, RequestId};
-use crate::ledger::{Command, Pinned, Reply, Reserve};
+use crate::ids::{AttemptId, Id, Name, RequestId};
+use crate::ledger::{Command, Pinned, Refusal, Reply, Reserve};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced};
 use crate::record::Admitted;
+use crate::stop::OnLeave;
 use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
 
@@ -65,7 +66,9 @@ pub fn price<'a>(
 }
 
 /// What every attempt of one request is admitted by.
+#[derive(Clone)]
 pub struct Admission {
+    incoming: Incoming,
     ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
@@ -89,6 +92,7 @@ impl Admission {
         (quote, pinned): (Quote, Pinned),
     ) -> Result<Self, Problem> {
         Ok(Self {
+            incoming: incoming.clone(),
             ledger: LedgerClient::new(&incoming.env, key.customer.clone())?,
             config,
             quote: Rc::new(quote),
@@ -101,8 +105,36 @@ impl Admission {
         })
     }
 
+    pub fn ask(&self) -> &Rc<Ask> {
+        &self.ask
+    }
+
+    pub fn customer(&self) -> &Name {
+        &self.key.customer
+    }
+
+    /// The same request, asked otherwise.
+    pub fn with(&self, ask: Rc<Ask>, quote: Quote) -> Self {
+        Self { ask, quote: Rc::new(quote), ..self.clone() }
+    }
+
+    /// What `ask` costs at most, by the prices of the request's own time.
+    pub fn price(&self, ask: &Ask, at: Timestamp) -> Result<Quote, Unpriced> {
+        let model = self.config.book.sold(&ask.model).ok_or(Unpriced::Model)?;
+        quote::quote_model(ask, &self.config.book, model, Some(at))
+    }
+
     /// Makes the hold of one attempt, for its worst case.
     pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
+        let reserved = self.try_reserve(received_at).await?;
+        reserved.map_err(|refusal| self.refused(&refusal))
+    }
+
+    /// The same, where a refusal by a limit is not the last word.
+    pub async fn try_reserve(
+        &self,
+        received_at: Timestamp,
+    ) -> Result<Result<Attempt, Box<Refusal>>, Problem> {
         let id: AttemptId = Id::new(js::now(), js::random());
         let reserve = Reserve {
             attempt_id: id,
@@ -114,24 +146,64 @@ impl Admission {
             end_user: self.ask.end_user.clone(),
             again: false,
         };
-        match self.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-            Reply::Held { .. } => Ok(Attempt {
-                id,
-                ledger: self.ledger.clone(),
-                config: self.config.clone(),
-                quote: self.quote.clone(),
-            }),
-            Reply::Refused(refusal) => {
-                let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
-                // A session's turns are not sized by its client.
-                let budget = budget.filter(|_| self.ask.endpoint != Endpoint::Realtime);
-                let total = budget.and_then(|budget| self.quote.affordable_output(budget));
-                let choices = Exact::from(self.ask.choices);
-                let each = total.and_then(|total| total.whole_times(choices).ok());
-                Err(api::refused(&refusal, each, &self.dashboard))
-            }
+        let command = Command::Reserve(Box::new(reserve));
+        let reply = match self.ledger.ask(&command).await {
+            Ok(reply) => reply,
+            Err(problem) => return self.without_ledger(id, command, problem).map(Ok),
+        };
+        fail_open::book_owed(&self.incoming);
+        match reply {
+            Reply::Held { .. } => Ok(Ok(self.attempt(id))),
+            Reply::Refused(refusal) => Ok(Err(refusal)),
             other => Err(internal(&format!("reserve answered {other:?}").into())),
         }
+    }
+
+    fn attempt(&self, id: AttemptId) -> Attempt {
+        let terms = self.config.policy.terms(self.customer());
+        Attempt {
+            id,
+            ledger: self.ledger.clone(),
+            config: self.config.clone(),
+            quote: self.quote.clone(),
+            drains: terms.on_leave == OnLeave::Drain,
+            reasons: self.ask.features.contains(&"reasoning"),
+            room: None,
+            unheld: None,
+        }
+    }
+
+    /// The ledger did not answer: the attempt runs by the operator's allowance, or not at all. The
+    /// hold may have been made all the same, and only its answer lost; then it is released.
+    fn without_ledger(
+        &self,
+        id: AttemptId,
+        command: Command,
+        problem: Problem,
+    ) -> Result<Attempt, Problem> {
+        let attempt = self.attempt(id);
+        // A session needs the ledger for every turn, a job for its name.
+        let is_one_answer = self.ask.endpoint != Endpoint::Realtime && !self.ask.job;
+        if let Command::Reserve(reserve) = command
+            && is_one_answer
+            && let terms = self.config.fail_open.as_ref()
+            && let Some(unheld) = fail_open::allow(terms, self.customer(), &reserve)
+        {
+            return Ok(Attempt { unheld: Some(Rc::new(unheld)), ..attempt });
+        }
+        self.incoming.keep(async move { attempt.release_unknown().await });
+        Err(problem)
+    }
+
+    /// A refusal by a limit, in words.
+    pub fn refused(&self, refusal: &Refusal) -> Problem {
+        let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
+        // A session's turns are not sized by its client.
+        let budget = budget.filter(|_| self.ask.endpoint != Endpoint::Realtime);
+        let total = budget.and_then(|budget| self.quote.affordable_output(budget));
+        let choices = Exact::from(self.ask.choices);
+        let each = total.and_then(|total| total.whole_times(choices).ok());
+        api::refused(refusal, each, &self.dashboard)
     }
 
     fn admitted(&self, received_at: Timestamp) -> Admitted {

@@ -6,6 +6,8 @@ mod answer;
 mod attempt;
 mod body;
 mod config;
+mod fail_open;
+mod fit;
 mod http;
 mod jobs;
 mod js;
@@ -16,6 +18,7 @@ mod own;
 mod proxy;
 mod realtime;
 mod sql;
+mod stepped;
 mod tap;
 mod upstream;
 

@@ -107,8 +107,8 @@ fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
 
 /// What a request would cost; nothing is held and nothing is forwarded.
 async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    caller(incoming).await?;
-    let body = super::body::read(incoming).await?;
+    let customer = caller(incoming).await?;
+    let body = super::body::read(incoming, &customer).await?;
     let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
     let text = String::from_utf8_lossy(&bytes);
     let answer = quote_json(&incoming.config()?.book, &text);

@@ -10,6 +10,7 @@ use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
 use super::config::Config;
+use super::fit::{self, Fit};
 use super::http::Incoming;
 use super::upstream::{self, Call, Sent, Upstream};
 use super::{js, realtime};
@@ -29,24 +30,34 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let config = incoming.config()?;
     let received_at = js::now();
     let key = authenticate(incoming, &config)?;
-    let Body { bytes: body, room } = body::read(incoming).await?;
+    let Body { bytes: original, room } = body::read(incoming, &key.customer).await?;
     crash_if_asked(incoming, &config);
-    let bytes = Uint8Array::new(&body).to_vec();
+    let bytes = Uint8Array::new(&original).to_vec();
     let ask = Rc::new(read(incoming, route, &bytes)?);
     let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
+    let (mut body, mut strip) = upstream_body(&ask, &original, &bytes, upstream, &config)?;
     drop(bytes);
     let provider = pinned.provider.clone();
     let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
-    let attempt = admission.reserve(received_at).await?;
+    let admission = Admission::new(incoming, route, key, ask, config.clone(), priced)?;
+    let Fit { attempt, ask, clamped } =
+        fit::admit(incoming, admission, &original, received_at).await?;
+    let length = clamped.as_ref().map(|(_, length)| *length);
+    if let Some((bytes, _)) = clamped {
+        let shorter = Uint8Array::from(bytes.as_slice()).buffer();
+        (body, strip) = upstream_body(&ask, &shorter, &bytes, upstream, &config)?;
+    }
+    drop(original);
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
     let answer = upstream::call(incoming, &attempt, &sent, &body).await?;
     // The upstream has it: others may come in.
     drop((body, room));
-    answer::deliver(incoming, attempt, &sent, answer).await
+    let unheld = attempt.unheld.clone();
+    let answer = answer::deliver(incoming, attempt, &sent, answer).await?;
+    fit::tell(&answer.headers(), unheld.as_deref(), length)?;
+    Ok(answer)
 }
 
 pub fn read(incoming: &Incoming, route: &Route<'_>, body: &[u8]) -> Result<Ask, Problem> {
@@ -68,7 +79,7 @@ fn crash_if_asked(incoming: &Incoming, config: &Config) {
 /// option set. Says whether the usage chunk must be taken out again.
 fn upstream_body(
     ask: &Ask,
-    body: ArrayBuffer,
+    body: &ArrayBuffer,
     bytes: &[u8],
     upstream: &Upstream,
     config: &Config,
@@ -77,7 +88,7 @@ fn upstream_body(
         && ask.stream
         && ask.include_usage != Some(true);
     if !silent || !upstream.include_usage {
-        return Ok((body.into(), false));
+        return Ok((body.clone().into(), false));
     }
     let changed =
         with_usage_asked(bytes).map_err(|bad| Problem::new(Code::InvalidRequest, bad.message))?;

@@ -7,7 +7,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Reserve, Row};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
 
@@ -163,12 +163,12 @@ impl Store {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
-                if let Some(value) = &reserve.end_user {
-                    let rows =
-                        self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
-                    prior.subject = rows.first().map(|row| digest(&row.get(0))).transpose()?;
-                }
+                prior.subject = self.subject(reserve)?;
                 reserve.again.then_some(reserve.attempt_id)
+            }
+            Command::Unreserved(unreserved) => {
+                prior.subject = self.subject(&unreserved.reserve)?;
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
@@ -177,6 +177,7 @@ impl Store {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
+            | Command::Extend { .. }
             | Command::Sweep
             | Command::Admin(_)
             | Command::Status
@@ -192,6 +193,13 @@ impl Store {
         let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
         prior.record = self.query(last, &[id])?.first().map(prior_record).transpose()?;
         Ok(prior)
+    }
+
+    /// The pseudonym key of the end user that a request names.
+    fn subject(&self, reserve: &Reserve) -> Result<Option<Digest>, Failed> {
+        let Some(value) = &reserve.end_user else { return Ok(None) };
+        let rows = self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
+        rows.first().map(|row| digest(&row.get(0))).transpose()
     }
 
     /// Writes rows in one transaction: all of them, or none.

@@ -32,8 +32,6 @@ const READS_MAX: usize = 512;
 /// taken, so this bounds an isolate's memory. A full read is not ahead: the client has taken it.
 /// Past the bound the upstream's call is ended: nothing flows unmetered.
 const AHEAD_MAX: u64 = 48 * 1024 * 1024;
-/// How long the usage is waited for after the client left at the end of the content.
-const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
 const BUFFERED_MS: u64 = 30;
 /// How long what has arrived is read after the client has all of it or has left: the largest
@@ -100,7 +98,7 @@ impl Followed {
     }
 
     /// A success without a body.
-    fn empty(
+    pub fn empty(
         self,
         incoming: &Incoming,
         headers: &web_sys::Headers,
@@ -167,15 +165,18 @@ impl Followed {
     async fn after_leaving(&mut self, tap: &Tap) -> End {
         let left_at = js::now();
         loop {
-            let near_end = self.metering.near_end();
-            let (in_all, patience) =
-                if near_end { (READ_ON_MS, READ_ON_MS) } else { (BACKLOG_MS, BUFFERED_MS) };
-            if js::now().since(left_at) >= in_all {
+            let waits = self.attempt.reads_on() || self.metering.near_end();
+            let in_all = if waits { self.attempt.reads_on_ms() } else { BACKLOG_MS };
+            let rest = in_all.saturating_sub(js::now().since(left_at));
+            if rest == 0 {
                 break;
             }
-            match self.read(tap, ms(patience)).await {
+            // A drained answer may outlive its hold.
+            let soon = u64::from(self.attempt.renew_every()).min(rest);
+            match self.read(tap, ms(if waits { soon } else { BUFFERED_MS })).await {
                 Read::Some(_) => {}
                 Read::End(end) => return end,
+                Read::Nothing if waits => self.attempt.renew(self.attempt.quote.lower).await,
                 Read::Nothing => break,
             }
         }
@@ -210,6 +211,7 @@ impl Followed {
     ) -> Result<web_sys::Response, Problem> {
         let Some(body) = answer.body() else { return self.empty(incoming, headers) };
         let Self { attempt, metering, status, began } = self;
+        let read_on_ms = attempt.reads_on_ms();
         let shared = Rc::new(RefCell::new(Some(Filter { metering, strip: Strip::default() })));
         let done = Ending::new();
         let on_chunk = {
@@ -221,9 +223,9 @@ impl Followed {
             })
         };
         let read_on = {
-            let shared = shared.clone();
+            let (shared, always) = (shared.clone(), attempt.reads_on());
             Closure::<dyn Fn() -> bool>::new(move || {
-                shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
+                always || shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
             })
         };
         incoming.keep(keep_held(attempt.clone(), done.promise()));
@@ -246,7 +248,7 @@ impl Followed {
             on_end.into_js_value().unchecked_ref(),
             read_on.into_js_value().unchecked_ref(),
             &incoming.keeper(),
-            ms(READ_ON_MS),
+            ms(read_on_ms),
         );
         response(&stream, status, headers).map_err(|error| internal(&error))
     }
@@ -254,7 +256,7 @@ impl Followed {
 
 /// Milliseconds, as timers take them.
 #[allow(clippy::cast_precision_loss)] // a few thousand
-fn ms(length: u64) -> f64 {
+pub fn ms(length: u64) -> f64 {
     length as f64
 }
 
@@ -287,7 +289,7 @@ impl Filter {
 }
 
 /// Renews a hold until `done`.
-async fn keep_held(attempt: Attempt, done: Promise) {
+pub async fn keep_held(attempt: Attempt, done: Promise) {
     let renewals = ANSWER_MAX_MS.div_ceil(u64::from(attempt.renew_every().max(1)));
     for _ in 0..renewals {
         let soon = js::within(&done, f64::from(attempt.renew_every()));

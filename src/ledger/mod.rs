@@ -19,7 +19,7 @@ mod status;
 pub use apply::{Broken, Outcome};
 pub use command::{
     Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,
-    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void,
+    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Unreserved, Void,
 };
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};

@@ -13,6 +13,7 @@ mod endings;
 mod harness;
 mod jobs;
 mod limits;
+mod stopping;
 
 use harness::check;
 

@@ -14,6 +14,7 @@ use crate::wire::request::{Ask, Request, inspect};
 use crate::wire::route::Route;
 use crate::wire::usage::Meter;
 use most::Most;
+pub use most::knows_newer_length;
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -129,7 +129,9 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } => unreachable!("not part of the workload"),
+            Command::CheckKey { .. } | Command::Extend { .. } | Command::Unreserved(_) => {
+                unreachable!("not part of the workload")
+            }
         }
     }
 

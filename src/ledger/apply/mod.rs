@@ -3,8 +3,10 @@
 mod admin;
 mod charge;
 mod close;
+mod extend;
 mod park;
 mod reserve;
+mod unreserved;
 
 use super::command::{Command, Context, PriorRecord, Reply, Row};
 use super::limits::LimitState;
@@ -63,9 +65,11 @@ impl Ledger {
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
+            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
             Command::Park(park) => op.park(park),
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,

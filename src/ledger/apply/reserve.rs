@@ -123,11 +123,11 @@ impl Op<'_> {
         })))
     }
 
-    fn currency(&self) -> Option<&str> {
+    pub(super) fn currency(&self) -> Option<&str> {
         self.ledger.account.as_ref().map(|account| account.currency.as_str())
     }
 
-    fn least_remaining(&self) -> Result<Option<Exact>, Broken> {
+    pub(super) fn least_remaining(&self) -> Result<Option<Exact>, Broken> {
         use crate::ledger::command::Strictness::Hard;
         let hard = self.ledger.limits.iter().filter(|limit| limit.rule.kind == Hard);
         let mut least = None;
@@ -139,7 +139,7 @@ impl Op<'_> {
     }
 
     /// The end user under a key of its own, so that erasing the key erases the link.
-    fn pseudonym(&mut self, value: &str) -> String {
+    pub(super) fn pseudonym(&mut self, value: &str) -> String {
         let key = self.context.prior.subject.unwrap_or_else(|| {
             let key = Digest::of(&[b"farebox-subject", &self.context.random]);
             self.rows.push(Row::PutSubject { value: value.to_owned(), key });

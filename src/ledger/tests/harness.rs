@@ -9,6 +9,8 @@
 //! | `reserve a 15 floor=2 user=bob key=k secret=s currency=EUR input=3 again` | |
 //! | `reserve a 15 sold=seconds` | of a model sold by that meter alone |
 //! | `park a job-1 3600s` | |
+//! | `extend a 20` | to 20 in all |
+//! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -100,6 +102,11 @@ impl Store {
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
+            }
+            Command::Unreserved(unreserved) => {
+                let user = unreserved.reserve.end_user.as_ref();
+                prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
@@ -302,6 +309,15 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         "renew" => {
             let floor = arguments[1].parse().unwrap();
             Command::Renew { attempt_id: attempt(arguments[0]), floor }
+        }
+        "extend" => {
+            let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
+            Command::Extend { attempt_id: attempt(arguments[0]), held, floor }
+        }
+        "unreserved" => {
+            let settle = settle(&[arguments[0], arguments[2]], &options);
+            let reserve = reserve(&arguments[..2], &options);
+            Command::Unreserved(Box::new(Unreserved { reserve, settle }))
         }
         "park" => Command::Park(Park {
             job_id: arguments[1].to_owned(),

@@ -9,12 +9,14 @@ mod fields;
 mod form;
 mod inspect;
 mod json;
+mod length;
 mod session;
 mod shape;
 mod tally;
 mod usage_option;
 
 pub use inspect::{Ask, Bound, Request, inspect};
+pub use length::{least_length, thinking_budget, with_length};
 pub use usage_option::with_usage_asked;
 
 use core::fmt;
