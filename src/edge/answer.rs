@@ -167,14 +167,17 @@ async fn whole(
     let tap::Followed { attempt, mut metering, status, began } = followed;
     let drain_ms = if attempt.drains { attempt.reads_on_ms() } else { 0 };
     let reading = js::read_whole(answer, &incoming.request, tap::ms(drain_ms));
-    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, None).await else {
+    // Short as it is, the rest of it may take no longer than its beginning.
+    let timeout = Some(attempt.config.upstream_timeout);
+    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, timeout).await else {
         let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };
     metering.chunk(&Uint8Array::new(&body).to_vec());
-    let cost = attempt.settle(Ended::heard(metering.end(End::Eof), status, began)).await;
+    let ended = Ended::heard(metering.end(End::Eof), status, began);
+    let cost = attempt.settle_first(incoming, ended).await;
     with_cost(headers, cost)?;
     response(&body, status, headers).map_err(|error| internal(&error))
 }

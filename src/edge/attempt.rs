@@ -8,6 +8,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::admit::Admission;
 use super::config::Config;
 use super::fail_open::Unheld;
+use super::http::Incoming;
 use super::js;
 use super::ledger_call::LedgerClient;
 use crate::book::{Book, CardRef, Situation};
@@ -156,6 +157,11 @@ impl Attempt {
         let _ = self.ledger.tell(&Command::Renew { attempt_id: self.id, floor }).await;
     }
 
+    /// Whether the upstream has been silent for as long as it may, since `heard`.
+    pub fn is_stalled(&self, heard: Timestamp) -> bool {
+        js::now().since(heard) > u64::from(self.config.upstream_timeout.0)
+    }
+
     /// How long an answer is read on after its client has left.
     pub fn reads_on_ms(&self) -> u64 {
         if self.drains { DRAIN_MS } else { READ_ON_MS }
@@ -217,6 +223,19 @@ impl Attempt {
                 None
             }
         }
+    }
+
+    /// The same, for a client that waits for its answer until then. It does not where the ledger
+    /// could not be reached a moment ago.
+    pub async fn settle_first(&self, incoming: &Incoming, ended: Ended) -> Option<Exact> {
+        if self.unheld.is_none() {
+            return self.settle(ended).await;
+        }
+        let attempt = self.clone();
+        incoming.keep(async move {
+            attempt.settle(ended).await;
+        });
+        None
     }
 
     /// Releases the hold.

@@ -32,7 +32,7 @@ pub struct Config {
     pub hold_ttl: Millis,
     /// How long a job's hold is kept while nobody asks for its end.
     pub job_ttl: Millis,
-    /// How long an upstream may take to begin its answer.
+    /// How long an upstream may take to begin its answer, or be silent amid it.
     pub upstream_timeout: Millis,
     /// How long records wait to be gathered into a batch.
     pub outbox_delay: Millis,

@@ -1,7 +1,7 @@
 //! The slower path of a stream that is held for in part: its price is bounded as it passes, its
 //! hold grows with it, and where it may not grow the stream ends as its API ends answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Promise, Uint8Array};
@@ -141,8 +141,11 @@ impl Followed {
         };
         let step = Rc::new(RefCell::new(Some(step)));
         let stream = Stream { step: step.clone(), attempt: attempt.clone(), room };
+        let heard = Rc::new(Cell::new(js::now()));
+        let latest = heard.clone();
         let on_chunk =
             Closure::<dyn FnMut(Uint8Array) -> JsValue>::new(move |chunk: Uint8Array| {
+                latest.set(js::now());
                 stream.chunk(&chunk.to_vec())
             });
         let read_on = {
@@ -152,7 +155,8 @@ impl Followed {
             })
         };
         let done = js::Ending::new();
-        incoming.keep(keep_held(attempt.clone(), done.promise()));
+        let request = Clone::clone(&incoming.request);
+        incoming.keep(keep_held(attempt.clone(), done.promise(), heard, request));
         let (keeper, settling) = (incoming.clone(), attempt.clone());
         let on_end = Closure::<dyn FnMut(String) -> Uint8Array>::new(move |how: String| {
             let Some(step) = step.borrow_mut().take() else { return Uint8Array::new(&0.into()) };

@@ -1,6 +1,6 @@
 //! Streams: the client gets every chunk at once, and the meter reads a copy.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Promise, Uint8Array};
@@ -78,16 +78,18 @@ impl Followed {
         let Some(tap) = answer.body().map(|body| Tap::new(&body, &signal)) else {
             return self.empty(incoming, headers);
         };
-        let mut length = 0_u32;
+        let (mut length, mut heard) = (0_u32, js::now());
         let (status, client) = (self.status, tap.client());
         while length <= WHOLE_MAX {
             match self.read(&tap, f64::from(self.attempt.renew_every())).await {
-                Read::Some(bytes) => length = length.saturating_add(bytes),
-                Read::Nothing if tap.left() => break,
+                Read::Some(bytes) => {
+                    (length, heard) = (length.saturating_add(bytes), js::now());
+                }
+                Read::Nothing if tap.left() || self.attempt.is_stalled(heard) => break,
                 Read::Nothing => self.attempt.renew(self.attempt.quote.lower).await,
                 Read::End(end) => {
                     let ended = Ended::heard(self.metering.end(end), status, self.began);
-                    let cost = self.attempt.settle(ended).await;
+                    let cost = self.attempt.settle_first(incoming, ended).await;
                     with_cost(headers, cost)?;
                     return response(&client, status, headers).map_err(|error| internal(&error));
                 }
@@ -126,7 +128,7 @@ impl Followed {
 
     async fn drain(&mut self, tap: &Tap) -> End {
         let mut ahead = 0_u64;
-        let mut renewed = js::now();
+        let (mut renewed, mut heard) = (js::now(), js::now());
         let renew_every = u64::from(self.attempt.renew_every());
         let mut pause = PAUSE_FIRST_MS;
         loop {
@@ -137,6 +139,7 @@ impl Followed {
                 match self.take(JsFuture::from(read).await) {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
+                        heard = js::now();
                         if bytes < READ_FULL {
                             ahead = ahead.saturating_add(u64::from(bytes));
                             break;
@@ -150,7 +153,8 @@ impl Followed {
                 return self.after_leaving(tap).await;
             }
             let now = js::now();
-            if ahead > AHEAD_MAX || now.since(self.began) > ANSWER_MAX_MS {
+            let is_long = now.since(self.began) > ANSWER_MAX_MS;
+            if ahead > AHEAD_MAX || is_long || self.attempt.is_stalled(heard) {
                 return End::Bound;
             }
             if now.since(renewed) >= renew_every {
@@ -214,9 +218,13 @@ impl Followed {
         let read_on_ms = attempt.reads_on_ms();
         let shared = Rc::new(RefCell::new(Some(Filter { metering, strip: Strip::default() })));
         let done = Ending::new();
+        let request = Clone::clone(&incoming.request);
+        let heard = Rc::new(Cell::new(js::now()));
+        incoming.keep(keep_held(attempt.clone(), done.promise(), heard.clone(), request));
         let on_chunk = {
             let shared = shared.clone();
             Closure::<dyn FnMut(Uint8Array) -> Uint8Array>::new(move |chunk: Uint8Array| {
+                heard.set(js::now());
                 let bytes = chunk.to_vec();
                 let out = shared.borrow_mut().as_mut().map(|filter| filter.chunk(&bytes));
                 Uint8Array::from(out.unwrap_or_default().as_slice())
@@ -228,7 +236,6 @@ impl Followed {
                 always || shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
             })
         };
-        incoming.keep(keep_held(attempt.clone(), done.promise()));
         let keeper = incoming.clone();
         let on_end = Closure::<dyn FnMut(String) -> Uint8Array>::new(move |how: String| {
             let Some(filter) = shared.borrow_mut().take() else {
@@ -288,8 +295,14 @@ impl Filter {
     }
 }
 
-/// Renews a hold until `done`.
-pub async fn keep_held(attempt: Attempt, done: Promise) {
+/// Renews a hold until `done`. An upstream that says nothing more is ended: `heard` is when the last
+/// of its bytes came.
+pub async fn keep_held(
+    attempt: Attempt,
+    done: Promise,
+    heard: Rc<Cell<Timestamp>>,
+    request: web_sys::Request,
+) {
     let renewals = ANSWER_MAX_MS.div_ceil(u64::from(attempt.renew_every().max(1)));
     for _ in 0..renewals {
         let soon = js::within(&done, f64::from(attempt.renew_every()));
@@ -297,5 +310,9 @@ pub async fn keep_held(attempt: Attempt, done: Promise) {
             Ok(value) if value.is_undefined() => attempt.renew(attempt.quote.lower).await,
             _ => return,
         }
+        if attempt.is_stalled(heard.get()) {
+            break;
+        }
     }
+    js::stop_call(&request, "stalled");
 }

@@ -69,7 +69,7 @@ function base32(bytes) {
 }
 
 /** A gate, its upstream, and what tests need to steer and look at both. */
-export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null } = {}) {
+export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null, wrapper = null } = {}) {
   const ownUpstream = upstream === null;
   upstream ??= await startUpstream({ port: 0 });
   const folder = persist ?? mkdtempSync(join(tmpdir(), 'farebox-test-'));
@@ -80,6 +80,8 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
     port: 0,
     rootPath: root,
     modules: [
+      // The text of a module that stands in front of the Worker.
+      ...(wrapper === null ? [] : [{ type: 'ESModule', path: join(worker, 'wrapper.js'), contents: wrapper }]),
       { type: 'ESModule', path: join(worker, 'index.js') },
       { type: 'CompiledWasm', path: join(worker, 'farebox_bg.wasm') },
     ],

@@ -129,7 +129,10 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } | Command::Extend { .. } | Command::Unreserved(_) => {
+            Command::Extend { attempt_id, held, floor } => {
+                self.extend(*attempt_id, units(*held), units(*floor))
+            }
+            Command::CheckKey { .. } | Command::Unreserved(_) => {
                 unreachable!("not part of the workload")
             }
         }
@@ -168,7 +171,11 @@ impl Auditor {
     }
 
     fn standing(&self, rule: &LimitRule) -> Standing {
-        let window = window_of(rule.window, self.now());
+        self.standing_in(rule, window_of(rule.window, self.now()))
+    }
+
+    /// How a limit stands in one of its windows, be that over.
+    fn standing_in(&self, rule: &LimitRule, window: i64) -> Standing {
         let which = WINDOWS.iter().position(|one| *one == rule.window).unwrap();
         let inside = |a: &&Attempt| a.windows[which] == window;
         let open = |a: &&Attempt| a.stage == Stage::Open;
@@ -240,8 +247,12 @@ impl Auditor {
 
     /// The objections in their order of precedence, each looked for in every limit.
     fn refusal(&self, needed: i128) -> Option<String> {
+        Self::refusal_by(self.standings(), needed)
+    }
+
+    fn refusal_by(standings: Vec<Standing>, needed: i128) -> Option<String> {
         let standings: Vec<Standing> =
-            self.standings().into_iter().filter(|standing| standing.hard).collect();
+            standings.into_iter().filter(|standing| standing.hard).collect();
         let find = |code: &str, is_over: &dyn Fn(&Standing) -> bool| {
             let s = standings.iter().find(|standing| is_over(standing))?;
             let (settled, held) = (exact(s.settled), exact(s.held));
@@ -250,6 +261,38 @@ impl Auditor {
         find("RequestExceedsLimit", &|s| needed > s.limit)
             .or_else(|| find("SpendLimitExceeded", &|s| s.settled + needed > s.limit))
             .or_else(|| find("InFlightBudgetExhausted", &|s| s.excess() + needed > 0))
+    }
+
+    /// As if the attempt, which has no hold meanwhile, were reserved again at its new size, in the
+    /// windows that it is charged to.
+    fn extend(&mut self, id: AttemptId, held: i128, floor: i128) -> String {
+        let now = self.now();
+        let Some(mut attempt) = self.attempts.get(&id).cloned() else { return "expired".into() };
+        if attempt.stage != Stage::Open || now >= attempt.expires_at {
+            return "expired".into();
+        }
+        if held > attempt.held {
+            let without = self.attempts.remove(&id).unwrap();
+            let which = |rule: &LimitRule| WINDOWS.iter().position(|w| *w == rule.window).unwrap();
+            let standing = |rule| self.standing_in(rule, without.windows[which(rule)]);
+            let refusal = Self::refusal_by(self.limits.iter().map(standing).collect(), held);
+            self.attempts.insert(id, without);
+            if let Some(refusal) = refusal {
+                return refusal;
+            }
+        }
+        if held > attempt.held {
+            // The reserve that made it is another one now.
+            attempt.body = "grown".into();
+        }
+        self.admitted = true;
+        attempt.held = attempt.held.max(held);
+        attempt.floor = attempt.floor.max(floor.min(attempt.held));
+        attempt.expires_at = attempt.expires_at.max(now.plus(TTL));
+        let expires_at = attempt.expires_at;
+        self.attempts.insert(id, attempt);
+        self.own_rows = 1;
+        self.held(expires_at)
     }
 
     fn renew(&mut self, id: AttemptId, floor: i128) -> String {
