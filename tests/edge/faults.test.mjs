@@ -1,10 +1,10 @@
 // The ledger out of reach, in the ways it can be: nothing runs unmetered but what the operator
-// allows, and nothing that was used is lost. Numbered as in the fault matrix (docs/faults.md).
+// allows, and nothing that was used is lost. Numbered as in the fault matrix.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startFaulty } from './faulty.mjs';
-import { openStream, quantity, refusal, requestId, say, sleep, WAYS } from './gate.mjs';
+import { openStream, quantity, refusal, requestId, say, sleep, startGate, WAYS } from './gate.mjs';
 
 const rule = (name, run, timeout = 60_000) => test(name, { timeout }, run);
 const FAIL_OPEN = { customer: '0.001', total: '0.0015', isolates: 4 };
@@ -106,14 +106,37 @@ rule('F39: a ledger away at settle is told for 12 s, and after that the hold\'s 
   assert.deepEqual([record.class, quantity(record, 'output_total')], ['settled', '5']);
 });
 
+rule('F12, F13: an upstream that is silent before its answer or amid it is ended, and not free', async () => {
+  const timed = await startGate({ vars: { FAREBOX_UPSTREAM_TIMEOUT_SECONDS: '1', FAREBOX_HOLD_TTL_SECONDS: '2' } });
+  try {
+    const key = await timed.customer('stalls', '1');
+    const late = await refusal(await ask(timed, key, 'hi [[first_byte_ms=60000]]'), 'openai');
+    assert.deepEqual([late.status, late.code], [504, 'upstream_timeout']);
+    const { records: [unheard] } = await timed.bill(key, { headers: { 'x-farebox-request-id': late.id } });
+    assert.deepEqual([unheard.class, unheard.error_class, Number(unheard.amount) > 0], ['settled', 'timeout', true]);
+    for (const way of Object.values(WAYS)) {
+      const flow = await openStream(timed, key, 'hi [[stall_after=3]]', way);
+      const { records: [record] } = await timed.bill(key, flow, 8_000);
+      assert.deepEqual([record.class, record.outcome], ['settled', 'truncated']);
+      assert.ok(Number(quantity(record, 'output_total')) >= 3);
+      assert.equal(await flow.over, false, 'the client is not told that this was all');
+    }
+    assert.equal((await timed.idle('stalls')).spend.held, '0');
+  } finally {
+    await timed.stop();
+  }
+});
+
 rule('F35: by the operator\'s allowance so much runs without a hold, says so, and is booked when the ledger is back', async () => {
   const key = await open.customer('allowed', '1');
-  const held = micro((await ask(open, key)).headers['x-farebox-held']);
+  // Bodies of one length, and so of one worst case.
+  const kinds = [{ stream: true, user: 'xx' }, { stream: false, user: 'x' }];
+  const held = micro((await ask(open, key, 'hi', kinds[0])).headers['x-farebox-held']);
   const before = await recorded(open, 'allowed', 1);
   await open.strike('down', ['reserve', 'settle', 'unreserved', 'void']);
   const fits = Math.floor(micro(FAIL_OPEN.customer) / held);
   const answers = [];
-  for (let n = 0; n < fits + 3; n += 1) answers.push(await ask(open, key, 'hi', { stream: n % 2 === 0 }));
+  for (let n = 0; n < fits + 3; n += 1) answers.push(await ask(open, key, 'hi', kinds[n % 2]));
   const ran = answers.filter(({ status }) => status === 200);
   assert.deepEqual([ran.length, answers.length - ran.length], [fits, 3], 'to the very bound');
   for (const { headers } of ran) {
@@ -125,7 +148,7 @@ rule('F35: by the operator\'s allowance so much runs without a hold, says so, an
 
   const other = await open.customer('another', '1');
   let rest = 0;
-  while ((await ask(open, other)).status === 200) rest += 1;
+  while ((await ask(open, other, 'hi', kinds[0])).status === 200) rest += 1;
   assert.equal(rest, Math.floor(micro(FAIL_OPEN.total) / held) - fits, 'all customers together keep to the total');
 
   await open.heal();

@@ -173,6 +173,20 @@ rule('F66: an upstream that stalls is drained for 25 s and then charged what was
   assert.ok(Date.now() - began > 20_000 && Date.now() - began < 29_000, `${Date.now() - began} ms`);
 });
 
+rule('what passes beyond the limit is bounded, however fast the upstream writes', async () => {
+  const key = await gate.customer('tight', '0.0003');
+  const { aborted } = gate.upstream.stats();
+  const flow = await openStream(gate, key, 'hi [[bytes=20000000]]', { ...WAYS['openai, usage asked for'], max_tokens: 10_000 });
+  assert.equal(await flow.over, true);
+  assert.match(flow.text, /"finish_reason":"length"/);
+  // 500 tokens' bytes at most are paid for; one read and one unfinished event may come on top.
+  assert.ok(flow.text.length <= 500 + 2 * 65_536 + 2_000, `${flow.text.length} bytes`);
+  const { records: [record] } = await gate.bill(key, flow);
+  assert.equal(record.error_class, 'stopped_at_limit');
+  for (const until = Date.now() + 1_000; gate.upstream.stats().aborted === aborted && Date.now() < until;) await sleep(10);
+  assert.equal(gate.upstream.stats().aborted, aborted + 1);
+});
+
 rule('where even the beginning does not fit whole, the stream is shortened or refused', async () => {
   const key = await gate.customer('short', '0.00005'); // 83 tokens at most
   const way = { ...WAYS['openai, usage asked for'], max_tokens: 10_000 };
