@@ -129,8 +129,10 @@ mod tests {
 
     proptest! {
             #[test]
-            fn no_row_of_takings_passes_either_bound(steps in prop::collection::vec((0_u8..4, 0_u64..60, any::<bool>()), 1..200)) {
-                let terms = FailOpen::parse(r#"{"customer":"100","total":"250","isolates":1}"#).unwrap();
+            fn no_row_of_takings_passes_either_bound(
+            steps in prop::collection::vec((0_u8..4, 0_u64..60, any::<bool>()), 1..200),
+        ) {
+            let terms = FailOpen::parse(r#"{"customer":"100","total":"250","isolates":1}"#).unwrap();
                 let (mut allowance, mut running) = (Allowance::default(), Vec::new());
                 for (who, most, gives) in steps {
                     let name: Name = format!("c{who}").parse().unwrap();
@@ -140,8 +142,12 @@ mod tests {
                     } else if allowance.take(&terms, &name, most) {
                         running.push((name, most));
                     }
-                    let of = |who: Option<&Name>| Exact::sum(running.iter().filter(|(name, _)| who.is_none_or(|who| who == name)).map(|(_, most)| *most)).unwrap();
-                    prop_assert_eq!(allowance.in_use(), of(None));
+                    let of = |who: Option<&Name>| {
+                    let all = running.iter();
+                    let mine = all.filter(|(name, _)| who.is_none_or(|who| who == name));
+                    Exact::sum(mine.map(|(_, most)| *most)).unwrap()
+                };
+                prop_assert_eq!(allowance.in_use(), of(None));
                     prop_assert!(of(None) <= terms.total);
                     for who in 0..4 {
     let name = format!("c{who}").parse().unwrap();

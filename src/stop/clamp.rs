@@ -88,7 +88,10 @@ mod tests {
         clamp((&ask, &whole), body.as_bytes(), price, budget.parse().unwrap(), at_least, true)
     }
 
-    const CHAT: &str = r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"max_tokens":90000,"n":2}"#;
+    const CHAT: &str = concat!(
+        r#"{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}],"max_tokens":90000,"#,
+        r#""n":2}"#
+    );
 
     #[test]
     fn the_length_is_the_longest_that_fits_and_no_token_more() {
@@ -112,8 +115,10 @@ mod tests {
         assert!(chat("0", 1).is_none());
         assert!(chat("-5", 1).is_none());
         let thinking = |budget: &str, tokens: u64| {
+            let thinking = format!(r#"{{"type":"enabled","budget_tokens":{tokens}}}"#);
+            let (model, hi) = ("claude-haiku-4-5", r#"[{"role":"user","content":"hi"}]"#);
             let body = format!(
-                r#"{{"model":"claude-haiku-4-5","max_tokens":60000,"messages":[{{"role":"user","content":"hi"}}],"thinking":{{"type":"enabled","budget_tokens":{tokens}}}}}"#
+                r#"{{"model":"{model}","max_tokens":60000,"messages":{hi},"thinking":{thinking}}}"#
             );
             clamped("/v1/messages", &body, budget, 1).map(|clamped| clamped.length)
         };
@@ -126,7 +131,8 @@ mod tests {
         #[test]
         fn what_is_clamped_fits(cents in 0_u64..300, most in 1_u64..200_000, n in 1_u64..5) {
             let budget = Exact::from(cents).over(Exact::from(10_000)).unwrap();
-            let body = format!(r#"{{"model":"gpt-4o-mini","messages":[{{"role":"user","content":"hi"}}],"max_tokens":{most},"n":{n}}}"#);
+            let (most, n) = (format!(":{most},"), format!(":{n}}}"));
+            let body = CHAT.replace(":90000,", &most).replace(":2}", &n);
             if let Some(clamped) = clamped("/v1/chat/completions", &body, &budget.to_string(), 1) {
                 prop_assert!(clamped.quote.upper <= budget && clamped.length >= 1);
             }

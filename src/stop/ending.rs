@@ -283,7 +283,10 @@ mod tests {
             .collect()
     }
 
-    const CHAT: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":17,\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null},{\"index\":1,\"delta\":{\"content\":\"b\"}}],\"usage\":null}\n\ndata: {\"id\":\"c1\",\"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    const CHAT: &str = "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":17,\"model\":\"m\",\
+         \"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null},\
+         {\"index\":1,\"delta\":{\"content\":\"b\"}}],\"usage\":null}\n\ndata: {\"id\":\"c1\",\
+         \"choices\":[{\"index\":1,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
     #[test]
     fn chat_ends_each_open_choice_with_length_then_its_usage_where_that_was_asked_for() {
@@ -302,7 +305,8 @@ mod tests {
 
     #[test]
     fn a_message_closes_its_block_and_says_max_tokens() {
-        let stream = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":2,\"content_block\":{}}\n\n";
+        let stream = "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":2,\
+             \"content_block\":{}}\n\n";
         let events = datas(&ended(Endpoint::Messages, false, stream));
         assert_eq!(
             (&events[0]["type"], &events[0]["index"]),
@@ -315,7 +319,10 @@ mod tests {
 
     #[test]
     fn a_response_is_incomplete_with_the_text_that_came() {
-        let stream = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"r\",\"status\":\"in_progress\"}}\n\nevent: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"output_index\":0,\"item_id\":\"i\",\"delta\":\"so far\"}\n\n";
+        let stream = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\
+             \"response\":{\"id\":\"r\",\"status\":\"in_progress\"}}\n\nevent: response.output_text.delta\nd\
+             ata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"output_index\":0,\
+             \"item_id\":\"i\",\"delta\":\"so far\"}\n\n";
         let events = datas(&ended(Endpoint::Responses, false, stream));
         let response = &events[0]["response"];
         assert_eq!(
@@ -328,7 +335,8 @@ mod tests {
 
     #[test]
     fn a_candidate_finishes_with_max_tokens() {
-        let stream = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"index\":0}],\"modelVersion\":\"g\"}\r\n\r\n";
+        let stream = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"index\":0}],\
+             \"modelVersion\":\"g\"}\r\n\r\n";
         let events = datas(&ended(Endpoint::Generate, false, stream));
         assert_eq!(events[0]["candidates"][0]["finishReason"], "MAX_TOKENS");
         assert_eq!(
@@ -339,7 +347,9 @@ mod tests {
 
     #[test]
     fn our_own_meter_takes_the_end_for_one() {
-        let message = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n";
+        let message = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":3,\"output_tokens\":\
+             1}}}\n\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\"\
+             ,\"text\":\"\"}}\n\n";
         for (endpoint, stream) in [(Endpoint::Chat, CHAT), (Endpoint::Messages, message)] {
             let mut meter = Metering::new(Framing::Sse, 200);
             meter.chunk(format!("{stream}{}", ended(endpoint, true, stream)).as_bytes());

@@ -219,7 +219,10 @@ mod tests {
     fn what_the_model_wrote_is_counted_whatever_api_it_came_by() {
         for (event, most) in [
             (
-                r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":"four"}}]}"#,
+                concat!(
+                    r#"data: {"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"#,
+                    r#""delta":{"role":"assistant","content":"four"}}]}"#
+                ),
                 5,
             ),
             (
@@ -227,17 +230,22 @@ mod tests {
                 8,
             ),
             (
-                "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"four\"}}",
+                "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
+                     \"delta\":{\"type\":\"text_delta\",\"text\":\"four\"}}",
                 5,
             ),
             (
-                "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"four\",\"obfuscation\":\"xxxxxxxxxx\"}",
+                "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\
+                     \"delta\":\"four\",\"obfuscation\":\"xxxxxxxxxx\"}",
                 5,
             ),
             (r#"data: {"type":"response.output_text.done","text":"four"}"#, 0),
             (r#"data: {"type":"response.created","response":{"instructions":"be brief"}}"#, 0),
             (
-                r#"data: {"type":"response.output_item.done","item":{"type":"message","content":[{"text":"unseen before"}]}}"#,
+                concat!(
+                    r#"data: {"type":"response.output_item.done","item":{"type":"message","content":[{"text":"unseen b"#,
+                    r#"efore"}]}}"#
+                ),
                 14,
             ),
             (
@@ -275,12 +283,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bound_is_never_below_the_true_count(texts in prop::collection::vec("\\PC{0,40}", 1..8), cut in 1_usize..64) {
+        fn the_bound_is_never_below_the_true_count(
+            texts in prop::collection::vec("\\PC{0,40}", 1..8), cut in 1_usize..64,
+        ) {
             let mut stream = String::new();
             let mut whole = String::new();
             for text in &texts {
                 let content = serde_json::to_string(text).unwrap();
-                stream.push_str(&format!("data: {{\"id\":\"x\",\"choices\":[{{\"delta\":{{\"content\":{content}}}}}]}}\n\n"));
+                let delta = format!("{{\"delta\":{{\"content\":{content}}}}}");
+                stream.push_str(&format!("data: {{\"id\":\"x\",\"choices\":[{delta}]}}\n\n"));
                 whole.push_str(text);
             }
             let mut follow = Follow::new(0, u64::MAX, 1);
