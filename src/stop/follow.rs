@@ -243,7 +243,7 @@ mod tests {
             (r#"data: {"type":"response.created","response":{"instructions":"be brief"}}"#, 0),
             (
                 concat!(
-                    r#"data: {"type":"response.output_item.done","item":{"type":"message","content":[{"text":"unseen b"#,
+                    r#"data: {"type":"response.output_item.done","item":{"content":[{"text":"unseen b"#,
                     r#"efore"}]}}"#
                 ),
                 14,
