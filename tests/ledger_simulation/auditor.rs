@@ -285,7 +285,9 @@ impl Auditor {
             // The reserve that made it is another one now.
             attempt.body = "grown".into();
         }
-        self.admitted = true;
+        // It need not fit where it does not grow, or counts in a window that is over.
+        let today = WINDOWS.map(|window| window_of(window, now));
+        self.admitted = held > attempt.held && attempt.windows == today;
         attempt.held = attempt.held.max(held);
         attempt.floor = attempt.floor.max(floor.min(attempt.held));
         attempt.expires_at = attempt.expires_at.max(now.plus(TTL));
