@@ -16,6 +16,7 @@
 //! | [`plan`] | plans: fees, charges, allowances, limits, commitments, discounts; the disputed rules |
 //! | [`credits`] | grants and holds, replayed in the order of time |
 //! | [`quote`] | request × book → lower, expected, upper |
+//! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, signature, verification |
@@ -70,6 +71,7 @@ pub mod quote;
 pub mod rating;
 pub mod record;
 pub mod replay;
+pub mod stop;
 pub mod strict;
 pub mod tokens;
 pub mod walk;

@@ -30,6 +30,8 @@ pub enum End {
     ClientLeft,
     /// A bound on time or bytes was reached.
     Bound,
+    /// It was ended here, at a limit on spend.
+    Stopped,
 }
 
 /// How an answer ended, in one word.
@@ -38,7 +40,8 @@ pub enum End {
 pub enum Outcome {
     /// To the end, with its usage.
     Complete,
-    /// The upstream said that it stopped early, or that it is not done yet.
+    /// The upstream said that it stopped early, or that it is not done yet; or it was stopped here,
+    /// at a limit.
     Incomplete,
     /// The client or the upstream cancelled it.
     Cancelled,
@@ -352,6 +355,7 @@ impl Metering {
             // A terminal event was seen: what happened to the connection after it is no matter.
             _ if is_final => Outcome::Complete,
             (End::ClientLeft, _) => Outcome::Cancelled,
+            (End::Stopped, _) => Outcome::Incomplete,
             (End::Eof, Some(Ending::Complete)) if self.reader.is_streamed_whole() => {
                 at_end(present)
             }

@@ -6,20 +6,22 @@ use super::attempt::Attempt;
 use super::books::{self, InUse};
 use super::config::Config;
 use super::http::{Incoming, api_key, internal};
-use super::js;
 use super::ledger_call::LedgerClient;
 use super::own_keys;
 use super::upstream::Upstream;
+use super::{fail_open, js};
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::{Book, InForce, Situation};
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, Id, RequestId};
-use crate::ledger::Measure;
-use crate::ledger::{Command, Once, Pinned, Refusal, Reply, Reserve, Scopes, VALUE_MAX};
+use crate::ids::{AttemptId, Id, Name, RequestId};
+use crate::ledger::{
+    Command, Measure, Once, Pinned, Refusal, Reply, Reserve, Scopes, Standing, VALUE_MAX,
+};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced};
 use crate::record::{Admitted, Digest};
+use crate::stop::OnLeave;
 use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
 
@@ -108,7 +110,9 @@ pub fn once(incoming: &Incoming, body: &[u8]) -> Result<Option<Once>, Problem> {
 }
 
 /// What every attempt of one request is admitted by.
+#[derive(Clone)]
 pub struct Admission {
+    incoming: Incoming,
     ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
@@ -125,6 +129,8 @@ pub struct Admission {
     scopes: Scopes,
     /// The client's own name for the request.
     once: Option<Once>,
+    /// By which activation of a book it is priced.
+    in_force: Option<InForce>,
     /// Where the customer's dashboard is.
     dashboard: String,
 }
@@ -172,27 +178,41 @@ pub async fn enter<'a, T>(
     enter_at(caller, config, priced).await
 }
 
-/// The same for what has a price of its own making. Where the ledger's clock or memory says that
-/// another book is in force, it is priced anew by that one, once.
+/// The same for what has a price of its own making.
 pub async fn enter_at<'a, T>(
     caller: &Caller<'_>,
     config: &Rc<Config>,
     priced: impl Fn(&Book) -> Result<Priced<'a, T>, Problem>,
 ) -> Result<Entered<'a, T>, Problem> {
+    let whole = async |admission: Admission| match admission.try_reserve(caller.received_at).await?
+    {
+        Reserved::Attempt(attempt) => Ok(Held::By((admission, attempt))),
+        Reserved::Refused(refusal) => Err(admission.refused(&refusal)),
+        Reserved::Stale(now) => Ok(Held::Stale(now)),
+    };
+    let ((admission, attempt), upstream, ready) = enter_by(caller, config, priced, whole).await?;
+    Ok(Entered { admission, attempt, upstream, ready })
+}
+
+/// The same where `hold` makes the hold. Where the ledger's clock or memory says that another book
+/// is in force, the request is priced anew by that one, once.
+pub async fn enter_by<'a, T, H>(
+    caller: &Caller<'_>,
+    config: &Rc<Config>,
+    priced: impl Fn(&Book) -> Result<Priced<'a, T>, Problem>,
+    hold: impl AsyncFn(Admission) -> Result<Held<H>, Problem>,
+) -> Result<(H, &'a Upstream, T), Problem> {
     let mut in_use = books::current(caller.incoming).await?;
     for is_last in [false, true] {
         let Priced { quote, pinned, upstream, ready } = priced(&in_use.book)?;
         let region = upstream.region.clone();
         let admission = Admission::new(caller, config.clone(), &in_use, quote, pinned, region)?;
-        let in_force = Some(in_use.in_force);
-        match admission.try_reserve(caller.received_at, in_force).await? {
-            Reserved::Attempt(attempt) => {
-                return Ok(Entered { admission, attempt, upstream, ready });
-            }
-            Reserved::Stale(now) if !is_last => {
+        match hold(admission).await? {
+            Held::By(held) => return Ok((held, upstream, ready)),
+            Held::Stale(now) if !is_last => {
                 in_use = books::reload(caller.incoming, &in_use, now).await?;
             }
-            Reserved::Stale(_) => {}
+            Held::Stale(_) => {}
         }
     }
     js::log(&format!("request {}: its prices are not in force, by the ledger", caller.incoming.id));
@@ -201,11 +221,25 @@ pub async fn enter_at<'a, T>(
     Err(Problem::new(Code::MeteringUnavailable, message))
 }
 
-/// What came of asking for a hold.
-enum Reserved {
-    Attempt(Attempt),
+/// What came of holding for a request in one way or another.
+pub enum Held<H> {
+    By(H),
     /// Its prices are not in force, by the ledger's clock.
     Stale(Timestamp),
+}
+
+/// What came of asking for one hold.
+pub enum Reserved {
+    Attempt(Attempt),
+    /// By a limit; that need not be the last word.
+    Refused(Box<Refusal>),
+    /// Its prices are not in force, by the ledger's clock.
+    Stale(Timestamp),
+}
+
+/// Tokens that a request may use in all.
+fn most_tokens(quote: &Quote) -> Option<Exact> {
+    quote.input_tokens.upper.plus(quote.output_tokens.upper).ok()
 }
 
 impl Admission {
@@ -224,11 +258,13 @@ impl Admission {
         let scopes = Scopes {
             model: Some(quote.model.clone()),
             tag: tag(incoming, &config)?,
-            tokens: quote.input_tokens.upper.plus(quote.output_tokens.upper).ok(),
+            tokens: most_tokens(&quote),
         };
         Ok(Self {
             scopes,
             once: *once,
+            in_force: Some(in_use.in_force),
+            incoming: (*incoming).clone(),
             ledger: LedgerClient::new(&incoming.env, key.customer.clone())?,
             config,
             quote: Rc::new(quote),
@@ -243,20 +279,45 @@ impl Admission {
         })
     }
 
+    pub fn ask(&self) -> &Rc<Ask> {
+        &self.ask
+    }
+
+    pub fn customer(&self) -> &Name {
+        &self.key.customer
+    }
+
+    /// The same request, held for otherwise. The tokens of its worst case stay counted.
+    pub fn with_quote(&self, quote: Quote) -> Self {
+        Self { quote: Rc::new(quote), ..self.clone() }
+    }
+
+    /// The same request, asked otherwise.
+    pub fn with(&self, ask: Rc<Ask>, quote: Quote) -> Self {
+        let scopes = Scopes { tokens: most_tokens(&quote), ..self.scopes.clone() };
+        Self { ask, scopes, ..self.with_quote(quote) }
+    }
+
+    /// What `ask` costs at most, by the prices of the request's own time.
+    pub fn price(&self, ask: &Ask, at: Timestamp) -> Result<Quote, Unpriced> {
+        let model = self.book.sold(&ask.model).ok_or(Unpriced::Model)?;
+        let region = self.region.as_deref();
+        let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
+        quote::quote_model(ask, &self.book, model, &situation)
+    }
+
     /// Makes the hold of one more attempt, at the prices of the first.
     pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
-        match self.try_reserve(received_at, None).await? {
+        let again = Self { in_force: None, ..self.clone() };
+        match again.try_reserve(received_at).await? {
             Reserved::Attempt(attempt) => Ok(attempt),
+            Reserved::Refused(refusal) => Err(self.refused(&refusal)),
             Reserved::Stale(_) => Err(internal(&"stale without a version".into())),
         }
     }
 
     /// Makes the hold of one attempt, for its worst case.
-    async fn try_reserve(
-        &self,
-        received_at: Timestamp,
-        in_force: Option<InForce>,
-    ) -> Result<Reserved, Problem> {
+    pub async fn try_reserve(&self, received_at: Timestamp) -> Result<Reserved, Problem> {
         let id: AttemptId = Id::new(js::now(), js::random());
         let reserve = Reserve {
             attempt_id: id,
@@ -265,30 +326,24 @@ impl Admission {
             admitted: self.admitted(received_at),
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
-            in_force,
+            in_force: self.in_force,
             end_user: self.ask.end_user.clone(),
             scopes: self.scopes.clone(),
             once: self.once,
             again: false,
         };
-        match self.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-            Reply::Held { standings, .. } => Ok(Reserved::Attempt(Attempt {
-                id,
-                limits: Rc::new(api::limit_headers(&standings, &self.quote.currency)),
-                ledger: self.ledger.clone(),
-                config: self.config.clone(),
-                quote: self.quote.clone(),
-                book: self.book.clone(),
-            })),
-            Reply::StalePrice { now } => Ok(Reserved::Stale(now)),
-            Reply::Refused(refusal) => {
-                let asked = api::Asked {
-                    affordable: self.affordable(&refusal),
-                    dashboard: &self.dashboard,
-                    tag_header: self.config.tag_header.as_deref(),
-                };
-                Err(api::refused(&refusal, &asked))
+        let command = Command::Reserve(Box::new(reserve));
+        let reply = match self.ledger.ask(&command).await {
+            Ok(reply) => reply,
+            Err(problem) => {
+                return self.without_ledger(id, command, problem).map(Reserved::Attempt);
             }
+        };
+        fail_open::book_owed(&self.incoming);
+        match reply {
+            Reply::Held { standings, .. } => Ok(Reserved::Attempt(self.attempt(id, &standings))),
+            Reply::StalePrice { now } => Ok(Reserved::Stale(now)),
+            Reply::Refused(refusal) => Ok(Reserved::Refused(refusal)),
             other => Err(internal(&format!("reserve answered {other:?}").into())),
         }
     }
@@ -309,6 +364,54 @@ impl Admission {
             Measure::Requests | Measure::Concurrency => return None,
         };
         total.whole_times(Exact::from(self.ask.choices)).ok()
+    }
+
+    fn attempt(&self, id: AttemptId, standings: &[Standing]) -> Attempt {
+        let terms = self.config.policy.terms(self.customer());
+        Attempt {
+            id,
+            ledger: self.ledger.clone(),
+            config: self.config.clone(),
+            quote: self.quote.clone(),
+            book: self.book.clone(),
+            limits: Rc::new(api::limit_headers(standings, &self.quote.currency)),
+            drains: terms.on_leave == OnLeave::Drain,
+            reasons: self.ask.features.contains(&"reasoning"),
+            room: None,
+            unheld: None,
+        }
+    }
+
+    /// The ledger did not answer: the attempt runs by the operator's allowance, or not at all. The
+    /// hold may have been made all the same, and only its answer lost; then it is released.
+    fn without_ledger(
+        &self,
+        id: AttemptId,
+        command: Command,
+        problem: Problem,
+    ) -> Result<Attempt, Problem> {
+        let attempt = self.attempt(id, &[]);
+        // A session needs the ledger for every turn, a job for its name.
+        let is_one_answer = self.ask.endpoint != Endpoint::Realtime && !self.ask.job;
+        if let Command::Reserve(reserve) = command
+            && is_one_answer
+            && let terms = self.config.fail_open.as_ref()
+            && let Some(unheld) = fail_open::allow(terms, self.customer(), &reserve)
+        {
+            return Ok(Attempt { unheld: Some(Rc::new(unheld)), ..attempt });
+        }
+        self.incoming.keep(async move { attempt.release_unknown().await });
+        Err(problem)
+    }
+
+    /// A refusal by a limit, in words.
+    pub fn refused(&self, refusal: &Refusal) -> Problem {
+        let asked = api::Asked {
+            affordable: self.affordable(refusal),
+            dashboard: &self.dashboard,
+            tag_header: self.config.tag_header.as_deref(),
+        };
+        api::refused(refusal, &asked)
     }
 
     fn admitted(&self, received_at: Timestamp) -> Admitted {

@@ -93,13 +93,22 @@ pub async fn deliver(
     let mut metering = metering(sent, framing, status, &from);
     if sent.ask.has_output {
         // What is counted here is bounded by what was held, not by a field the upstream may ignore.
-        let most = attempt.quote.output_tokens.upper.to_u64();
+        let most = attempt.most_output();
         metering = metering.with_max_output(most.unwrap_or(u64::MAX)).with_texts(TEXTS_MAX);
+    }
+    let room = attempt.room.clone();
+    if let Some(room) = room.as_ref().filter(|_| framing != Framing::Sse) {
+        // Not the stream that was asked for: it cannot be ended amid, so all of it is held for as
+        // far as that goes. It is paid for in any case.
+        attempt.extend(room, room.most).await;
     }
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
         (Framing::Json, _) if sent.ask.job => {
             jobs::started(incoming, followed, &answer, &headers, sent).await
+        }
+        (Framing::Sse, _) if let Some(room) = room => {
+            followed.stepped(incoming, &answer, &headers, sent, room)
         }
         (Framing::Sse, _) if sent.strip => followed.filtered(incoming, &answer, &headers),
         // A stream by the path, framed as one JSON list.
@@ -159,15 +168,19 @@ async fn whole(
     watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let tap::Followed { attempt, mut metering, status, began } = followed;
-    let reading = js::read_whole(answer, &incoming.request);
-    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, None).await else {
+    let drain_ms = if attempt.drains { attempt.reads_on_ms() } else { 0 };
+    let reading = js::read_whole(answer, &incoming.request, tap::ms(drain_ms));
+    // Short as it is, the rest of it may take no longer than its beginning.
+    let timeout = Some(attempt.config.upstream_timeout);
+    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, timeout).await else {
         let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };
     metering.chunk(&Uint8Array::new(&body).to_vec());
-    let cost = attempt.settle(Ended::heard(metering.end(End::Eof), status, began)).await;
+    let ended = Ended::heard(metering.end(End::Eof), status, began);
+    let cost = attempt.settle_first(incoming, ended).await;
     with_cost(headers, cost)?;
     response(&body, status, headers).map_err(|error| internal(&error))
 }

@@ -13,6 +13,7 @@ use crate::book::{Book, DEFAULT};
 use crate::clock::Millis;
 use crate::ledger::Unresolved;
 use crate::quote::signed::LABEL;
+use crate::stop::{FailOpen, Policy};
 
 const DAY_SECONDS: u32 = 86_400;
 /// Longest life of a batch's hold: as long as Anthropic keeps results.
@@ -44,7 +45,7 @@ pub struct Config {
     pub batch_ttl: Millis,
     /// What a job or batch is charged whose end nobody asked for.
     pub unresolved_jobs: Unresolved,
-    /// How long an upstream may take to begin its answer.
+    /// How long an upstream may take to begin its answer, or be silent amid it.
     pub upstream_timeout: Millis,
     /// The operator issues keys of its own, and the directory knows whose they are.
     pub own_keys: bool,
@@ -54,6 +55,10 @@ pub struct Config {
     pub outbox_delay: Millis,
     /// Pass the usage chunk on to clients that did not ask for it: faster, and some clients crash.
     pub pass_usage_chunk: bool,
+    /// What becomes of requests that do not fit whole, and of answers whose client leaves.
+    pub policy: Policy,
+    /// What may run while the ledger cannot be reached; absent, nothing.
+    pub fail_open: Option<FailOpen>,
     /// Test builds only: a request may ask for a panic.
     pub allow_crash: bool,
 }
@@ -76,6 +81,16 @@ pub fn config(env: &JsValue) -> Result<Rc<Config>, String> {
 pub fn text(env: &JsValue, name: &str) -> Option<String> {
     let value = js_sys::Reflect::get(env, &name.into()).ok()?;
     value.as_string().filter(|text| !text.trim().is_empty())
+}
+
+/// A setting in JSON.
+fn read<T>(
+    env: &JsValue,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    let text = text(env, name);
+    text.map(|text| parse(&text)).transpose().map_err(|error| format!("{name}: {error}"))
 }
 
 fn ring(env: &JsValue, name: &str) -> Result<Ring, String> {
@@ -148,6 +163,8 @@ impl Config {
             upstream_timeout: seconds(env, "FAREBOX_UPSTREAM_TIMEOUT_SECONDS", 600)?,
             outbox_delay: seconds(env, "FAREBOX_OUTBOX_DELAY_SECONDS", 5)?,
             pass_usage_chunk: text(env, "FAREBOX_PASS_USAGE_CHUNK").as_deref() == Some("true"),
+            policy: read(env, "FAREBOX_STOPPING", Policy::parse)?.unwrap_or_default(),
+            fail_open: read(env, "FAREBOX_FAIL_OPEN", FailOpen::parse)?,
             allow_crash: dev && text(env, "FAREBOX_ALLOW_CRASH").as_deref() == Some("true"),
         })
     }

@@ -120,7 +120,7 @@ pub async fn poll(
     }
     // Polls cost nothing, so they share the room of the bodies.
     let stated = answer::plain_length(&answer.headers()).unwrap_or(JOB_ANSWER_MAX);
-    let _room = Room::take(stated.min(JOB_ANSWER_MAX)).await?;
+    let _room = Room::take(stated.min(JOB_ANSWER_MAX), &key.customer).await?;
     let reading = js::read_body(&answer, f64::from(JOB_ANSWER_MAX));
     let body = whole(JsFuture::from(reading).await)?;
     let bytes = Uint8Array::new(&body).to_vec();

@@ -14,13 +14,6 @@ extern "C" {
     #[wasm_bindgen(js_name = readPrefix)]
     pub fn read_prefix(body: &JsValue, max: f64) -> Promise;
 
-    #[wasm_bindgen(js_name = takeRoom)]
-    pub fn take_room(bytes: f64) -> Promise;
-    #[wasm_bindgen(js_name = giveRoom)]
-    pub fn give_room(bytes: f64);
-    #[wasm_bindgen(js_name = clearRoom)]
-    pub fn clear_room();
-
     pub fn forward(
         request: &web_sys::Request,
         method: &str,
@@ -48,7 +41,11 @@ extern "C" {
     pub fn header_pairs(from: &web_sys::Headers, names: &JsValue) -> Array;
 
     #[wasm_bindgen(js_name = readWhole)]
-    pub fn read_whole(response: &web_sys::Response, request: &web_sys::Request) -> Promise;
+    pub fn read_whole(
+        response: &web_sys::Response,
+        request: &web_sys::Request,
+        drain_ms: f64,
+    ) -> Promise;
 
     pub type Watch;
     #[wasm_bindgen(constructor)]
@@ -120,6 +117,16 @@ extern "C" {
     pub fn count_tokens(vocabulary: &str, texts: &Array) -> Promise;
 }
 
+#[wasm_bindgen(module = "/src/edge/room.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = takeRoom)]
+    pub fn take_room(bytes: f64, whose: &str) -> Promise;
+    #[wasm_bindgen(js_name = giveRoom)]
+    pub fn give_room(bytes: f64, whose: &str);
+    #[wasm_bindgen(js_name = clearRoom)]
+    pub fn clear_room();
+}
+
 #[wasm_bindgen(module = "/src/edge/bridge.js")]
 extern "C" {
     #[wasm_bindgen(js_name = isOpen)]
@@ -179,6 +186,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     get_random_values(&array);
     array.copy_to(&mut bytes);
     bytes
+}
+
+/// Waits.
+pub async fn pause(ms: f64) {
+    let never = Promise::new(&mut |_, _| {});
+    let _ = wasm_bindgen_futures::JsFuture::from(within(&never, ms)).await;
 }
 
 /// Writes one line to the operator's log. Callers pass ids and codes, never content.

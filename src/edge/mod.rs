@@ -11,6 +11,8 @@ mod caps;
 mod config;
 mod count;
 mod d1;
+mod fail_open;
+mod fit;
 mod http;
 mod jobs;
 mod js;
@@ -23,6 +25,7 @@ mod proxy;
 mod quote;
 mod realtime;
 mod sql;
+mod stepped;
 mod tap;
 mod upstream;
 

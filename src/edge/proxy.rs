@@ -5,11 +5,12 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Caller, Entered, Priced, authenticate, enter_at, once, price};
+use super::admit::{Caller, Priced, authenticate, enter_by, once, price};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
 use super::config::Config;
+use super::fit::{self, Fit};
 use super::http::Incoming;
 use super::upstream::{self, Call, Sent, Upstream};
 use super::{js, quote, realtime};
@@ -30,7 +31,7 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     let config = incoming.config()?;
     let received_at = js::now();
     let key = authenticate(incoming, &config).await?;
-    let Body { bytes: received, room } = body::read(incoming).await?;
+    let Body { bytes: received, room } = body::read(incoming, &key.customer).await?;
     crash_if_asked(incoming, &config);
     let bytes = Uint8Array::new(&received).to_vec();
     let mut ask = read(incoming, route, &bytes)?;
@@ -50,9 +51,15 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
         let ready = upstream_body(ask, &received, upstream, &config)?;
         Ok(Priced { quote, pinned, upstream, ready })
     };
-    let entered = enter_at(&caller, &config, priced).await?;
-    let Entered { attempt, upstream, ready: (body, strip), .. } = entered;
-    let (ask, provider) = (caller.ask.clone(), attempt.quote.provider.clone());
+    let hold = async |admission| fit::admit(incoming, admission, &received, received_at).await;
+    let (fit, upstream, (mut body, mut strip)) = enter_by(&caller, &config, priced, hold).await?;
+    let Fit { attempt, ask, clamped } = fit;
+    let length = clamped.as_ref().map(|(_, length)| *length);
+    if let Some((bytes, _)) = clamped {
+        let shorter = Uint8Array::from(bytes.as_slice()).buffer();
+        (body, strip) = upstream_body(&ask, &shorter, upstream, &config)?;
+    }
+    let provider = attempt.quote.provider.clone();
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
@@ -61,7 +68,10 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
         .map_err(|problem| attempt.told(problem))?;
     // The upstream has it: others may come in.
     drop((body, received, room));
-    answer::deliver(incoming, attempt, &sent, answer).await
+    let unheld = attempt.unheld.clone();
+    let answer = answer::deliver(incoming, attempt, &sent, answer).await?;
+    fit::tell(&answer.headers(), unheld.as_deref(), length)?;
+    Ok(answer)
 }
 
 pub fn read(incoming: &Incoming, route: &Route<'_>, body: &[u8]) -> Result<Ask, Problem> {

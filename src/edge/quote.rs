@@ -26,7 +26,7 @@ const SIGN_HEADER: &str = "x-farebox-sign";
 /// What a request would cost; nothing is held and nothing is forwarded.
 pub async fn answer(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     let customer = own::caller(incoming).await?;
-    let body = body::read(incoming).await?;
+    let body = body::read(incoming, &customer).await?;
     let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
     let text = match quoted(incoming, customer, &bytes).await {
         Ok(text) => text,

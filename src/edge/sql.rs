@@ -18,8 +18,8 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
     Batch, BatchCommand, BatchRow, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE,
-    ONCE_MAX, Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, RecordRow, Row,
-    shown_from,
+    ONCE_MAX, Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, RecordRow, Reserve,
+    Row, shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -215,15 +215,15 @@ impl Store {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
-                if let Some(value) = &reserve.end_user {
-                    let rows =
-                        self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
-                    prior.subject = rows.first().map(|row| digest(&row.get(0))).transpose()?;
-                }
+                prior.subject = self.subject(reserve)?;
                 if let Some(once) = reserve.once {
                     prior.once = self.once(once.key)?;
                 }
                 reserve.again.then_some(reserve.attempt_id)
+            }
+            Command::Unreserved(unreserved) => {
+                prior.subject = self.subject(&unreserved.reserve)?;
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
@@ -236,6 +236,7 @@ impl Store {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
+            | Command::Extend { .. }
             | Command::Sweep
             | Command::Admin(_)
             | Command::Status
@@ -251,6 +252,13 @@ impl Store {
         prior.expired = expired.first().map(|row| parsed(&row.get(0))).transpose()?;
         prior.record = self.last_record(&id)?;
         Ok(prior)
+    }
+
+    /// The pseudonym key of the end user that a request names.
+    fn subject(&self, reserve: &Reserve) -> Result<Option<Digest>, Failed> {
+        let Some(value) = &reserve.end_user else { return Ok(None) };
+        let rows = self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
+        rows.first().map(|row| digest(&row.get(0))).transpose()
     }
 
     /// Writes rows in one transaction: all of them, or none.

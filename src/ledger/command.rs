@@ -31,6 +31,15 @@ pub enum Command {
         /// The least it will cost; only ever raises the hold's floor.
         floor: Exact,
     },
+    /// It is still running, and needs a larger hold: every limit is asked again.
+    Extend {
+        /// Which.
+        attempt_id: AttemptId,
+        /// How much to hold for it in all; a hold never shrinks.
+        held: Exact,
+        /// The least it will cost, as in a renewal.
+        floor: Exact,
+    },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
     /// It is a batch, or what batches are made of.
@@ -39,6 +48,8 @@ pub enum Command {
     Settle(Box<Settle>),
     /// It is over; it used nothing.
     Void(Void),
+    /// It ran, and is over, while the ledger could not be reached.
+    Unreserved(Box<Unreserved>),
     /// Expire what has expired.
     Sweep,
     /// The operator changes something.
@@ -251,6 +262,16 @@ pub struct Void {
     pub error_class: String,
     /// When it was over.
     pub finished_at: Timestamp,
+}
+
+/// An attempt that ran under the operator's allowance, without a hold: what would have been
+/// reserved, and what it used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Unreserved {
+    /// As it was asked for, with the same attempt id.
+    pub reserve: Reserve,
+    /// As it ended.
+    pub settle: Settle,
 }
 
 /// What storage knows of an attempt or end user that is not held in memory; looked up by the shell

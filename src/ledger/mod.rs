@@ -29,7 +29,7 @@ pub use batch::{
 };
 pub use command::{
     Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
-    Reserve, Row, Scopes, Settle, SubUsed, Unresolved, Void,
+    Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
 };
 pub use limits::{
     Hour, LimitRule, Measure, Owner, PARTIES_MAX, Party, PartyRows, RETAIN_DAYS, Raise, Recurrence,

@@ -250,6 +250,8 @@ impl Ledger {
         let ends = match command {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Extend { attempt_id, .. } => Some(*attempt_id),
+            Command::Unreserved(unreserved) => Some(unreserved.reserve.attempt_id),
             _ => None,
         };
         let ends = ends.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
@@ -261,11 +263,8 @@ impl Ledger {
             needed.extend(parties.filter(|party| !self.limits.knows(party, batch.reserved_at)));
         }
         let asked: Vec<Party> = match command {
-            Command::Reserve(reserve) => {
-                let user = reserve.end_user.as_deref().zip(prior.subject.as_ref());
-                let user = user.map(|(value, key)| pseudonym(key, value));
-                self.limits.parties_of(|scope| reserve.value(scope, user.as_deref())).collect()
-            }
+            Command::Reserve(reserve) => self.parties_asked(reserve, prior),
+            Command::Unreserved(unreserved) => self.parties_asked(&unreserved.reserve, prior),
             Command::Status => self.limits.named_parties(),
             Command::Standing(party) => vec![party.clone()],
             _ => Vec::new(),
@@ -274,6 +273,12 @@ impl Ledger {
         needed.sort_unstable();
         needed.dedup();
         needed
+    }
+
+    fn parties_asked(&self, reserve: &Reserve, prior: &Prior) -> Vec<Party> {
+        let user = reserve.end_user.as_deref().zip(prior.subject.as_ref());
+        let user = user.map(|(value, key)| pseudonym(key, value));
+        self.limits.parties_of(|scope| reserve.value(scope, user.as_deref())).collect()
     }
 
     /// Takes in what was looked up for a command.

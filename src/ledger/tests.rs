@@ -19,6 +19,7 @@ mod measures;
 mod once;
 mod price;
 mod scopes;
+mod stopping;
 mod windows;
 
 use harness::check;

@@ -18,6 +18,7 @@ use crate::wire::request::Ask;
 use crate::wire::usage::Meter;
 pub use asked::{quote_json, quote_text};
 use most::Most;
+pub use most::knows_newer_length;
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]

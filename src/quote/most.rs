@@ -184,7 +184,7 @@ fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
 
 /// Whether a provider is sure to heed `max_completion_tokens`; one that does not would answer to its
 /// model's end, so that is held.
-fn knows_newer_length(provider: &str) -> bool {
+pub fn knows_newer_length(provider: &str) -> bool {
     const KNOWN: [&str; 6] = ["openai", "azure", "groq", "xai", "openrouter", "vllm"];
     KNOWN.contains(&provider)
 }

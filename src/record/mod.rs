@@ -52,6 +52,8 @@ pub enum Flag {
     Suspect,
     /// Corrects an earlier record; its amount is the difference.
     Correction,
+    /// It ran without a hold, while the ledger could not be reached.
+    Unreserved,
 }
 
 /// One quantity on a record.

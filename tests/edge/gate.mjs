@@ -78,7 +78,7 @@ export function built() {
 }
 
 /** A gate, its upstream, and what tests need to steer and look at both. */
-export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null, database = true, modules = built() } = {}) {
+export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null, database = true, modules = built(), wrapper = null } = {}) {
   const ownUpstream = upstream === null;
   upstream ??= await startUpstream({ port: 0 });
   const folder = persist ?? mkdtempSync(join(tmpdir(), 'farebox-test-'));
@@ -88,7 +88,11 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
     host: '127.0.0.1',
     port: 0,
     rootPath: root,
-    modules,
+    modules: [
+      // The text of a module that stands in front of the Worker.
+      ...(wrapper === null ? [] : [{ type: 'ESModule', path: join(worker, 'wrapper.js'), contents: wrapper }]),
+      ...modules,
+    ],
     modulesRoot: worker,
     ...COMPATIBILITY,
     bindings: { ...settings(upstream.url, vars), ...secretVars },

@@ -20,7 +20,8 @@ use super::workload::{INPUT_UNITS, OUTPUT_UNITS, TTL};
 const DOLLAR: u64 = 100_000_000;
 /// How long a client's name for a request is kept.
 const ONCE_MS: u64 = 86_400_000;
-const SCOPES: [Scope; 5] = [Scope::Customer, Scope::Key, Scope::Model, Scope::Tag, Scope::EndUser];
+pub const SCOPES: [Scope; 5] =
+    [Scope::Customer, Scope::Key, Scope::Model, Scope::Tag, Scope::EndUser];
 
 pub fn exact(units: i128) -> Exact {
     let size = Exact::from(u64::try_from(units.abs()).unwrap());
@@ -49,7 +50,7 @@ pub struct Attempt {
     /// The most tokens it may use.
     pub tokens: i128,
     /// Whose it is, by scope.
-    values: [Option<String>; 5],
+    pub values: [Option<String>; 5],
     pub reserved_at: Timestamp,
     /// What was counted with each scope, for windows and for minutes.
     pub counted: [[Used; 2]; 5],
@@ -122,7 +123,13 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } | Command::Standing(_) | Command::Batch(_) => {
+            Command::Extend { attempt_id, held, floor } => {
+                self.extend(*attempt_id, units(*held), units(*floor))
+            }
+            Command::CheckKey { .. }
+            | Command::Standing(_)
+            | Command::Batch(_)
+            | Command::Unreserved(_) => {
                 unreachable!("not of the workload")
             }
         }
@@ -282,8 +289,12 @@ impl Auditor {
     }
 
     fn held(&self, expires_at: Timestamp, reserve: &Reserve) -> String {
+        self.held_by(expires_at, self.met(reserve))
+    }
+
+    fn held_by(&self, expires_at: Timestamp, met: Vec<Standing>) -> String {
         let of_money = |s: &Standing| s.is_hard() && s.rule.measure == Measure::Money;
-        let hard = self.met(reserve).into_iter().filter(of_money);
+        let hard = met.into_iter().filter(of_money);
         match hard.map(|standing| -standing.excess()).min() {
             Some(left) => format!("held until {expires_at} left {}", exact(left)),
             None => format!("held until {expires_at}"),
@@ -292,11 +303,44 @@ impl Auditor {
 
     /// The gravest objection of all limits that a request meets; among equals, the first.
     fn refusal(&self, reserve: &Reserve, need: Used) -> Option<String> {
-        let met = self.met(reserve);
+        Self::refusal_by(self.met(reserve), need)
+    }
+
+    fn refusal_by(met: Vec<Standing>, need: Used) -> Option<String> {
         let objections = met.iter().filter_map(|s| s.objection(need).map(|found| (found, s)));
         let ((_, code), s) = objections.min_by_key(|((grave, _), _)| *grave)?;
         let (settled, held) = (s.written(s.settled), s.written(s.held));
         Some(format!("refused {code} by {} settled {settled} held {held}", s.rule.id))
+    }
+
+    /// As if the attempt, which has no hold meanwhile, were reserved again at its new size, in the
+    /// windows that it is charged to. An earlier window of a party, and an earlier minute, count as
+    /// full.
+    fn extend(&mut self, id: AttemptId, held: i128, floor: i128) -> String {
+        let now = self.now();
+        let Some(mut attempt) = self.attempts.get(&id).cloned() else { return "expired".into() };
+        if attempt.stage != Stage::Open || now >= attempt.expires_at {
+            return "expired".into();
+        }
+        self.own_rows = 1;
+        if held > attempt.held {
+            let without = self.attempts.remove(&id).unwrap();
+            let need = Used { money: held, tokens: 0, requests: 0 };
+            let refusal = Self::refusal_by(self.met_in_its_windows(&without), need);
+            self.attempts.insert(id, without);
+            if let Some(refusal) = refusal {
+                return refusal;
+            }
+            // The reserve that made it is another one now.
+            attempt.body = "grown".into();
+        }
+        attempt.held = attempt.held.max(held);
+        attempt.floor = attempt.floor.max(floor.min(attempt.held));
+        attempt.expires_at = attempt.expires_at.max(now.plus(TTL));
+        let expires_at = attempt.expires_at;
+        let values = attempt.values.clone();
+        self.attempts.insert(id, attempt);
+        self.held_by(expires_at, self.met_by(&values, now))
     }
 
     fn renew(&mut self, id: AttemptId, floor: i128) -> String {

@@ -4,7 +4,7 @@
 use farebox::clock::{Timestamp, Window};
 use farebox::ledger::{LimitRule, Measure, Reserve, Scope, Strictness};
 
-use super::auditor::{Attempt, Auditor, Stage, units};
+use super::auditor::{Attempt, Auditor, SCOPES, Stage, units};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
@@ -142,8 +142,13 @@ impl Auditor {
 
     /// One limit for one party; `None` for the customer as a whole.
     fn standing(&self, rule: &LimitRule, value: Option<String>) -> Standing {
+        self.standing_at(rule, value, self.now())
+    }
+
+    /// The same in the window that holds `at`.
+    fn standing_at(&self, rule: &LimitRule, value: Option<String>, at: Timestamp) -> Standing {
         let now = self.now();
-        let window = window_of(rule, now);
+        let window = window_of(rule, at);
         let inside = |a: &&Attempt| {
             let is_of = value.is_none() || a.value(rule.scope) == value;
             is_of && window_of(rule, a.reserved_at) == window
@@ -196,13 +201,33 @@ impl Auditor {
 
     /// The limits that a request meets.
     pub fn met(&self, reserve: &Reserve) -> Vec<Standing> {
-        let value = |rule: &LimitRule| value_of(reserve, rule.scope);
+        self.met_by(&SCOPES.map(|scope| value_of(reserve, scope)), self.now())
+    }
+
+    /// The limits that whoever is of these parties meets, in the windows that hold `at`.
+    pub fn met_by(&self, values: &[Option<String>; 5], at: Timestamp) -> Vec<Standing> {
+        let value = |rule: &LimitRule| values[rule.scope as usize].clone();
         let meets = |rule: &&LimitRule| {
             let value = value(rule);
             rule.scope == Scope::Customer
                 || (value.is_some() && (rule.value.is_none() || rule.value == value))
         };
-        self.rules().filter(meets).map(|rule| self.standing(rule, value(rule))).collect()
+        self.rules().filter(meets).map(|rule| self.standing_at(rule, value(rule), at)).collect()
+    }
+
+    /// The limits on money that an attempt meets in the windows it is charged to.
+    pub fn met_in_its_windows(&self, attempt: &Attempt) -> Vec<Standing> {
+        let mut met = self.met_by(&attempt.values, attempt.reserved_at);
+        met.retain(|standing| standing.rule.measure == Measure::Money);
+        for standing in &mut met {
+            let is_over = window_of(&standing.rule, self.now()) != standing.window;
+            let is_minute = standing.rule.window == Some(Window::Minute);
+            if is_over && (is_minute || standing.rule.scope != Scope::Customer) {
+                let now = self.standing(&standing.rule, standing.value.clone());
+                *standing = Standing { settled: now.limit, ..now };
+            }
+        }
+        met
     }
 
     /// A scope that must be named, and is not.

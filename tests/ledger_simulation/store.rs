@@ -181,6 +181,11 @@ impl Store {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
             }
+            Command::Unreserved(unreserved) => {
+                let user = unreserved.reserve.end_user.as_ref();
+                prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                Some(unreserved.reserve.attempt_id)
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             _ => None,

@@ -13,7 +13,7 @@ use farebox::money::Exact;
 use farebox::record::{Admitted, Digest};
 use farebox::wire::usage::{Meter, Provenance, Usage};
 
-use super::auditor::exact;
+use super::auditor::{exact, units};
 use super::random::Random;
 use super::rules;
 
@@ -118,7 +118,8 @@ impl Workload {
         match random.below(100) {
             0..30 => self.new_attempt(random, now),
             30..40 => self.repeat_reserve(random),
-            40..48 => self.renew(random),
+            40..45 => self.renew(random),
+            45..48 => self.extend(random),
             48..52 => self.park(random),
             52..76 => self.finish(random, now, true),
             76..86 => self.finish(random, now, false),
@@ -255,6 +256,23 @@ impl Workload {
         let attempt_id = self.attempts[at].reserve.attempt_id;
         let floor = exact(i128::from(OUTPUT_UNITS * random.below(2 * OUTPUT_MAX)));
         Step { command: Command::Renew { attempt_id, floor }, attempt: None }
+    }
+
+    /// A larger hold, mostly; now and then the same or a smaller one, or all that is left.
+    fn extend(&mut self, random: &mut Random) -> Step {
+        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent]) else {
+            return Step { command: Command::Status, attempt: None };
+        };
+        let reserve = &self.attempts[at].reserve;
+        let now = units(reserve.admitted.held);
+        let more = match self.left {
+            Some(left) if left > 0 && random.chance(30) => left + i128::from(random.below(2)),
+            _ => i128::from(OUTPUT_UNITS * random.below(OUTPUT_MAX)),
+        };
+        let held = exact(if random.chance(90) { now + more } else { more });
+        let floor = exact(i128::from(OUTPUT_UNITS * random.below(OUTPUT_MAX)));
+        let attempt_id = reserve.attempt_id;
+        Step { command: Command::Extend { attempt_id, held, floor }, attempt: None }
     }
 
     /// A job of its own; now and then one of the name of another's.

@@ -31,7 +31,7 @@ use crate::wire::route::{Api, Route};
 pub async fn begin(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Response, Problem> {
     let received_at = js::now();
     let caller = Caller::of(incoming).await?;
-    let Body { bytes: body, room } = body::read(incoming).await?;
+    let Body { bytes: body, room } = body::read(incoming, &caller.customer).await?;
     let bytes = Uint8Array::new(&body).to_vec();
     let kept =
         if route.api == Api::Anthropic { None } else { Some(of_file(&caller, &bytes).await?) };

@@ -21,6 +21,7 @@ use super::ledger_call::LedgerClient;
 use super::upstream::{self, Call, Upstream};
 use super::{answer, js};
 use crate::api::{self, Code, Problem};
+use crate::ids::Name;
 use crate::ledger::{Batch, BatchCommand, Command, File, Reply};
 use crate::quote::batch::Unforeseen;
 use crate::wire::batch::{Object, Place, What, with_results_at};
@@ -71,6 +72,7 @@ pub async fn serve(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Re
 /// Whoever asks, with a key in force.
 struct Caller {
     config: std::rc::Rc<Config>,
+    customer: Name,
     ledger: LedgerClient,
 }
 
@@ -80,7 +82,7 @@ impl Caller {
         let config = incoming.config()?;
         let key = authenticate(incoming, &config).await?;
         let ledger = ledger_of(incoming, &key).await?;
-        Ok(Self { config, ledger })
+        Ok(Self { config, customer: key.customer, ledger })
     }
 
     /// One of the caller's own batches.

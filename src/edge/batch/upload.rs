@@ -21,7 +21,7 @@ use crate::wire::route::Route;
 /// Sends a file on, and keeps what its lines can cost under the name that the provider gives it.
 pub async fn upload(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Response, Problem> {
     let caller = Caller::of(incoming).await?;
-    let Body { bytes: body, room } = body::read(incoming).await?;
+    let Body { bytes: body, room } = body::read(incoming, &caller.customer).await?;
     let bytes = Uint8Array::new(&body).to_vec();
     let content_type = incoming.header("content-type").unwrap_or_default();
     let upload = Uploaded::read(&content_type, &bytes).map_err(refused)?;

@@ -9,6 +9,7 @@ use crate::ledger::access::{Forbidden, KeyStatus};
 use crate::ledger::command::{Reply, Reserve};
 use crate::ledger::limits::Objection;
 use crate::ledger::status::{Earlier, Refusal, RefusalCode};
+use crate::money::Exact;
 use crate::record::{Class, Digest};
 
 /// Why an attempt may not run, and what there is to say of it.
@@ -113,12 +114,12 @@ impl Op<'_> {
     }
 
     /// Answers no. Nothing but the count of refusals is changed.
-    pub(super) fn refuse(&mut self, denial: Denial, reserve: &Reserve) -> Reply {
+    pub(super) fn refuse(&mut self, denial: Denial, needed: Exact) -> Reply {
         let Denial { code, by, forbidden, earlier } = denial;
         if self.ledger.account.is_some() {
             self.ledger.refusals.count(code, self.now, &mut self.rows);
         }
-        let needed = by.as_ref().map_or(reserve.admitted.held, |by| by.needed);
+        let needed = by.as_ref().map_or(needed, |by| by.needed);
         let limit = by.map(|by| by.view);
         let resets_at = limit.as_ref().and_then(|limit| limit.resets_at);
         Reply::Refused(Box::new(Refusal {

@@ -28,25 +28,13 @@ pub(super) struct Closing {
 
 impl Op<'_> {
     pub(super) fn settle(&mut self, settle: &Settle) -> Result<Reply, Broken> {
-        let answered = Answered {
-            upstream_status: settle.upstream_status,
-            outcome: Some(settle.outcome),
-            served_model: settle.served_model.clone(),
-            served_tier: settle.served_tier.clone(),
-            first_byte_at: settle.first_byte_at,
-            finished_at: Some(settle.finished_at),
-            error_class: settle.error_class.clone(),
-        };
-        let tier = settle.served_tier.as_deref();
-        self.end(settle.attempt_id, digest(settle), answered, Class::Settled, |hold, late| {
-            let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
-            let mut charge = Charge::of(hold, &usage, &settle.sub_usage, tier)?;
-            charge.unknown.clone_from(&settle.unknown);
-            if settle.suspect {
-                charge.flags.push(Flag::Suspect);
-            }
-            Ok(charge)
-        })
+        self.end(
+            settle.attempt_id,
+            digest(settle),
+            answered(settle),
+            Class::Settled,
+            |hold, late| charge(hold, settle, late),
+        )
     }
 
     pub(super) fn void(&mut self, void: &Void) -> Result<Reply, Broken> {
@@ -217,6 +205,40 @@ fn tokens(usage: &Usage) -> Result<Exact, Broken> {
     let parts = [Meter::InputUncached, Meter::CacheRead, Meter::CacheWrite];
     let input = known(Meter::InputTotal, &parts)?;
     Ok(input.plus(known(Meter::OutputTotal, &[])?)?)
+}
+
+impl Closing {
+    /// What was used under a hold that no window counts.
+    pub(super) fn unheld(hold: Hold, settle: &Settle, flag: Flag) -> Result<Self, Broken> {
+        let mut charge = charge(&hold, settle, false)?;
+        charge.flags.push(flag);
+        let (class, answered) = (Class::Settled, answered(settle));
+        let command = Some(digest(settle));
+        Ok(Self { hold, class, charge, answered, corrects: None, command, line: None })
+    }
+}
+
+fn answered(settle: &Settle) -> Answered {
+    Answered {
+        upstream_status: settle.upstream_status,
+        outcome: Some(settle.outcome),
+        served_model: settle.served_model.clone(),
+        served_tier: settle.served_tier.clone(),
+        first_byte_at: settle.first_byte_at,
+        finished_at: Some(settle.finished_at),
+        error_class: settle.error_class.clone(),
+    }
+}
+
+/// What a settle charges; `late`: after the hold had expired.
+fn charge(hold: &Hold, settle: &Settle, late: bool) -> Result<Charge, Broken> {
+    let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
+    let mut charge = Charge::of(hold, &usage, &settle.sub_usage, settle.served_tier.as_deref())?;
+    charge.unknown.clone_from(&settle.unknown);
+    if settle.suspect {
+        charge.flags.push(Flag::Suspect);
+    }
+    Ok(charge)
 }
 
 /// Reported, but after the hold had expired.

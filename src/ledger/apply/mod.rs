@@ -5,9 +5,11 @@ mod admission;
 mod batch;
 mod charge;
 mod close;
+mod extend;
 mod park;
 mod price;
 mod reserve;
+mod unreserved;
 
 use super::SWEEP_MAX;
 use super::command::{Command, Context, PriorRecord, Reply, Row};
@@ -69,10 +71,12 @@ impl Ledger {
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
+            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
             Command::Park(park) => op.park(park),
             Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,

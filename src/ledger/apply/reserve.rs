@@ -14,26 +14,26 @@ impl Op<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
         let key = (&reserve.admitted.key_id, &reserve.secret_sha256);
         if let Some(code) = self.key_objection(key.0, key.1) {
-            return Ok(self.refuse(code.into(), reserve));
+            return Ok(self.refuse(code.into(), reserve.admitted.held));
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
             if !hold.is_for(reserve) || self.now >= expires_at {
-                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve));
+                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve.admitted.held));
             }
             let parties = self.ledger.parties_of(hold);
             self.ledger.limits.begin(&parties, self.now)?;
             return self.held(expires_at, &parties);
         }
         if let Some(denial) = self.known_already(reserve) {
-            return Ok(self.refuse(denial, reserve));
+            return Ok(self.refuse(denial, reserve.admitted.held));
         }
         if let Some(stale) = self.stale_price(reserve) {
             return Ok(stale);
         }
         if let Some(denial) = self.objection(reserve)? {
-            return Ok(self.refuse(denial, reserve));
+            return Ok(self.refuse(denial, reserve.admitted.held));
         }
         self.admit(reserve)
     }
@@ -161,7 +161,7 @@ impl Op<'_> {
         self.held(expires_at, &parties)
     }
 
-    fn held(
+    pub(super) fn held(
         &self,
         expires_at: crate::clock::Timestamp,
         parties: &[Party],
@@ -175,7 +175,7 @@ impl Op<'_> {
     }
 
     /// The key of the end user's pseudonym; a new one where this is the first of it.
-    fn subject(&self) -> Digest {
+    pub(super) fn subject(&self) -> Digest {
         let fresh = || Digest::of(&[b"farebox-subject", &self.context.random]);
         self.context.prior.subject.unwrap_or_else(fresh)
     }

@@ -98,6 +98,26 @@ impl Counter {
         Ok(state)
     }
 
+    /// How a limit stands, or stood, in the window that holds `at`; `None` where that is not in
+    /// memory. `holds` are the party's.
+    pub fn state_at<'a>(
+        &self,
+        state: &LimitState,
+        ruled: &Ruled,
+        holds: impl Iterator<Item = &'a Hold>,
+        at: Timestamp,
+    ) -> Result<Option<LimitState>, OutOfRange> {
+        if state.span.holds(at) {
+            return Ok(Some(state.clone()));
+        }
+        let is_minute = matches!(ruled.frame, Frame::Minute);
+        if is_minute || !self.knows(ruled.frame.around(at).start) {
+            return Ok(None);
+        }
+        let since = Since { party: None, minutes: None };
+        self.state(state.rule, ruled, since, holds, at).map(Some)
+    }
+
     /// What was used in a span, and from when on all of it is known.
     fn used_in(&self, frame: &Frame, span: Span) -> Result<(Tally, Option<Timestamp>), OutOfRange> {
         if matches!(frame, Frame::Minute) {

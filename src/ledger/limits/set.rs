@@ -192,6 +192,44 @@ impl Limits {
         Ok(Some(Objection { code, view, needed: need.of(ruled.rule.measure) }))
     }
 
+    /// The gravest objection of any limit on money to a hold in the windows that hold `at`, be they
+    /// over by now. `holds` are all there are. Where an earlier window of a party is no longer known,
+    /// it is taken to be full.
+    pub fn objection_at<'a>(
+        &mut self,
+        parties: &[Party],
+        need: Need,
+        at: Timestamp,
+        now: Timestamp,
+        holds: &(impl Iterator<Item = &'a Hold> + Clone),
+    ) -> Result<Option<Objection>, Broken> {
+        self.begin(parties, now)?;
+        let mut worst: Option<((RefusalCode, usize), LimitView)> = None;
+        let of_parties =
+            parties.iter().filter_map(|party| Some((self.parties.get(party)?, Some(party))));
+        for (counter, party) in core::iter::once((&self.customer, None)).chain(of_parties) {
+            let own =
+                |hold: &&Hold| party.is_none_or(|p| hold.value(p.scope).as_ref() == Some(&p.value));
+            for state in &counter.states {
+                let Some(ruled) = self.rules.get(state.rule) else { continue };
+                if ruled.rule.measure != Measure::Money {
+                    continue;
+                }
+                let then = match counter.state_at(state, ruled, holds.clone().filter(own), at)? {
+                    Some(then) => then,
+                    None => state.full(ruled, now),
+                };
+                let Some(code) = then.objection(ruled, now, need)? else { continue };
+                let grave = (code, state.rule);
+                if worst.as_ref().is_none_or(|(other, _)| grave < *other) {
+                    let value = party.map(|party| party.value.clone());
+                    worst = Some((grave, then.view(ruled, value, &self.currency, now)?));
+                }
+            }
+        }
+        Ok(worst.map(|((code, _), view)| Objection { code, view, needed: need.money }))
+    }
+
     fn states<'a>(
         &'a self,
         parties: &'a [Party],

@@ -33,7 +33,7 @@ impl Need {
 }
 
 /// How one limit stands for one party.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LimitState {
     /// Which of the rules.
     pub rule: usize,
@@ -107,6 +107,11 @@ impl LimitState {
         } else {
             None
         })
+    }
+
+    /// As if nothing were left of it.
+    pub fn full(&self, ruled: &Ruled, now: Timestamp) -> Self {
+        Self { settled: ruled.rule.limit_at(now), ..self.clone() }
     }
 
     pub fn remaining(&self, ruled: &Ruled, now: Timestamp) -> Result<Exact, OutOfRange> {

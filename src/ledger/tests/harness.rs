@@ -17,6 +17,8 @@
 //! | `reserve a 1 book=2:0:500` | priced by activation 2, in force from 0 to 500 ms after the start |
 //! | `park a job-1 3600s` · `park a job-1 3600s hold` | |
 //! | `keep`, `open`, `seen`, `post` | batches: see `batches.rs` |
+//! | `extend a 20` | to 20 in all |
+//! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
@@ -160,6 +162,11 @@ impl Store {
             Command::Batch(command) => {
                 prior.batch = self.known_batch(command);
                 prior.batch.as_ref().map(|known| known.batch.attempt_id)
+            }
+            Command::Unreserved(unreserved) => {
+                let user = unreserved.reserve.end_user.as_ref();
+                prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
@@ -453,6 +460,15 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         "renew" => {
             let floor = arguments[1].parse().unwrap();
             Command::Renew { attempt_id: attempt(arguments[0]), floor }
+        }
+        "extend" => {
+            let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
+            Command::Extend { attempt_id: attempt(arguments[0]), held, floor }
+        }
+        "unreserved" => {
+            let settle = settle(&[arguments[0], arguments[2]], &options);
+            let reserve = reserve(&arguments[..2], &options);
+            Command::Unreserved(Box::new(Unreserved { reserve, settle }))
         }
         "park" => Command::Park(Park {
             job_id: arguments[1].to_owned(),

@@ -10,6 +10,7 @@ mod fields;
 mod form;
 mod inspect;
 mod json;
+mod length;
 mod session;
 mod shape;
 mod stored;
@@ -18,6 +19,7 @@ mod usage_option;
 
 pub use batch::{NewBatch, Requests, Uploaded};
 pub use inspect::{Ask, Bound, Request, inspect};
+pub use length::{least_length, thinking_budget, with_length};
 pub use usage_option::with_usage_asked;
 
 use core::fmt;
