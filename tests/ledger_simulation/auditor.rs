@@ -322,7 +322,6 @@ impl Auditor {
         if attempt.stage != Stage::Open || now >= attempt.expires_at {
             return "expired".into();
         }
-        self.own_rows = 1;
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
             let need = Used { money: held, tokens: 0, requests: 0 };
@@ -334,6 +333,7 @@ impl Auditor {
             // The reserve that made it is another one now.
             attempt.body = "grown".into();
         }
+        self.own_rows = 1;
         attempt.held = attempt.held.max(held);
         attempt.floor = attempt.floor.max(floor.min(attempt.held));
         attempt.expires_at = attempt.expires_at.max(now.plus(TTL));

@@ -115,10 +115,15 @@ impl Op<'_> {
 
     /// Answers no. Nothing but the count of refusals is changed.
     pub(super) fn refuse(&mut self, denial: Denial, needed: Exact) -> Reply {
-        let Denial { code, by, forbidden, earlier } = denial;
         if self.ledger.account.is_some() {
-            self.ledger.refusals.count(code, self.now, &mut self.rows);
+            self.ledger.refusals.count(denial.code, self.now, &mut self.rows);
         }
+        self.refusal(denial, needed)
+    }
+
+    /// What a refusal says; of something that runs already, it is not counted as one.
+    pub(super) fn refusal(&self, denial: Denial, needed: Exact) -> Reply {
+        let Denial { code, by, forbidden, earlier } = denial;
         let needed = by.as_ref().map_or(needed, |by| by.needed);
         let limit = by.map(|by| by.view);
         let resets_at = limit.as_ref().and_then(|limit| limit.resets_at);

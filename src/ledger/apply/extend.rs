@@ -34,7 +34,7 @@ impl Op<'_> {
             && let Some(denial) = self.extension_denial(&hold)?
         {
             self.ledger.add_hold(old, self.now)?;
-            return Ok(self.refuse(denial, hold.amount()));
+            return Ok(self.refusal(denial, hold.amount()));
         }
         let (expires_at, parties) = (hold.expires_at, self.ledger.parties_of(&hold));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));

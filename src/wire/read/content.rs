@@ -6,11 +6,16 @@ use crate::wire::json::Node;
 use crate::wire::usage::Meter;
 
 impl Reader {
+    /// Texts are kept, and there is room for more.
+    pub(super) fn keeps_text(&self) -> bool {
+        self.texts.as_ref().is_some_and(|texts| texts.room > 0)
+    }
+
     /// Passes over an event that need not be parsed; false where it must be.
     pub(super) fn pass(&mut self, look: Look<'_>, data: &[u8]) -> bool {
         match look {
             Look::Read => return false,
-            Look::Content { text: Written::Somewhere, .. } if self.texts.is_some() => return false,
+            Look::Content { text: Written::Somewhere, .. } if self.keeps_text() => return false,
             Look::Content { words, text } => {
                 self.read_running();
                 self.saw_content(words);
@@ -20,10 +25,12 @@ impl Reader {
                 let mut running = core::mem::take(&mut self.running);
                 if !running.is_empty() {
                     self.saw_content(1);
-                    if self.texts.is_some() {
-                        let text = self.skip.written(&running);
-                        self.keep(text, 1);
-                    }
+                    let text = if self.keeps_text() {
+                        self.skip.written(&running)
+                    } else {
+                        Written::Nothing
+                    };
+                    self.keep(text, 1);
                 }
                 running.clear();
                 running.extend_from_slice(data);

@@ -349,7 +349,8 @@ impl Sink for Reader {
             self.answer.done = true;
             return;
         }
-        let look = self.skip.look(name, data, self.answer.model.is_some());
+        let known = self.answer.model.is_some();
+        let look = self.skip.look(name, data, known, self.keeps_text());
         if self.custom.is_none() && self.pass(look, data) {
             return;
         }

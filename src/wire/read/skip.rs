@@ -47,6 +47,9 @@ pub(super) struct Skip {
     gemini_usage: Finder<'static>,
     gemini_finish: Finder<'static>,
     text: Finder<'static>,
+    only_delta: Finder<'static>,
+    output_index: Finder<'static>,
+    content_index: Finder<'static>,
     templates: Templates,
 }
 
@@ -62,18 +65,25 @@ impl Default for Skip {
             gemini_usage: Finder::new("\"usageMetadata\""),
             gemini_finish: Finder::new("\"finishReason\""),
             text: Finder::new("\"text\":"),
+            only_delta: Finder::new("\"delta\":"),
+            output_index: Finder::new("\"output_index\":"),
+            content_index: Finder::new("\"content_index\":"),
             templates: Templates::default(),
         }
     }
 }
 
 impl Skip {
-    /// Looks at an event; `known`: the model's name has been read already.
-    pub fn look<'d>(&mut self, name: &[u8], data: &'d [u8], known: bool) -> Look<'d> {
+    /// Looks at an event; `known`: the model's name has been read already. `texts`: what is written
+    /// in it is asked for; else it is told where that costs nothing.
+    pub fn look<'d>(&mut self, name: &[u8], data: &'d [u8], known: bool, texts: bool) -> Look<'d> {
         // `message` is what an event without a name is called.
         let named = !name.is_empty() && name != b"message";
         let kind = if named { name } else { first_type(data) };
         match kind {
+            b"content_block_delta" if !texts && data.len() < ANTHROPIC_MIN => {
+                Look::Content { words: 0, text: Written::Nothing }
+            }
             b"content_block_delta" => {
                 let text = anthropic_text(data);
                 Look::Content { words: text.words(), text }
@@ -83,7 +93,8 @@ impl Skip {
             | b"response.refusal.delta"
             | b"response.function_call_arguments.delta"
             | b"response.text.delta" => {
-                Look::Content { words: 0, text: responses_text(kind, data) }
+                let text = if texts { self.responses(kind, data) } else { Written::Nothing };
+                Look::Content { words: 0, text }
             }
             b"content-delta" | b"text-generation" => {
                 Look::Content { words: 0, text: Written::Somewhere }
@@ -133,6 +144,21 @@ impl Skip {
             (false, Some(_)) => Look::Running,
             (false, None) => Look::Read,
         }
+    }
+
+    /// The text of a Responses event: its only `delta`.
+    fn responses<'d>(&self, kind: &[u8], data: &'d [u8]) -> Written<'d> {
+        let after = |key: &Finder<'_>| {
+            let at = key.find(data)?.saturating_add(key.needle().len());
+            data.get(at..)
+        };
+        let text = after(&self.only_delta).and_then(open_string);
+        let (Some(field), Some(text)) = (delta_event(kind), text) else {
+            return Written::Somewhere;
+        };
+        let index = |key: &Finder<'_>| after(key).map_or(0, |rest| number(rest).0);
+        let (item, inner) = (index(&self.output_index), index(&self.content_index));
+        Written::Here(Part { field, item, inner }, text)
     }
 
     /// What the model wrote in an event that was taken for [`Look::Running`].
@@ -294,6 +320,11 @@ impl Written<'_> {
     }
 }
 
+/// The shortest Anthropic event in whose text words are searched for.
+const ANTHROPIC_MIN: usize =
+    br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#.len()
+        + SHORT;
+
 /// The text of an Anthropic delta, as Anthropic writes it; other writers' are parsed.
 fn anthropic_text(data: &[u8]) -> Written<'_> {
     const KINDS: [(&[u8], &str); 3] = [
@@ -308,19 +339,6 @@ fn anthropic_text(data: &[u8]) -> Written<'_> {
         Some(Written::Here(Part { field, item, inner: 0 }, text))
     };
     KINDS.into_iter().find_map(fits).unwrap_or(Written::Somewhere)
-}
-
-/// The text of a Responses event: its only `delta`.
-fn responses_text<'d>(kind: &[u8], data: &'d [u8]) -> Written<'d> {
-    let at = |key: &[u8]| {
-        let at = memchr::memmem::find(data, key)?.saturating_add(key.len());
-        data.get(at..)
-    };
-    let text = at(b"\"delta\":").and_then(open_string);
-    let (Some(field), Some(text)) = (delta_event(kind), text) else { return Written::Somewhere };
-    let index = |key: &[u8]| at(key).map_or(0, |rest| number(rest).0);
-    let (item, inner) = (index(b"\"output_index\":"), index(b"\"content_index\":"));
-    Written::Here(Part { field, item, inner }, text)
 }
 
 /// The number that some text begins with, after spaces, and what follows; 0 where there is none.

@@ -17,7 +17,7 @@ pub(super) struct Texts {
     /// The text that the last piece went to: the next one mostly goes there too.
     last: usize,
     /// Bytes that may still be kept; none once a piece did not fit, or a text would have a hole.
-    room: usize,
+    pub room: usize,
     /// Pieces kept so far.
     pub pieces: u64,
     /// Tokens of the events that have no text here: one each, or one a word that begins in it.
@@ -55,6 +55,10 @@ impl Texts {
 
     /// The same, of a piece as it stands between the quotes of a JSON string.
     pub fn keep_raw(&mut self, part: Part, raw: &[u8]) -> bool {
+        if raw.len() > self.room.saturating_mul(6) {
+            self.room = 0; // no escape is longer than six bytes
+            return false;
+        }
         match core::str::from_utf8(raw) {
             Ok(piece) if memchr::memchr(b'\\', raw).is_none() => self.keep(part, piece),
             _ => self.keep(part, &unescape(raw)),
