@@ -289,10 +289,10 @@ impl Auditor {
     }
 
     fn held(&self, expires_at: Timestamp, reserve: &Reserve) -> String {
-        self.held_by(expires_at, self.met(reserve))
+        Self::held_by(expires_at, self.met(reserve))
     }
 
-    fn held_by(&self, expires_at: Timestamp, met: Vec<Standing>) -> String {
+    fn held_by(expires_at: Timestamp, met: Vec<Standing>) -> String {
         let of_money = |s: &Standing| s.is_hard() && s.rule.measure == Measure::Money;
         let hard = met.into_iter().filter(of_money);
         match hard.map(|standing| -standing.excess()).min() {
@@ -303,10 +303,10 @@ impl Auditor {
 
     /// The gravest objection of all limits that a request meets; among equals, the first.
     fn refusal(&self, reserve: &Reserve, need: Used) -> Option<String> {
-        Self::refusal_by(self.met(reserve), need)
+        Self::refusal_by(&self.met(reserve), need)
     }
 
-    fn refusal_by(met: Vec<Standing>, need: Used) -> Option<String> {
+    fn refusal_by(met: &[Standing], need: Used) -> Option<String> {
         let objections = met.iter().filter_map(|s| s.objection(need).map(|found| (found, s)));
         let ((_, code), s) = objections.min_by_key(|((grave, _), _)| *grave)?;
         let (settled, held) = (s.written(s.settled), s.written(s.held));
@@ -325,7 +325,7 @@ impl Auditor {
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
             let need = Used { money: held, tokens: 0, requests: 0 };
-            let refusal = Self::refusal_by(self.met_in_its_windows(&without), need);
+            let refusal = Self::refusal_by(&self.met_in_its_windows(&without), need);
             self.attempts.insert(id, without);
             if let Some(refusal) = refusal {
                 return refusal;
@@ -340,7 +340,7 @@ impl Auditor {
         let expires_at = attempt.expires_at;
         let values = attempt.values.clone();
         self.attempts.insert(id, attempt);
-        self.held_by(expires_at, self.met_by(&values, now))
+        Self::held_by(expires_at, self.met_by(&values, now))
     }
 
     fn renew(&mut self, id: AttemptId, floor: i128) -> String {
