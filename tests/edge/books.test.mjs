@@ -43,6 +43,13 @@ rule('a pushed book applies once it is activated, to the next request; a running
   assert.equal((await health.json()).book_version, 'v1');
 });
 
+rule('many at once are all served while the copy of what is in force is looked up anew', async () => {
+  await gate.chat(key, {});
+  await new Promise((resolve) => setTimeout(resolve, 5_200)); // it is looked up behind a request after 5 s
+  const answers = await Promise.all(Array.from({ length: 12 }, () => gate.chat(key, {})));
+  assert.deepEqual(answers.map(({ status }) => status), Array(12).fill(200));
+});
+
 rule('back to an older version is one more activation, and all of them stay in the list', async () => {
   await pushAndActivate(gate, book('v2', '2.4'));
   assert.equal((await inForce()).rate, '2.4');

@@ -99,9 +99,12 @@ impl Turn {
     fn take() -> Option<Self> {
         SHELF.with_borrow_mut(|shelf| {
             let now = js::now();
-            let is_busy = shelf.busy_since.is_some_and(|since| now.since(since) < BUSY_MAX_MS);
-            shelf.busy_since = if is_busy { shelf.busy_since } else { Some(now) };
-            (!is_busy).then_some(Self)
+            if shelf.busy_since.is_some_and(|since| now.since(since) < BUSY_MAX_MS) {
+                return None;
+            }
+            shelf.busy_since = Some(now);
+            // Made only where it is handed out: its end takes the shelf again.
+            Some(Self)
         })
     }
 }
