@@ -7,10 +7,12 @@
 
 mod balances;
 mod currency;
+mod gate;
 mod metered;
 mod price;
 mod read;
 mod rules;
+mod running;
 mod spend;
 mod usage;
 
@@ -29,6 +31,9 @@ use crate::strict::{Fault, Faults};
 
 pub use currency::minor_units;
 pub use rules::Rules;
+pub use running::{
+    Included, Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally,
+};
 pub use spend::allocate;
 
 /// Most items in one list of a plan; keeps a plan of any size bounded, and none has a tenth of it.
@@ -76,7 +81,7 @@ struct Fee {
 }
 
 /// Dimensions and the values they must have; an absent dimension may have any.
-type Where = BTreeMap<String, String>;
+pub type Where = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PlanCharge {
