@@ -326,6 +326,11 @@ pub fn refused(refusal: &Refusal, affordable: Option<Exact>, dashboard: &str) ->
                            The operator of this service has to mend that.";
             return Problem::new(Code::Misconfigured, message);
         }
+        RefusalCode::NotInPlan => {
+            let message = "The customer's plan has no price for what this request may use. \
+                           The operator of this service can add it.";
+            return Problem::new(Code::ModelNotPriced, message);
+        }
         RefusalCode::AmountOutOfRange => {
             let message = "The request's worst-case cost is too large to be computed exactly. \
                            Lower max_tokens or n.";

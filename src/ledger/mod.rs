@@ -12,17 +12,26 @@
 
 mod apply;
 mod command;
+mod credit_view;
 mod limits;
+mod purse;
 mod state;
 mod status;
+mod terms;
 
 pub use apply::{Broken, Outcome};
 pub use command::{
-    Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,
-    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void,
+    Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, NewGrant, Park, Pinned, Prior,
+    PriorRecord, PutPlan, RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void, When,
 };
+pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
+pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};
+pub use terms::{
+    AtMost, HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms,
+    UseRow, Worst,
+};
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is
 /// expired by the next, and treated as expired meanwhile.

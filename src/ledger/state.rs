@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::command::{KeyState, LimitRule, Pinned, Reserve};
 use super::limits::LimitState;
+use super::terms::{Contracts, HeldTerms, LoadedTerms};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::money::{Exact, OutOfRange};
@@ -43,6 +44,9 @@ pub struct Hold {
     pub admitted: Admitted,
     /// The prices of that moment.
     pub pinned: Pinned,
+    /// The customer's terms of that moment, where it had any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<HeldTerms>>,
 }
 
 impl Hold {
@@ -52,10 +56,16 @@ impl Hold {
 
     /// Whether `reserve` asks for this very hold again.
     pub(super) fn is_for(&self, reserve: &Reserve) -> bool {
-        let without_end_user =
-            |admitted: &Admitted| Admitted { end_user: None, ..admitted.clone() };
+        // Under a plan the ledger itself decides how much is held.
+        let asked = self.terms.as_ref().map_or(self.admitted.held, |terms| terms.asked.0);
+        let without_end_user = |admitted: &Admitted| Admitted {
+            end_user: None,
+            held: Exact::ZERO,
+            ..admitted.clone()
+        };
         self.request_id == reserve.request_id
             && self.pinned == reserve.pinned
+            && asked == reserve.admitted.held
             && without_end_user(&self.admitted) == without_end_user(&reserve.admitted)
     }
 }
@@ -82,6 +92,8 @@ pub struct Loaded {
     pub holds: Vec<Hold>,
     /// The end of the chain.
     pub head: Head,
+    /// Plans, usage under them, and credit.
+    pub terms: LoadedTerms,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -98,6 +110,7 @@ pub struct Ledger {
     pub(super) settled: Exact,
     pub(super) held: Exact,
     pub(super) head: Head,
+    pub(super) contracts: Contracts,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
@@ -109,6 +122,7 @@ impl Ledger {
         let mut ledger = Self {
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
             limits: Vec::new(),
+            contracts: Contracts::load(loaded.terms, holds.iter())?,
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
             settled: Exact::sum(loaded.hours.iter().map(|(_, amount)| *amount))?,
             held: Exact::sum(holds.iter().map(Hold::amount))?,

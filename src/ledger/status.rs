@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Strictness;
+use super::credit_view::{CreditView, PlanView};
 use crate::clock::{Timestamp, Window};
 use crate::ids::Name;
 use crate::money::Exact;
@@ -20,6 +21,8 @@ pub enum RefusalCode {
     AttemptConflict,
     /// The price book's currency is not the customer's.
     CurrencyMismatch,
+    /// The customer's plan has no price for what it may use.
+    NotInPlan,
     /// It needs more than the whole limit.
     RequestExceedsLimit,
     /// The limit is spent, or what is left is too little.
@@ -112,6 +115,12 @@ pub struct Snapshot {
     pub spend: SpendView,
     /// Every limit.
     pub limits: Vec<LimitView>,
+    /// The plan and its present period, where the customer has terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanView>,
+    /// Credit, by unit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credit: Vec<CreditView>,
     /// The chain's last record: what `farebox verify --expect` takes.
     pub head: HeadView,
 }

@@ -13,6 +13,7 @@ mod endings;
 mod harness;
 mod jobs;
 mod limits;
+pub mod terms;
 
 use harness::check;
 

@@ -366,7 +366,27 @@ impl Plan {
     /// The plan's grants as entries of a log of credit, for a customer who has the plan `from` an
     /// instant and whose periods follow `calendar`.
     pub fn grant_entries(&self, calendar: &Calendar, from: Timestamp) -> Vec<credits::Entry> {
-        spend::grant_entries(self, calendar, from)
+        spend::grant_entries(self, calendar, from, |_| true)
+    }
+
+    /// The same of the grants in the plan's credits alone, or of those in money.
+    pub fn grants_of(
+        &self,
+        in_credits: bool,
+        calendar: &Calendar,
+        from: Timestamp,
+    ) -> Vec<credits::Entry> {
+        spend::grant_entries(self, calendar, from, |grant| grant.in_credits == in_credits)
+    }
+
+    /// What one of the plan's credits costs beyond its grants; `None`: nothing is sold beyond them.
+    pub fn credit_worth(&self) -> Option<Exact> {
+        self.credit.as_ref().and_then(|credit| credit.worth)
+    }
+
+    /// What the plan calls its credits.
+    pub fn credit_name(&self) -> Option<&str> {
+        self.credit.as_ref().map(|credit| credit.name.as_str())
     }
 
     /// What `usage` comes to.

@@ -413,6 +413,33 @@ impl Plan {
         })
     }
 
+    /// What these charges come to in money, above what they come to without any usage; all charges
+    /// where none is named.
+    pub fn charged(&self, running: &Running, charges: &[String]) -> Result<Exact, OutOfRange> {
+        let wanted = |place: &Place| charges.is_empty() || charges.contains(&place.charge);
+        let touched: BTreeSet<Place> = running.0.keys().cloned().collect();
+        let mut sum = Exact::ZERO;
+        for meter in
+            self.charges.iter().map(|charge| charge.meter.as_str()).collect::<BTreeSet<_>>()
+        {
+            let price = |running: &Running| -> Result<Exact, OutOfRange> {
+                // Usage beyond the last tier was flagged when it came; it has no price to show.
+                let standings = self.standings(meter, running, &touched).unwrap_or_default();
+                let these =
+                    standings.iter().filter(|(place, one)| wanted(place) && !one.in_credits);
+                Exact::sum(these.map(|(_, one)| one.amount))
+            };
+            sum = sum.plus(price(running)?.minus(price(&Running::default())?)?)?;
+        }
+        Ok(sum)
+    }
+
+    /// Every commitment: its id, how much, and the charges that count.
+    pub fn committed(&self) -> impl Iterator<Item = (&str, Exact, &[String])> {
+        let each = self.commitments.iter();
+        each.map(|one| (one.id.as_str(), one.amount, one.on.as_slice()))
+    }
+
     /// Every allowance on the gate's usage and where it stands.
     pub fn included(&self, running: &Running) -> Result<Vec<Included>, OutOfRange> {
         self.quotas(

@@ -3,6 +3,7 @@
 //!
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
+mod plan;
 mod seal;
 mod verify;
 
@@ -15,6 +16,7 @@ use crate::money::Exact;
 use crate::rating::Line;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
+pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
 pub use verify::{Expected, Finding, Report, Verdict, verify};
 
@@ -154,6 +156,9 @@ pub struct Record {
     /// The arithmetic; with those of `sub_usage`, the amounts add up to `amount` (plus `previous`,
     /// on a correction).
     pub lines: Vec<Line>,
+    /// What the customer's plan adds, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ByPlan>,
     /// Meters used that the book has no rate for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<Meter>,

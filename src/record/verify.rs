@@ -195,7 +195,10 @@ fn check_amount(record: &Record) -> Result<(), Bad> {
                 return None;
             }
         }
-        let lines = Exact::sum(record.all_lines().map(|line| line.amount)).ok()?;
+        if record.plan.as_ref().is_some_and(|plan| !plan.adds_up()) {
+            return None;
+        }
+        let lines = Exact::sum(record.amounts()).ok()?;
         lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
     };
     // What nobody reported is charged at a floor, which rests on the hold and not on lines.

@@ -87,6 +87,19 @@ impl Store {
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
+            Row::PutTerms(terms) => drop(self.terms.insert(terms.number, stored(&*terms))),
+            Row::DropTerms(number) => drop(self.terms.remove(&number)),
+            Row::PutUse(row) => {
+                let key = (row.number, row.period, row.place.clone());
+                self.uses.insert(key, stored(&*row));
+            }
+            Row::DropUses(number, period) => {
+                self.uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
+            }
+            Row::PutCredit(unit, id, Some(piece)) => {
+                drop(self.credit.insert((unit, id), stored(&*piece)))
+            }
+            Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }
     }
 
@@ -98,6 +111,15 @@ impl Store {
             hours: self.hours.iter().map(|(hour, sum)| (*hour, *sum)).collect(),
             holds: self.open_holds(),
             head: head.unwrap_or_default(),
+            terms: LoadedTerms {
+                terms: self.terms.values().cloned().collect(),
+                uses: self.uses.values().cloned().collect(),
+                grants: self
+                    .credit
+                    .iter()
+                    .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
         };
         Ledger::load(loaded, now).unwrap()
     }

@@ -168,6 +168,7 @@ impl Workload {
                 cost: random.chance(50).then(|| rates("0.1", "0.4").into()),
                 input_least,
             },
+            worst: None,
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
             again: false,
         };

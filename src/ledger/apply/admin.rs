@@ -23,6 +23,9 @@ impl Op<'_> {
                 Some(key) => self.put_key(KeyState { status: KeyStatus::Revoked, ..key }),
                 None => Reply::Invalid(format!("there is no key {key_id}")),
             }),
+            Admin::PutPlan(put) => self.put_plan(put),
+            Admin::PutGrant(new) => self.put_grant(new),
+            Admin::VoidGrant { id } => self.void_grant(id),
         }
     }
 

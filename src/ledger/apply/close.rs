@@ -104,9 +104,8 @@ impl Op<'_> {
         let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
-        let charged = charge.amount;
         let class = Class::Unresolved;
-        self.close(Closing {
+        let closed = self.close(Closing {
             hold: hold.clone(),
             class,
             charge,
@@ -114,13 +113,15 @@ impl Op<'_> {
             corrects: None,
             command: None,
         })?;
-        let seq = self.ledger.head.seq;
+        let Reply::Closed { seq, charged, .. } = closed else { return Ok(()) };
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
         Ok(())
     }
 
     /// Writes the record and moves the sums.
-    fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+    fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+        let Closing { hold, class, corrects, charge, .. } = &mut closing;
+        self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);
@@ -171,6 +172,7 @@ impl Op<'_> {
             recorded_at: self.now,
             quantities: quantities(&charge.usage),
             lines: charge.lines,
+            plan: charge.plan,
             unpriced: charge.unpriced,
             sub_usage: charge.sub_usage,
             unknown: charge.unknown,

@@ -3,8 +3,10 @@
 mod admin;
 mod charge;
 mod close;
+mod grant;
 mod park;
 mod reserve;
+mod terms;
 
 use super::command::{Command, Context, PriorRecord, Reply, Row};
 use super::limits::LimitState;
@@ -59,6 +61,7 @@ impl Ledger {
         self.roll_limits(now)?;
         let (rows, expired) = (Vec::new(), Vec::new());
         let mut op = Op { ledger: self, context, now, rows, expired };
+        op.roll_credit()?;
         op.sweep()?;
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
@@ -95,7 +98,10 @@ impl Op<'_> {
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         // A job's hold lives longer than that.
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
-        hold.floor = hold.floor.max(floor).min(hold.admitted.held);
+        if hold.terms.is_none() {
+            // Priced by the book: of a plan's price the caller knows nothing.
+            hold.floor = hold.floor.max(floor).min(hold.admitted.held);
+        }
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         Reply::Held { expires_at: hold.expires_at, remaining: None }
@@ -123,6 +129,8 @@ impl Op<'_> {
                 exposure: Exact::sum(exposures)?,
             },
             limits: ledger.limits.iter().map(LimitState::view).collect::<Result<_, _>>()?,
+            plan: ledger.contracts.plan_view(self.now)?,
+            credit: ledger.contracts.credit_views(&account.currency, self.now)?,
             head: HeadView { seq: ledger.head.seq, hash: ledger.head.hash },
         })))
     }

@@ -2,12 +2,15 @@
 
 use subtle::ConstantTimeEq;
 
+use super::terms::Turned;
 use super::{Broken, Op};
 use crate::ids::Name;
 use crate::ledger::command::{KeyStatus, Reply, Reserve, Row};
 use crate::ledger::limits::LimitState;
+use crate::ledger::purse::Unit;
 use crate::ledger::state::Hold;
 use crate::ledger::status::{Refusal, RefusalCode};
+use crate::ledger::terms::HeldTerms;
 use crate::money::{Exact, OutOfRange};
 use crate::record::{Admitted, Digest};
 
@@ -36,18 +39,30 @@ impl Op<'_> {
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
             return self.refuse(RefusalCode::CurrencyMismatch, reserve, None);
         }
+        let (reserve, terms) = match self.under_terms(reserve)? {
+            Turned::Into(reserve, terms) => (reserve, terms),
+            Turned::Refused(refusal) => return Ok(Reply::Refused(refusal)),
+        };
+        if let Some(refused) = self.objection(&reserve)? {
+            if let Some(terms) = &terms {
+                self.give_up(terms)?;
+            }
+            return Ok(refused);
+        }
+        self.admit(&reserve, terms)
+    }
+
+    /// Why it may not be held for, if so.
+    fn objection(&self, reserve: &Reserve) -> Result<Option<Reply>, Broken> {
         let needed = reserve.admitted.held;
         if needed.is_negative() || reserve.floor.is_negative() || reserve.floor > needed {
-            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
+            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None).map(Some);
         }
         let exact = self.stays_exact(reserve).and_then(|()| self.limit_objection(needed));
         let Ok(objection) = exact else {
-            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
+            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None).map(Some);
         };
-        if let Some((code, at)) = objection {
-            return self.refuse(code, reserve, Some(at));
-        }
-        self.admit(reserve)
+        objection.map(|(code, at)| self.refuse(code, reserve, Some(at))).transpose()
     }
 
     /// Whether hold and floor can be added to all that is settled and held. A hold that could not
@@ -59,7 +74,7 @@ impl Op<'_> {
         Ok(())
     }
 
-    fn admit(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
+    fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
         let end_user = reserve.end_user.as_deref().map(|value| self.pseudonym(value));
         let hold = Hold {
             attempt_id: reserve.attempt_id,
@@ -69,7 +84,12 @@ impl Op<'_> {
             floor: reserve.floor,
             admitted: Admitted { end_user, ..reserve.admitted.clone() },
             pinned: reserve.pinned.clone(),
+            terms,
         };
+        if hold.terms.is_some() {
+            self.store_credit(Unit::Money);
+            self.store_credit(Unit::Credits);
+        }
         let expires_at = hold.expires_at;
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         self.ledger.add_hold(hold)?;

@@ -12,6 +12,8 @@
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
+//! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
+//! | `credit -> …` · `allowance -> …` | where they stand |
 //! | `status -> …` · `limit day -> …` | where the customer or a limit stands |
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
@@ -24,6 +26,7 @@ use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
 use crate::money::Exact;
+use crate::plan::Place;
 use crate::record::{Admitted, Digest, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -51,6 +54,9 @@ pub struct Store {
     pub records: Vec<RecordRow>,
     pub subjects: HashMap<String, Digest>,
     jobs: HashMap<String, Job>,
+    terms: BTreeMap<u32, Terms>,
+    uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
+    credit: BTreeMap<(Unit, String), Stored>,
 }
 
 impl Store {
@@ -72,6 +78,17 @@ impl Store {
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.clone(), key)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(job)),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
+            Row::PutTerms(terms) => drop(self.terms.insert(terms.number, *terms)),
+            Row::DropTerms(number) => drop(self.terms.remove(&number)),
+            Row::PutUse(row) => {
+                let key = (row.number, row.period, row.place.clone());
+                self.uses.insert(key, *row);
+            }
+            Row::DropUses(number, period) => {
+                self.uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
+            }
+            Row::PutCredit(unit, id, Some(stored)) => drop(self.credit.insert((unit, id), *stored)),
+            Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }
     }
 
@@ -84,6 +101,15 @@ impl Store {
             hours: self.hours.iter().map(|(hour, amount)| (*hour, *amount)).collect(),
             holds: open.map(|(hold, _)| hold.clone()).collect(),
             head: head.unwrap_or_default(),
+            terms: LoadedTerms {
+                terms: self.terms.values().cloned().collect(),
+                uses: self.uses.values().cloned().collect(),
+                grants: self
+                    .credit
+                    .iter()
+                    .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -191,6 +217,8 @@ impl World {
             "rows" => return counted(&self.written),
             "records" => return self.new_records(),
             "limit" => return self.limit(arguments[0]),
+            "credit" => return self.credit(),
+            "allowance" => return self.allowance(),
             _ => {
                 let reply = self.apply(&parse(command, arguments));
                 return reply.map_or_else(|broken| format!("broken {broken:?}"), |r| words_of(&r));
@@ -235,6 +263,22 @@ impl World {
         let snapshot = self.snapshot();
         let limit = snapshot.limits.iter().find(|limit| limit.id.as_str() == id).unwrap();
         format!("settled {} held {} left {}", limit.settled, limit.held, limit.remaining)
+    }
+
+    /// Balance and what is held, by unit.
+    fn credit(&mut self) -> String {
+        let views = self.snapshot().credit;
+        let words =
+            views.iter().map(|one| format!("{} {} held {}", one.name, one.balance, one.held));
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// What is included, and what the plan came to in this period.
+    fn allowance(&mut self) -> String {
+        let plan = self.snapshot().plan.unwrap();
+        let left = plan.allowances.iter().map(|one| format!("{} {} left", one.id, one.left));
+        let words: Vec<String> = left.chain([format!("charged {}", plan.charged)]).collect();
+        words.join(", ")
     }
 
     pub fn records(&self) -> Vec<Record> {
@@ -297,6 +341,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             secret_sha256: Digest::of(&[arguments[1].as_bytes()]),
             label: String::new(),
         }),
+        "plan" => put_plan(arguments, &options),
+        "grant" => put_grant(arguments, &options),
+        "take" => Command::Admin(Admin::VoidGrant { id: arguments[0].to_owned() }),
         "revoke" => Command::Admin(Admin::RevokeKey { key_id: name() }),
         "reserve" => Command::Reserve(Box::new(reserve(arguments, &options))),
         "renew" => {
@@ -379,9 +426,53 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             cost: Some(rates("0.25").into()),
             input_least: option("input", "0").parse().unwrap(),
         },
+        worst: Some(worst(arguments[1].parse().unwrap(), option("in", "0").parse().unwrap())),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         again: arguments.contains(&"again"),
     }
+}
+
+/// As the edge sends it: a request of so many tokens at most, `input` of them input.
+fn worst(tokens: Exact, input: Exact) -> Worst {
+    let at_most = |meter, quantity, amount| AtMost { meter, quantity: Some(quantity), amount };
+    let output = tokens.minus(input).unwrap();
+    Worst {
+        model: "gpt".into(),
+        most: vec![
+            at_most(Meter::InputTotal, input, input),
+            at_most(Meter::OutputTotal, output, output),
+            at_most(Meter::Requests, Exact::from(1), Exact::ZERO),
+        ],
+    }
+}
+
+/// `plan name rest=included prepaid overdraft=5 from=next_period`; the plans are in `terms.rs`.
+fn put_plan(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
+    let named = |name: &str| options.get(name).map(|value| (*value).to_owned());
+    let put = PutPlan {
+        plan: super::terms::document(arguments[0]),
+        from: named("from").map_or(When::Now, |at| serde_json::from_value(at.into()).unwrap()),
+        zone: None,
+        anchor: named("anchor").map(|anchor| anchor.parse().unwrap()),
+        rest: named("rest").map_or(Rest::Book, |rest| serde_json::from_value(rest.into()).unwrap()),
+        prepaid: arguments.contains(&"prepaid"),
+        overdraft: named("overdraft").map_or(Exact::ZERO, |most| most.parse().unwrap()),
+    };
+    Command::Admin(Admin::PutPlan(Box::new(put)))
+}
+
+/// `grant pack 10 unit=credits expires=2026-12-01T00:00:00Z priority=1 meters=api_calls`
+fn put_grant(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
+    let mut new = serde_json::json!({ "id": arguments[0], "amount": arguments[1], "unit": "money",
+                                      "source": "paid" });
+    for (name, value) in options {
+        new[*name] = match *name {
+            "priority" => value.parse::<u64>().unwrap().into(),
+            "meters" | "models" => serde_json::json!([value]),
+            _ => (*value).into(),
+        };
+    }
+    Command::Admin(Admin::PutGrant(Box::new(serde_json::from_value(new).unwrap())))
 }
 
 /// `apart=model:tokens@price` beside the answer's own usage, `part=…` as a part of it; without a
@@ -485,6 +576,9 @@ fn kind(row: &Row) -> &'static str {
         Row::PutKey(_) => "key",
         Row::PutJob(..) => "job",
         Row::PutSubject { .. } => "subject",
+        Row::PutTerms(_) | Row::DropTerms(_) => "terms",
+        Row::PutUse(_) | Row::DropUses(..) => "use",
+        Row::PutCredit(..) => "credit",
     }
 }
 

@@ -60,6 +60,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             cost: Some(rates("0.15", "0.075", "0.6").into()),
             input_least: 1_000,
         },
+        worst: None,
         end_user: Some("someone@example.com".into()),
         again: false,
     }))
