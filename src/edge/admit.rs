@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, RequestId};
 use crate::ledger::{Command, Pinned, Reply, Reserve};
 use crate::money::Exact;
-use crate::quote::{self, Quote, Unpriced};
+use crate::quote::{self, Quote, Unpriced, Worst};
 use crate::record::Admitted;
 use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
@@ -111,6 +111,7 @@ impl Admission {
             admitted: self.admitted(received_at),
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
+            worst: Some(Worst { model: self.quote.model.clone(), most: self.quote.worst.clone() }),
             end_user: self.ask.end_user.clone(),
             again: false,
         };
@@ -123,8 +124,11 @@ impl Admission {
             }),
             Reply::Refused(refusal) => {
                 let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
-                // A session's turns are not sized by its client.
-                let budget = budget.filter(|_| self.ask.endpoint != Endpoint::Realtime);
+                // A session's turns are not sized by its client; and under a plan the book's price of a
+                // token says nothing.
+                let by_book = refusal.needed == self.quote.upper;
+                let sized = by_book && self.ask.endpoint != Endpoint::Realtime;
+                let budget = budget.filter(|_| sized);
                 let total = budget.and_then(|budget| self.quote.affordable_output(budget));
                 let choices = Exact::from(self.ask.choices);
                 let each = total.and_then(|total| total.whole_times(choices).ok());

@@ -13,6 +13,7 @@ mod ledger_call;
 mod ledger_object;
 mod outbox;
 mod own;
+mod own_terms;
 mod proxy;
 mod realtime;
 mod sql;

@@ -160,12 +160,17 @@ async fn admin(
             let revoke = Admin::RevokeKey { key_id: name(key_id)? };
             carry_out(incoming, customer, revoke).await
         }
+        (_, ["customers", customer, rest @ ("plan" | "grants"), id @ ..]) => {
+            super::own_terms::route(incoming, method, customer, rest, id).await
+        }
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    incoming: &Incoming,
+) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
@@ -205,7 +210,7 @@ async fn put_key(
     carry_out(incoming, customer, put).await
 }
 
-async fn carry_out(
+pub(super) async fn carry_out(
     incoming: &Incoming,
     customer: &str,
     admin: Admin,

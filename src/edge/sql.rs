@@ -7,12 +7,12 @@ use wasm_bindgen::{JsCast, JsValue};
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row, Unit};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
 
 /// Version of the schema below. A later version migrates in [`Store::open`].
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -26,6 +26,9 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
 CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
 CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS terms (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS uses (number INTEGER NOT NULL, period INTEGER NOT NULL, place TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (number, period, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS credit (unit TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (unit, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
@@ -41,6 +44,15 @@ const PUT_ACCOUNT: &str =
     "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 const PUT_KEY: &str =
     "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const PUT_TERMS: &str =
+    "INSERT INTO terms VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const DROP_TERMS: &str = "DELETE FROM terms WHERE number = ?";
+const PUT_USE: &str =
+    "INSERT INTO uses VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const DROP_USES: &str = "DELETE FROM uses WHERE number = ? AND period = ?";
+const PUT_CREDIT: &str =
+    "INSERT INTO credit VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+const DROP_CREDIT: &str = "DELETE FROM credit WHERE unit = ? AND id = ?";
 const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
 const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
@@ -113,6 +125,11 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
+            // Schema 2 only adds tables, which are there by now.
+            Some(found) if found == "1" => {
+                let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
+                store.query(sql, &[SCHEMA.to_string().into()])?;
+            }
             Some(found) => {
                 return Err(format!("the tables are of schema {found}, newer than this code"));
             }
@@ -147,6 +164,16 @@ impl Store {
         }
         for row in self.query("SELECT body FROM holds WHERE expired = 0", &[])? {
             loaded.holds.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT body FROM terms", &[])? {
+            loaded.terms.terms.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT body FROM uses", &[])? {
+            loaded.terms.uses.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT unit, id, body FROM credit", &[])? {
+            let unit = unit_of(&text(&row.get(0))?)?;
+            loaded.terms.grants.push((unit, text(&row.get(1))?, parsed(&row.get(2))?));
         }
         for row in self.query("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1", &[])? {
             loaded.head = Head { seq: whole(&row.get(0))?, hash: digest(&row.get(1))? };
@@ -223,6 +250,24 @@ impl Store {
             Row::PutJob(name, job) => {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
+            }
+            Row::PutTerms(terms) => {
+                Array::of3(&PUT_TERMS.into(), &number(terms.number.into()), &json(terms)?)
+            }
+            Row::DropTerms(of) => Array::of2(&DROP_TERMS.into(), &number((*of).into())),
+            Row::PutUse(used) => {
+                let (of, period) = (number(used.number.into()), start_of(used.period));
+                Array::of5(&PUT_USE.into(), &of, &period, &json(&used.place)?, &json(used)?)
+            }
+            Row::DropUses(of, period) => {
+                Array::of3(&DROP_USES.into(), &number((*of).into()), &start_of(*period))
+            }
+            Row::PutCredit(unit, id, stored) => {
+                let (unit, id) = (unit_name(*unit).into(), id.into());
+                match stored {
+                    Some(stored) => Array::of4(&PUT_CREDIT.into(), &unit, &id, &json(stored)?),
+                    None => Array::of3(&DROP_CREDIT.into(), &unit, &id),
+                }
             }
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
@@ -312,6 +357,25 @@ fn prior_record(row: &Array) -> Result<PriorRecord, Failed> {
         charged: amount(&row.get(2))?,
         command: command.map(|value| digest(&value)).transpose()?,
     })
+}
+
+fn start_of(time: Timestamp) -> JsValue {
+    number(u64::try_from(time.ms()).unwrap_or(0))
+}
+
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Money => "money",
+        Unit::Credits => "credits",
+    }
+}
+
+fn unit_of(name: &str) -> Result<Unit, Failed> {
+    match name {
+        "money" => Ok(Unit::Money),
+        "credits" => Ok(Unit::Credits),
+        _ => Err("a unit of credit in storage is not known".to_owned()),
+    }
 }
 
 fn class_name(class: Class) -> &'static str {

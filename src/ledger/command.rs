@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::purse::{Stored, Unit};
 use super::state::{Account, Hold};
 use super::status::{Refusal, Snapshot};
-use super::terms::{Rest, Terms, UseRow, Worst};
+use super::terms::{Rest, Terms, UseRow};
 use crate::auth::Ring;
 use crate::book::{Card, CardRef, ContextTier, Rates, Tiers};
 use crate::calendar::Every;
@@ -14,6 +14,7 @@ use crate::credits::Source;
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
+use crate::quote::Worst;
 use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
 use crate::wire::usage::Usage;
 

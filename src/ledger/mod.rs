@@ -29,8 +29,7 @@ pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{HeadView, LimitView, Refusal, RefusalCode, Snapshot, SpendView, State};
 pub use terms::{
-    AtMost, HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms,
-    UseRow, Worst,
+    HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms, UseRow,
 };
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is

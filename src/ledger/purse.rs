@@ -305,7 +305,7 @@ impl Purse {
         now: Timestamp,
     ) -> Result<Paid, CreditError> {
         self.uncovered = self.uncovered.minus(aside.uncovered)?;
-        let ahead = self.from_ahead(amount)?;
+        let ahead = self.draw_ahead(amount)?;
         let covered = self.wallet.spend_aside(aside, amount.minus(ahead)?, on, now)?;
         Ok(Paid { ahead, covered })
     }
@@ -318,12 +318,12 @@ impl Purse {
         at: Timestamp,
         now: Timestamp,
     ) -> Result<Paid, CreditError> {
-        let ahead = self.from_ahead(amount)?;
+        let ahead = self.draw_ahead(amount)?;
         let covered = self.wallet.spend_late(amount.minus(ahead)?, on, at, now)?;
         Ok(Paid { ahead, covered })
     }
 
-    fn from_ahead(&mut self, amount: Exact) -> Result<Exact, OutOfRange> {
+    fn draw_ahead(&mut self, amount: Exact) -> Result<Exact, OutOfRange> {
         let ahead = self.ahead.min(amount);
         self.ahead = self.ahead.minus(ahead)?;
         Ok(ahead)

@@ -68,27 +68,6 @@ impl Terms {
     }
 }
 
-/// The most that a request can use of a meter, and what the price book makes of it at its dearest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AtMost {
-    /// A total, or a meter that stands alone.
-    pub meter: Meter,
-    /// The most that nothing can exceed; absent where nothing bounds it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quantity: Option<Exact>,
-    /// By the book; zero where the book does not price it.
-    pub amount: Exact,
-}
-
-/// What a plan needs to know of a request before it runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Worst {
-    /// The model, as the book names it.
-    pub model: String,
-    /// Meter by meter; none for a request that is free.
-    pub most: Vec<AtMost>,
-}
-
 /// Credit set aside for a hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {

@@ -335,6 +335,9 @@ impl Auditor {
             Admin::PutKey { key_id, secret_sha256, .. } => {
                 self.keys.insert(key_id.to_string(), (secret_sha256.to_string(), true));
             }
+            Admin::PutPlan(_) | Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+                unreachable!("not part of the workload")
+            }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,
         }
         "done".into()

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, Job, KeyState, Ledger, Loaded, Prior, PriorRecord, RecordRow, Row,
+    Account, Command, Head, Hold, Job, KeyState, Ledger, Loaded, LoadedTerms, Prior, PriorRecord,
+    RecordRow, Row, Stored, Terms, Unit, UseRow,
 };
 use farebox::money::Exact;
+use farebox::plan::Place;
 use farebox::record::{Digest, Record};
 
 use super::auditor::units;
@@ -49,6 +51,9 @@ pub struct Store {
     pub total: i128,
     pub subjects: BTreeMap<String, Digest>,
     jobs: BTreeMap<String, Job>,
+    terms: BTreeMap<u32, Terms>,
+    uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
+    credit: BTreeMap<(Unit, String), Stored>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {

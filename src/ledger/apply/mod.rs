@@ -5,6 +5,7 @@ mod charge;
 mod close;
 mod grant;
 mod park;
+mod plan;
 mod reserve;
 mod terms;
 

@@ -1,32 +1,46 @@
 //! Reserving and settling under a customer's terms: the plan says what a request costs, from what
 //! the period has used so far; credit is set aside for it, and pays.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::charge::Charge;
 use super::{Broken, Op};
 use crate::clock::Window;
 use crate::credits::{CreditError, On};
-use crate::ledger::command::{PriorRecord, Reserve, Row, Strictness};
-use crate::ledger::purse::{Paid, Unit};
-use crate::ledger::state::Hold;
+use crate::ledger::command::{Reserve, Row, Strictness};
+use crate::ledger::purse::Unit;
 use crate::ledger::status::{LimitView, Refusal, RefusalCode};
-use crate::ledger::terms::{AtMost, HeldTerms, InForce, Rest, SetAside, UseRow};
+use crate::ledger::terms::{HeldTerms, InForce, Rest, SetAside};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Included, Increment, Plan, Running, Sure};
+use crate::plan::{Included, Plan, Running, Sure};
+use crate::quote::AtMost;
 use crate::rating::cover::total_of;
-use crate::record::{ByPlan, Class, Flag, PaidBy, Payment, PlanLine, PlanLineKind};
 use crate::strict::Fault;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// What has to be paid, by what in.
-type Needs = BTreeMap<(Unit, On), Exact>;
+pub(super) type Needs = BTreeMap<(Unit, On), Exact>;
+
+/// The reserve itself, or one with another hold and floor.
+pub(super) enum Asked<'r> {
+    AsIs(&'r Reserve),
+    Anew(Box<Reserve>),
+}
+
+impl core::ops::Deref for Asked<'_> {
+    type Target = Reserve;
+
+    fn deref(&self) -> &Reserve {
+        match self {
+            Self::AsIs(reserve) => reserve,
+            Self::Anew(reserve) => reserve,
+        }
+    }
+}
 
 /// A reserve as the terms in force turn it out.
 pub(super) enum Turned<'r> {
     /// Ask for this, under these terms.
-    Into(Cow<'r, Reserve>, Option<Box<HeldTerms>>),
+    Into(Asked<'r>, Option<Box<HeldTerms>>),
     /// It may not run.
     Refused(Box<Refusal>),
 }
@@ -61,17 +75,17 @@ impl Op<'_> {
     /// What the terms in force make of a reserve: its hold, and the credit set aside for it.
     pub(super) fn under_terms<'r>(&mut self, reserve: &'r Reserve) -> Result<Turned<'r>, Broken> {
         if self.ledger.contracts.is_empty() {
-            return Ok(Turned::Into(Cow::Borrowed(reserve), None));
+            return Ok(Turned::Into(Asked::AsIs(reserve), None));
         }
         let (Some(force), Some(worst)) = (self.ledger.contracts.at(self.now), &reserve.worst)
         else {
-            return Ok(Turned::Into(Cow::Borrowed(reserve), None));
+            return Ok(Turned::Into(Asked::AsIs(reserve), None));
         };
         if worst.most.is_empty() {
             // Without a worst case only what is free may pass.
             let free = reserve.admitted.held.is_zero();
             return Ok(if free {
-                Turned::Into(Cow::Borrowed(reserve), None)
+                Turned::Into(Asked::AsIs(reserve), None)
             } else {
                 Turned::Refused(self.refusal(RefusalCode::NotInPlan, reserve.admitted.held, None))
             });
@@ -92,7 +106,7 @@ impl Op<'_> {
             aside: Vec::new(),
             dimensions,
         };
-        let Ok(mut needs) = self.most(&force, &running, &bounds, &mut held)? else {
+        let Ok(mut needs) = most_by_plan(&force, &running, &bounds, &mut held)? else {
             return Ok(Turned::Refused(self.refusal(
                 RefusalCode::NotInPlan,
                 reserve.admitted.held,
@@ -113,7 +127,7 @@ impl Op<'_> {
                 add(&mut needs, Unit::Money, book_on(most.meter, model.clone()), most.amount)?;
             }
         }
-        let floor = self.floor(reserve, &force, &running, &worst.most, &mut held)?;
+        let floor = floor(reserve, &force, &running, &worst.most, &mut held)?;
         let amount = match self.set_aside(&force, needs, &mut held)? {
             Ok(amount) => amount,
             Err(refusal) => {
@@ -123,59 +137,7 @@ impl Op<'_> {
         };
         let mut turned = reserve.clone();
         (turned.admitted.held, turned.floor) = (amount, floor.min(amount));
-        Ok(Turned::Into(Cow::Owned(turned), Some(Box::new(held))))
-    }
-
-    /// What the plan's charges may come to at most; `Err` where the plan cannot price the request.
-    fn most(
-        &self,
-        force: &InForce,
-        running: &Running,
-        bounds: &[(Meter, Exact)],
-        held: &mut HeldTerms,
-    ) -> Result<Result<Needs, Fault>, Broken> {
-        let mut needs = Needs::new();
-        let Some(plan) = &force.plan else { return Ok(Ok(needs)) };
-        let (parts, covered) = plan.parts_at_most(bounds, &held.dimensions)?;
-        held.covered = covered;
-        let most = match plan.most(running, &parts) {
-            Ok(most) if !running.is_full() => most,
-            Ok(_) => return Ok(Err(OutOfRange.into())),
-            Err(fault) => return Ok(Err(fault)),
-        };
-        held.quotas = match plan.quota_use(&parts) {
-            Ok(quotas) => quotas,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        for one in most {
-            let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
-            add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
-        }
-        Ok(Ok(needs))
-    }
-
-    /// What is charged should nothing more be heard: the counted least, as the plan stands.
-    fn floor(
-        &self,
-        reserve: &Reserve,
-        force: &InForce,
-        running: &Running,
-        most: &[AtMost],
-        held: &mut HeldTerms,
-    ) -> Result<Exact, Broken> {
-        // The book's floor is for counted input, or for the request itself.
-        let input = is_covered(Meter::InputTotal, &held.covered);
-        let sold_by_input = most.iter().any(|one| one.meter == Meter::InputTotal);
-        if held.rest != Rest::Book || (input && sold_by_input) {
-            held.book_floor = Exact::ZERO;
-        }
-        let Some(plan) = &force.plan else { return Ok(held.book_floor) };
-        let usage = assumed(reserve.pinned.input_least);
-        let (parts, _) = plan.parts_of(&usage, &held.dimensions)?;
-        let mut after = running.clone();
-        let increments = after.change(plan, &[], &parts, Sure::Assumed).unwrap_or_default();
-        let money = increments.iter().filter(|one| !one.in_credits).map(|one| one.amount);
-        Ok(held.book_floor.plus(Exact::sum(money)?.max(Exact::ZERO))?)
+        Ok(Turned::Into(Asked::Anew(Box::new(turned)), Some(Box::new(held))))
     }
 
     /// Sets credit aside for the most that a request can cost; answers the hold in money.
@@ -196,7 +158,7 @@ impl Op<'_> {
             match worth {
                 Some(worth) => add(&mut of_money, Unit::Money, on, uncovered.times(worth)?)?,
                 None if uncovered.is_zero() => {}
-                None => return self.dry(force, unit, &on, amount, uncovered).map(Err),
+                None => return self.dry(force, unit, amount, uncovered).map(Err),
             }
         }
         let total = Exact::sum(of_money.values().copied())?;
@@ -210,7 +172,7 @@ impl Op<'_> {
                 // With everything that runs, the balance must not sink below what policy lets it.
                 let below = money.owed().plus(money.uncovered)?;
                 if prepaid && !uncovered.is_zero() && below > overdraft {
-                    return self.dry(force, unit, &on, amount, below.minus(overdraft)?).map(Err);
+                    return self.dry(force, unit, amount, below.minus(overdraft)?).map(Err);
                 }
             }
         }
@@ -222,14 +184,13 @@ impl Op<'_> {
         &self,
         force: &InForce,
         unit: Unit,
-        on: &On,
         needed: Exact,
         missing: Exact,
     ) -> Result<Box<Refusal>, Broken> {
         let contracts = &self.ledger.contracts;
         let purse = if unit == Unit::Money { &contracts.money } else { &contracts.credits };
         let mut view = LimitView {
-            id: "balance".parse().map_err(|_| Broken::OutOfRange)?,
+            id: "balance".parse().map_err(|()| Broken::OutOfRange)?,
             scope: "customer".into(),
             window: Window::Lifetime,
             kind: Strictness::Hard,
@@ -254,7 +215,6 @@ impl Op<'_> {
         } else {
             RefusalCode::SpendLimitExceeded
         };
-        let _ = on;
         let mut refusal = self.refusal(code, needed, Some(view));
         if unit == Unit::Credits {
             let name = force.plan.as_ref().and_then(Plan::credit_name).unwrap_or("credits");
@@ -299,7 +259,7 @@ impl Op<'_> {
                 continue;
             };
             let view = LimitView {
-                id: id.parse().or_else(|_| "plan".parse()).map_err(|_| Broken::OutOfRange)?,
+                id: id.parse().or_else(|()| "plan".parse()).map_err(|()| Broken::OutOfRange)?,
                 scope: "customer".into(),
                 window: Window::Lifetime,
                 kind: Strictness::Hard,
@@ -328,229 +288,72 @@ impl Op<'_> {
         }
         Ok(())
     }
-
-    /// Charges what an attempt used by the terms it was held under, moves the period's running
-    /// totals, and lets credit pay.
-    pub(super) fn charge_by_terms(
-        &mut self,
-        hold: &Hold,
-        class: Class,
-        corrects: Option<&PriorRecord>,
-        charge: &mut Charge,
-    ) -> Result<(), Broken> {
-        let Some(held) = hold.terms.as_deref() else { return Ok(()) };
-        let Some(force) = self.ledger.contracts.number(held.number) else {
-            // Terms that were in force are never removed; were they, nothing is to pass as free.
-            charge.flags.push(Flag::Unpriced);
-            return Ok(());
-        };
-        let mut lines = Vec::new();
-        let mut needs = Needs::new();
-        for line in &charge.lines {
-            let on = book_on(line.meter, held.dimensions.get("model").cloned());
-            add(&mut needs, Unit::Money, on, line.amount)?;
-        }
-        for line in charge.sub_usage.iter().flat_map(|sub| &sub.lines) {
-            let on = book_on(line.meter, held.dimensions.get("model").cloned());
-            add(&mut needs, Unit::Money, on, line.amount)?;
-        }
-        if class == Class::Unresolved {
-            charge.amount = held.book_floor;
-            let on = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
-            add(&mut needs, Unit::Money, on, held.book_floor)?;
-            if !held.book_floor.is_zero() {
-                lines.push(PlanLine { kind: PlanLineKind::Floor, ..moved_line(held.book_floor) });
-            }
-        }
-        if let Some(plan) = &force.plan {
-            self.charge_by_plan(hold, held, plan, class, corrects, charge, &mut lines, &mut needs)?;
-        }
-        let paid = self.pay(held, &force, hold, corrects.is_some(), needs, charge, &mut lines)?;
-        if charge.amount > hold.amount() {
-            charge.flags.push(Flag::Overage);
-        }
-        charge.plan = Some(ByPlan {
-            plan: force.plan.as_ref().map(|plan| plan.plan.clone()),
-            version: force.plan.as_ref().map(|plan| plan.version.clone()),
-            terms: held.number,
-            period_start: held.period,
-            lines,
-            paid,
-        });
-        Ok(())
-    }
-
-    #[allow(clippy::too_many_arguments)] // all of one attempt's end
-    fn charge_by_plan(
-        &mut self,
-        hold: &Hold,
-        held: &HeldTerms,
-        plan: &Plan,
-        class: Class,
-        corrects: Option<&PriorRecord>,
-        charge: &mut Charge,
-        lines: &mut Vec<PlanLine>,
-        needs: &mut Needs,
-    ) -> Result<(), Broken> {
-        let mut running = self.ledger.contracts.running(held.number, held.period);
-        let before = running.clone();
-        if let Some(prior) = corrects {
-            // What was assumed at the hold's expiry is taken back.
-            let (gone, _) = plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?;
-            let taken = running.change(plan, &gone, &[], Sure::Yes).unwrap_or_default();
-            let money = taken.iter().filter(|one| !one.in_credits).map(|one| one.amount);
-            let moved = prior.charged.minus(held.book_floor)?.plus(Exact::sum(money)?)?;
-            if !moved.is_zero() {
-                lines.push(moved_line(moved));
-                charge.amount = charge.amount.plus(moved)?;
-            }
-            for one in &taken {
-                add(needs, unit_of(one), on(one.meter.clone(), &held.dimensions), one.amount)?;
-            }
-            let book = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
-            add(needs, Unit::Money, book, Exact::ZERO.minus(held.book_floor)?)?;
-        }
-        let parts = match class {
-            Class::Voided => Vec::new(),
-            Class::Unresolved => {
-                plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?.0
-            }
-            Class::Settled => plan.parts_of(&charge.own, &held.dimensions)?.0,
-        };
-        let sure = if class == Class::Unresolved { Sure::Assumed } else { Sure::Yes };
-        match running.change(plan, &[], &parts, sure) {
-            Ok(increments) => {
-                for one in increments {
-                    let amount = one.amount;
-                    let unit = unit_of(&one);
-                    add(needs, unit, on(one.meter.clone(), &held.dimensions), amount)?;
-                    if unit == Unit::Money {
-                        charge.amount = charge.amount.plus(amount)?;
-                    }
-                    lines.push(line_of(one));
-                }
-            }
-            // Beyond the plan's last tier: there is no price, and it must not look as if there were.
-            Err(_) => charge.flags.push(Flag::Unpriced),
-        }
-        self.store_running(held, &before, running);
-        Ok(())
-    }
-
-    fn store_running(&mut self, held: &HeldTerms, before: &Running, after: Running) {
-        let (number, period) = (held.number, held.period);
-        for (place, tally) in
-            after.tallies().filter(|(place, tally)| before.tally(place) != **tally)
-        {
-            let row = UseRow { number, period, place: place.clone(), tally: *tally };
-            self.rows.push(Row::PutUse(Box::new(row)));
-        }
-        let forgotten = self.ledger.contracts.put_running(number, period, after);
-        self.rows
-            .extend(forgotten.into_iter().map(|(number, period)| Row::DropUses(number, period)));
-    }
-
-    /// Lets what was set aside pay, and other credit for what goes beyond; credits that no grant
-    /// covers are billed at their worth.
-    #[allow(clippy::too_many_arguments)] // all of one attempt's end
-    fn pay(
-        &mut self,
-        held: &HeldTerms,
-        force: &InForce,
-        hold: &Hold,
-        late: bool,
-        mut needs: Needs,
-        charge: &mut Charge,
-        lines: &mut Vec<PlanLine>,
-    ) -> Result<Vec<Payment>, Broken> {
-        let mut paid = Vec::new();
-        let worth = force.plan.as_ref().and_then(Plan::credit_worth);
-        for unit in [Unit::Credits, Unit::Money] {
-            let purse_used = unit == Unit::Credits
-                || force.terms.prepaid
-                || !self.ledger.contracts.money.is_empty();
-            let mut covered = Vec::new();
-            // After an expiry nothing is set aside any more: it paid then.
-            for one in held.aside.iter().filter(|one| one.unit == unit && !late) {
-                let need = needs.remove(&(unit, one.on.clone())).unwrap_or_default();
-                let purse = self.ledger.contracts.purse(unit);
-                let positive = need.max(Exact::ZERO);
-                covered.push((
-                    one.on.clone(),
-                    purse.spend_aside(&one.aside(), positive, &one.on, self.now)?,
-                ));
-                purse.credit_ahead(positive.minus(need)?)?;
-            }
-            let rest: Vec<(On, Exact)> = needs
-                .iter()
-                .filter(|((of, _), amount)| *of == unit && !amount.is_zero())
-                .map(|((_, on), amount)| (on.clone(), *amount))
-                .collect();
-            for (on, need) in rest.into_iter().filter(|_| purse_used) {
-                let purse = self.ledger.contracts.purse(unit);
-                if need.is_negative() {
-                    purse.credit_ahead(Exact::ZERO.minus(need)?)?;
-                } else {
-                    covered.push((on.clone(), purse.spend(need, &on, hold.reserved_at, self.now)?));
-                }
-            }
-            for (on, one) in covered {
-                let uncovered = one.covered.uncovered;
-                if unit == Unit::Credits && !uncovered.is_zero() {
-                    let amount = match worth {
-                        Some(worth) => uncovered.times(worth)?,
-                        None => {
-                            charge.flags.push(Flag::Overage);
-                            Exact::ZERO
-                        }
-                    };
-                    lines.push(overage_line(&on, uncovered, amount));
-                    charge.amount = charge.amount.plus(amount)?;
-                    add(&mut needs, Unit::Money, on, amount)?;
-                }
-                payments(unit, force.terms.prepaid, one, &mut paid);
-            }
-            self.store_credit(unit);
-        }
-        Ok(paid)
-    }
 }
 
-fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
-    let mut push = |by, grant, amount: Exact| {
-        if !amount.is_zero() {
-            paid.push(Payment { by, grant, unit, amount });
-        }
+/// What the plan's charges may come to at most; `Err` where the plan cannot price the request.
+fn most_by_plan(
+    force: &InForce,
+    running: &Running,
+    bounds: &[(Meter, Exact)],
+    held: &mut HeldTerms,
+) -> Result<Result<Needs, Fault>, Broken> {
+    let mut needs = Needs::new();
+    let Some(plan) = &force.plan else { return Ok(Ok(needs)) };
+    let (parts, covered) = plan.parts_at_most(bounds, &held.dimensions)?;
+    held.covered = covered;
+    let most = match plan.most(running, &parts) {
+        Ok(most) if !running.is_full() => most,
+        Ok(_) => return Ok(Err(OutOfRange.into())),
+        Err(fault) => return Ok(Err(fault)),
     };
-    push(PaidBy::Ahead, None, one.ahead);
-    for (grant, amount) in one.covered.parts {
-        push(PaidBy::Grant, Some(grant), amount);
+    held.quotas = match plan.quota_use(&parts) {
+        Ok(quotas) => quotas,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    for one in most {
+        let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
+        add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
     }
-    push(PaidBy::Owed, None, one.covered.owed);
-    // Money that no grant covers is due as always, unless nothing was to run without one.
-    if prepaid || unit == Unit::Credits {
-        push(PaidBy::Uncovered, None, one.covered.uncovered);
-    }
+    Ok(Ok(needs))
 }
 
-fn unit_of(increment: &Increment) -> Unit {
-    if increment.in_credits { Unit::Credits } else { Unit::Money }
+/// What is charged should nothing more be heard: the counted least, as the plan stands.
+fn floor(
+    reserve: &Reserve,
+    force: &InForce,
+    running: &Running,
+    most: &[AtMost],
+    held: &mut HeldTerms,
+) -> Result<Exact, Broken> {
+    // The book's floor is for counted input, or for the request itself.
+    let input = is_covered(Meter::InputTotal, &held.covered);
+    let sold_by_input = most.iter().any(|one| one.meter == Meter::InputTotal);
+    if held.rest != Rest::Book || (input && sold_by_input) {
+        held.book_floor = Exact::ZERO;
+    }
+    let Some(plan) = &force.plan else { return Ok(held.book_floor) };
+    let usage = assumed(reserve.pinned.input_least);
+    let (parts, _) = plan.parts_of(&usage, &held.dimensions)?;
+    let mut after = running.clone();
+    let increments = after.change(plan, &[], &parts, Sure::Assumed).unwrap_or_default();
+    let money = increments.iter().filter(|one| !one.in_credits).map(|one| one.amount);
+    Ok(held.book_floor.plus(Exact::sum(money)?.max(Exact::ZERO))?)
 }
 
-fn add(needs: &mut Needs, unit: Unit, on: On, amount: Exact) -> Result<(), OutOfRange> {
+pub(super) fn add(needs: &mut Needs, unit: Unit, on: On, amount: Exact) -> Result<(), OutOfRange> {
     let need = needs.entry((unit, on)).or_default();
     *need = need.plus(amount)?;
     Ok(())
 }
 
 /// What a plan's charge is spent on, for grants that are good for some things only.
-fn on(meter: String, dimensions: &BTreeMap<String, String>) -> On {
+pub(super) fn on(meter: String, dimensions: &BTreeMap<String, String>) -> On {
     On { meter, model: dimensions.get("model").cloned() }
 }
 
 /// The same of the book's charges: which kind of input or output it will be is not known when credit is
 /// set aside, so all of it counts as `input_total` or `output_total`.
-fn book_on(meter: Meter, model: Option<String>) -> On {
+pub(super) fn book_on(meter: Meter, model: Option<String>) -> On {
     On { meter: total_of(meter).as_str().to_owned(), model }
 }
 
@@ -574,50 +377,11 @@ fn is_covered(meter: Meter, covered: &[Meter]) -> bool {
 }
 
 /// The least that a request used which was never heard of again: it was sent.
-fn assumed(input_least: u64) -> Usage {
+pub(super) fn assumed(input_least: u64) -> Usage {
     let mut usage = Usage::default();
     let least = Exact::from(input_least);
     usage.set(Meter::InputTotal, least, Provenance::Counted);
     usage.set(Meter::InputUncached, least, Provenance::Counted);
     usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
     usage
-}
-
-fn line_of(one: Increment) -> PlanLine {
-    PlanLine {
-        kind: PlanLineKind::Charge,
-        charge: one.place.charge,
-        meter: one.meter,
-        dimensions: one.place.dimensions,
-        before: one.before,
-        after: one.after,
-        included: one.included,
-        amount: if one.in_credits { Exact::ZERO } else { one.amount },
-        credits: one.in_credits.then_some(one.amount),
-        detail: one.detail,
-    }
-}
-
-fn overage_line(on: &On, credits: Exact, amount: Exact) -> PlanLine {
-    PlanLine {
-        kind: PlanLineKind::CreditOverage,
-        meter: on.meter.clone(),
-        after: credits,
-        ..moved_line(amount)
-    }
-}
-
-fn moved_line(amount: Exact) -> PlanLine {
-    PlanLine {
-        kind: PlanLineKind::Moved,
-        charge: String::new(),
-        meter: String::new(),
-        dimensions: BTreeMap::new(),
-        before: Exact::ZERO,
-        after: Exact::ZERO,
-        included: Exact::ZERO,
-        amount,
-        credits: None,
-        detail: Vec::new(),
-    }
 }

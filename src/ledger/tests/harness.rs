@@ -27,6 +27,7 @@ use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
+use crate::quote::{AtMost, Worst};
 use crate::record::{Admitted, Digest, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 

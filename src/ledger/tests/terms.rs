@@ -1,9 +1,11 @@
 //! What a plan and credit make of holds and charges. Without a plan tokens are a dollar each.
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::harness::{World, check};
 use crate::money::Exact;
-use crate::record::PlanLineKind;
+use crate::plan::{Part, Plan, Running, Sure};
+use crate::record::{Flag, PlanLineKind};
 
 /// The plans that scripts name; `book` is no plan at all.
 pub fn document(name: &str) -> Option<String> {
@@ -263,7 +265,7 @@ fn a_plan_changes_at_once_or_with_the_next_period_and_never_for_what_runs() {
          reserve d 9
          settle d 9 -> closed 4 at 9
          plan euros -> invalid: plan.currency: the customer pays in USD
-         plan wrong -> invalid: plan.charges[0].charge.unit_price: is missing",
+         plan wrong -> invalid: plan.charges[0].charge.unit_price: `unit_price` is missing",
     );
 }
 
@@ -319,4 +321,94 @@ fn a_record_tells_which_charge_from_where_to_where_and_who_paid() {
     assert_eq!(plan.paid[0].grant.as_deref(), Some("pack"));
     assert_eq!(plan.paid[0].amount, Exact::from(1));
     assert!(record.lines.is_empty(), "what is included is not priced by the book");
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Settles(u64),
+    Voids,
+    /// Its hold expires; what it used is told later, or never.
+    Expires(Option<u64>),
+}
+
+fn ends() -> impl Strategy<Value = End> {
+    prop_oneof![
+        4 => (0_u64..9).prop_map(End::Settles),
+        1 => Just(End::Voids),
+        1 => proptest::option::of(0_u64..9).prop_map(End::Expires),
+    ]
+}
+
+/// What the gate's meters are in a plan's words; every attempt is one call.
+fn used(tokens: u64) -> [Part; 2] {
+    [("api_calls", 1), ("output_total", tokens)].map(|(meter, quantity)| Part {
+        meter: meter.into(),
+        dimensions: [("model".to_owned(), "gpt".to_owned())].into(),
+        quantity: Exact::from(quantity),
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn records_add_up_to_the_plans_price_of_the_period_and_no_balance_sinks_below_policy(
+        name in prop_oneof![Just("hybrid"), Just("graduated"), Just("falling")],
+        attempts in proptest::collection::vec((ends(), 0_usize..4), 1..14),
+        restarts in any::<bool>(), prepaid in any::<bool>(),
+    ) {
+        let mut world = World::new(restarts);
+        world.line(&format!("plan {name} rest=included {}", if prepaid { "prepaid" } else { "" }));
+        world.line("grant pack 60");
+        let mut open: Vec<(usize, End)> = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
+        let mut told_late: Vec<(usize, u64)> = Vec::new();
+        for (nth, (end, hold_back)) in attempts.iter().enumerate() {
+            if world.line(&format!("reserve a{nth} 9")).starts_with("held") {
+                open.push((nth, *end));
+            }
+            // Some run on while others come: in no order they were admitted in.
+            while open.len() > *hold_back {
+                let (nth, end) = open.remove(*hold_back % open.len());
+                match end {
+                    End::Settles(tokens) => {
+                        let answer = world.line(&format!("settle a{nth} {tokens}"));
+                        prop_assert!(answer.starts_with("closed"), "{}", answer);
+                        parts.extend(used(tokens));
+                    }
+                    End::Voids => drop(world.line(&format!("void a{nth}"))),
+                    End::Expires(late) => {
+                        // All that run expire with it; none of them is heard of again.
+                        world.line("wait 61s");
+                        world.line("sweep");
+                        parts.extend(open.drain(..).flat_map(|_| used(0)));
+                        match late {
+                            Some(tokens) => told_late.push((nth, tokens)),
+                            None => parts.extend(used(0)),
+                        }
+                    }
+                }
+            }
+            let credit = world.line("credit");
+            prop_assert!(!credit.contains("USD -"), "{credit}");
+        }
+        for (nth, tokens) in told_late {
+            world.line(&format!("settle a{nth} {tokens}"));
+            parts.extend(used(tokens));
+        }
+        for (nth, _) in open {
+            world.line(&format!("settle a{nth} 1"));
+            parts.extend(used(1));
+        }
+        let plan = Plan::parse(&document(name).unwrap()).unwrap();
+        let priced: Vec<Part> = parts.into_iter().filter(|part| plan.prices(part)).collect();
+        let mut running = Running::default();
+        let all = running.change(&plan, &[], &priced, Sure::Yes).unwrap();
+        let whole = Exact::sum(all.iter().map(|one| one.amount)).unwrap();
+        let records = world.records();
+        let sum = Exact::sum(records.iter().map(|record| record.amount)).unwrap();
+        prop_assert_eq!(sum, whole);
+        prop_assert!(records.iter().all(|record| !record.flags.contains(&Flag::Overage)));
+    }
 }
