@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-tokens token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -48,6 +48,9 @@ fuzz: ## every property over a hundred times as many cases; FAREBOX_FUZZ_CASES s
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
+
+bench-ledger: ## what a ledger does in a second, without a plan and with one
+	@cargo run --quiet --profile native --example bench-ledger
 
 bench-book: ## what loading a price book and pricing a request take
 	@cargo run --quiet --profile native --example bench-book

@@ -78,7 +78,8 @@ mod tests {
             (Meter::Reasoning, 5),
             (Meter::Requests, 1),
         ]);
-        let table: [(&[Meter], &[(Meter, u64)]); 3] = [
+        type Quantities = &'static [(Meter, u64)];
+        let table: [(&[Meter], Quantities); 3] = [
             (&[Meter::InputTotal, Meter::OutputTotal, Meter::CacheRead], &[(Meter::Requests, 1)]),
             (
                 &[Meter::CacheRead, Meter::Reasoning, Meter::Requests],

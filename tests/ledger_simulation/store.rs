@@ -102,7 +102,7 @@ impl Store {
                 self.uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
             }
             Row::PutCredit(unit, id, Some(piece)) => {
-                drop(self.credit.insert((unit, id), stored(&*piece)))
+                drop(self.credit.insert((unit, id), stored(&*piece)));
             }
             Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }

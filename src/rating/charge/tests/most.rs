@@ -9,7 +9,8 @@ fn charge(json: &Value) -> Charge {
     let mut faults = Faults::default();
     let text = json.to_string();
     let charge = Charge::read(&Spot::root(&text, &mut faults).unwrap(), &mut faults);
-    charge.unwrap_or_else(|| panic!("{json}: {:?}", faults.list()))
+    assert!(charge.is_some(), "{json}: {:?}", faults.list());
+    charge.unwrap()
 }
 
 fn number(text: &str) -> Exact {
