@@ -14,6 +14,7 @@ mod read;
 mod rules;
 mod running;
 mod spend;
+mod standing;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -31,10 +32,9 @@ use crate::strict::{Fault, Faults};
 
 pub use currency::minor_units;
 pub use rules::Rules;
-pub use running::{
-    Included, Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally,
-};
+pub use running::{Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally};
 pub use spend::allocate;
+pub use standing::Included;
 
 /// Most items in one list of a plan; keeps a plan of any size bounded, and none has a tenth of it.
 pub const ITEMS_MAX: usize = 10_000;

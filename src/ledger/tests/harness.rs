@@ -27,7 +27,6 @@ use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
-use crate::quote::{AtMost, Worst};
 use crate::record::{Admitted, Digest, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -342,8 +341,8 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             secret_sha256: Digest::of(&[arguments[1].as_bytes()]),
             label: String::new(),
         }),
-        "plan" => put_plan(arguments, &options),
-        "grant" => put_grant(arguments, &options),
+        "plan" => super::terms::put_plan(arguments, &options),
+        "grant" => super::terms::put_grant(arguments, &options),
         "take" => Command::Admin(Admin::VoidGrant { id: arguments[0].to_owned() }),
         "revoke" => Command::Admin(Admin::RevokeKey { key_id: name() }),
         "reserve" => Command::Reserve(Box::new(reserve(arguments, &options))),
@@ -427,53 +426,13 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             cost: Some(rates("0.25").into()),
             input_least: option("input", "0").parse().unwrap(),
         },
-        worst: Some(worst(arguments[1].parse().unwrap(), option("in", "0").parse().unwrap())),
+        worst: Some(super::terms::worst(
+            arguments[1].parse().unwrap(),
+            option("in", "0").parse().unwrap(),
+        )),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         again: arguments.contains(&"again"),
     }
-}
-
-/// As the edge sends it: a request of so many tokens at most, `input` of them input.
-fn worst(tokens: Exact, input: Exact) -> Worst {
-    let at_most = |meter, quantity, amount| AtMost { meter, quantity: Some(quantity), amount };
-    let output = tokens.minus(input).unwrap();
-    Worst {
-        model: "gpt".into(),
-        most: vec![
-            at_most(Meter::InputTotal, input, input),
-            at_most(Meter::OutputTotal, output, output),
-            at_most(Meter::Requests, Exact::from(1), Exact::ZERO),
-        ],
-    }
-}
-
-/// `plan name rest=included prepaid overdraft=5 from=next_period`; the plans are in `terms.rs`.
-fn put_plan(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
-    let named = |name: &str| options.get(name).map(|value| (*value).to_owned());
-    let put = PutPlan {
-        plan: super::terms::document(arguments[0]),
-        from: named("from").map_or(When::Now, |at| serde_json::from_value(at.into()).unwrap()),
-        zone: None,
-        anchor: named("anchor").map(|anchor| anchor.parse().unwrap()),
-        rest: named("rest").map_or(Rest::Book, |rest| serde_json::from_value(rest.into()).unwrap()),
-        prepaid: arguments.contains(&"prepaid"),
-        overdraft: named("overdraft").map_or(Exact::ZERO, |most| most.parse().unwrap()),
-    };
-    Command::Admin(Admin::PutPlan(Box::new(put)))
-}
-
-/// `grant pack 10 unit=credits expires=2026-12-01T00:00:00Z priority=1 meters=api_calls`
-fn put_grant(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
-    let mut new = serde_json::json!({ "id": arguments[0], "amount": arguments[1], "unit": "money",
-                                      "source": "paid" });
-    for (name, value) in options {
-        new[*name] = match *name {
-            "priority" => value.parse::<u64>().unwrap().into(),
-            "meters" | "models" => serde_json::json!([value]),
-            _ => (*value).into(),
-        };
-    }
-    Command::Admin(Admin::PutGrant(Box::new(serde_json::from_value(new).unwrap())))
 }
 
 /// `apart=model:tokens@price` beside the answer's own usage, `part=…` as a part of it; without a

@@ -1,11 +1,16 @@
 //! What a plan and credit make of holds and charges. Without a plan tokens are a dollar each.
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::harness::{World, check};
+use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::{Part, Plan, Running, Sure};
+use crate::quote::{AtMost, Worst};
 use crate::record::{Flag, PlanLineKind};
+use crate::wire::usage::Meter;
 
 /// The plans that scripts name; `book` is no plan at all.
 pub fn document(name: &str) -> Option<String> {
@@ -47,6 +52,49 @@ pub fn document(name: &str) -> Option<String> {
                            "currency": "USD" });
     plan.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
     Some(plan.to_string())
+}
+
+/// As the edge sends it: a request of so many tokens at most, `input` of them input.
+pub fn worst(tokens: Exact, input: Exact) -> Worst {
+    let at_most = |meter, quantity, amount| AtMost { meter, quantity: Some(quantity), amount };
+    let output = tokens.minus(input).unwrap();
+    Worst {
+        model: "gpt".into(),
+        most: vec![
+            at_most(Meter::InputTotal, input, input),
+            at_most(Meter::OutputTotal, output, output),
+            at_most(Meter::Requests, Exact::from(1), Exact::ZERO),
+        ],
+    }
+}
+
+/// `plan name rest=included prepaid overdraft=5 from=next_period`; the plans are in `terms.rs`.
+pub fn put_plan(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
+    let named = |name: &str| options.get(name).map(|value| (*value).to_owned());
+    let put = PutPlan {
+        plan: document(arguments[0]),
+        from: named("from").map_or(When::Now, |at| serde_json::from_value(at.into()).unwrap()),
+        zone: None,
+        anchor: named("anchor").map(|anchor| anchor.parse().unwrap()),
+        rest: named("rest").map_or(Rest::Book, |rest| serde_json::from_value(rest.into()).unwrap()),
+        prepaid: arguments.contains(&"prepaid"),
+        overdraft: named("overdraft").map_or(Exact::ZERO, |most| most.parse().unwrap()),
+    };
+    Command::Admin(Admin::PutPlan(Box::new(put)))
+}
+
+/// `grant pack 10 unit=credits expires=2026-12-01T00:00:00Z priority=1 meters=api_calls`
+pub fn put_grant(arguments: &[&str], options: &HashMap<&str, &str>) -> Command {
+    let mut new = serde_json::json!({ "id": arguments[0], "amount": arguments[1], "unit": "money",
+                                      "source": "paid" });
+    for (name, value) in options {
+        new[*name] = match *name {
+            "priority" => value.parse::<u64>().unwrap().into(),
+            "meters" | "models" => serde_json::json!([value]),
+            _ => (*value).into(),
+        };
+    }
+    Command::Admin(Admin::PutGrant(Box::new(serde_json::from_value(new).unwrap())))
 }
 
 #[test]
