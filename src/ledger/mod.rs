@@ -10,6 +10,7 @@
 //! Whoever runs this must write all rows of one outcome in one transaction, and drop the whole
 //! [`Ledger`] and load it anew where that fails.
 
+mod agree;
 mod apply;
 mod command;
 mod credit_view;
@@ -19,10 +20,11 @@ mod state;
 mod status;
 mod terms;
 
+pub use agree::{NewGrant, PutPlan, When};
 pub use apply::{Broken, Outcome};
 pub use command::{
-    Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, NewGrant, Park, Pinned, Prior,
-    PriorRecord, PutPlan, RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void, When,
+    Admin, Command, Context, Job, KeyState, KeyStatus, LimitRule, Park, Pinned, Prior, PriorRecord,
+    RecordRow, Reply, Reserve, Row, Settle, Strictness, SubUsed, Void,
 };
 pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
