@@ -14,6 +14,7 @@ mod harness;
 mod jobs;
 mod limits;
 pub mod terms;
+mod words;
 
 use harness::check;
 

@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::words::{counted, kind, record_words, succeeded, words_of};
 use crate::auth::{Mode, Ring};
 use crate::book::{Card, Rate, Rates};
 use crate::clock::{Millis, Timestamp};
@@ -312,7 +313,7 @@ pub fn attempt(name: &str) -> AttemptId {
     Id::new(START.parse().unwrap(), random)
 }
 
-fn attempt_name(id: AttemptId) -> String {
+pub fn attempt_name(id: AttemptId) -> String {
     let hex = id.to_string().replace('-', "");
     let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
     String::from_utf8_lossy(&bytes[10..]).trim_matches('\0').to_owned()
@@ -477,76 +478,4 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }
-}
-
-fn snake(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
-}
-
-fn succeeded(answer: &str) -> bool {
-    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken"];
-    !words.iter().any(|word| answer.starts_with(word))
-}
-
-fn words_of(reply: &Reply) -> String {
-    match reply {
-        Reply::Held { remaining: None, .. } => "held".into(),
-        Reply::Held { remaining: Some(left), .. } => format!("held, {left} left"),
-        Reply::Refused(refusal) => match &refusal.limit {
-            None => format!("refused {}", snake(&refusal.code)),
-            Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
-        },
-        Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
-        Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
-        Reply::Conflict { seq } => format!("conflict with {seq}"),
-        Reply::UnknownAttempt => "unknown attempt".into(),
-        Reply::Expired => "expired".into(),
-        Reply::Done => "done".into(),
-        Reply::Invalid(problem) => format!("invalid: {problem}"),
-        Reply::Status(snapshot) => {
-            let Snapshot { spend, status, .. } = &**snapshot;
-            let SpendView { settled, held, open, exposure, .. } = spend;
-            let word = snake(status);
-            format!("{word} settled {settled} held {held} open {open} exposure {exposure}")
-        }
-    }
-}
-
-fn record_words(record: &Record) -> String {
-    let Record { seq, amount, .. } = record;
-    let mut words =
-        format!("{seq} {} {} {amount}", attempt_name(record.attempt_id), snake(&record.class));
-    if let (Some(corrects), Some(previous)) = (record.corrects, record.previous) {
-        words.push_str(&format!(" corrects {corrects} of {previous}"));
-    }
-    for flag in &record.flags {
-        words.push_str(&format!(" {}", snake(flag)));
-    }
-    words
-}
-
-fn kind(row: &Row) -> &'static str {
-    match row {
-        Row::PutHold(_) => "hold",
-        Row::ExpireHold(_) => "expire",
-        Row::DeleteHold(_) => "delete",
-        Row::PutRecord(_) => "record",
-        Row::PutHour(..) => "hour",
-        Row::PutAccount(_) => "account",
-        Row::PutKey(_) => "key",
-        Row::PutJob(..) => "job",
-        Row::PutSubject { .. } => "subject",
-        Row::PutTerms(_) | Row::DropTerms(_) => "terms",
-        Row::PutUse(_) | Row::DropUses(..) => "use",
-        Row::PutCredit(..) => "credit",
-    }
-}
-
-fn counted(kinds: &[&'static str]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for kind in kinds {
-        *counts.entry(kind).or_default() += 1;
-    }
-    let words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    if words.is_empty() { "none".into() } else { words.join(", ") }
 }
