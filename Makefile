@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -17,7 +17,7 @@ build: ## the Worker, the npm package and the dashboard's copies
 test: ## everything; ends with one line "N passed, N failed"
 	@scripts/test.sh
 
-lint test-rust test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
+lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
 	@scripts/test.sh $@
 
 test-prices: ## every model priced by litellm, genai-prices and Farebox; writes docs/price-differences.md
@@ -32,9 +32,14 @@ test-crash: build ## twenty SIGKILLs under load instead of one
 test-tokens: ## counts beside tiktoken's on 200,000 strings and every character, and the Wasm modules
 	@FAREBOX_TOKENS_LONG=1 scripts/test.sh test-tokens
 
-test-long: ## the ledger simulator over many more seeds, every answer cut at every byte
+test-long: ## the ledger simulator over many more seeds, every property over a hundred times as many cases, every answer cut at every byte
 	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
+	@PROPTEST_CASES=25600 cargo test --release --lib
 	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
+
+bench-whatif: ## a million records under another book, in Chromium, with its progress bar
+	@scripts/build.sh browser
+	@node benches/whatif/run.mjs
 
 bench-tokens: ## the tokeniser beside others, native and in Wasm
 	@scripts/build.sh tokens
@@ -43,14 +48,21 @@ bench-tokens: ## the tokeniser beside others, native and in Wasm
 token-tables: ## the tokeniser's tables anew, from the published vocabularies
 	@cargo run --release --manifest-path benches/tokens/Cargo.toml --bin tables
 
-fuzz: ## every property over a hundred times as many cases; FAREBOX_FUZZ_CASES says how many
-	@PROPTEST_CASES=$${FAREBOX_FUZZ_CASES:-25600} cargo test --release --lib
+fuzz: ## everything that reads strangers' bytes, guided by coverage, MINUTES=5 for each of seven targets
+	@cargo test --release --test long_lines -- --nocapture
+	@fuzz/run.sh $$(( $${MINUTES:-5} * 60 ))
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
 
-bench-ledger: ## what a ledger does in a second, without a plan and with one
+bench-record: ## what sealing, signing and checking records take
+	@cargo run --quiet --profile native --example bench-record
+
+bench-ledger: ## what the ledger's state machine takes by itself
 	@cargo run --quiet --profile native --example bench-ledger
+
+bench-plans: ## the same for a customer with a plan, and with credit
+	@cargo run --quiet --profile native --example bench-plans
 
 bench-book: ## what loading a price book and pricing a request take
 	@cargo run --quiet --profile native --example bench-book
@@ -59,4 +71,4 @@ advisories: ## known vulnerabilities in dependencies; needs the advisory databas
 	@cargo deny check advisories
 
 clean: ## forget every build, tool and local state
-	@rm -rf target build node_modules .tools .venv .venv-tokens .wrangler .farebox .dev.vars pkg/dist www/pkg www/vendor
+	@rm -rf target fuzz/target fuzz/corpus build node_modules .tools .venv .venv-tokens .wrangler .farebox .dev.vars pkg/dist www/pkg www/vendor

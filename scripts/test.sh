@@ -79,6 +79,13 @@ test-rust() {
   suite rust cargo test --quiet --no-fail-fast
 }
 
+# Five seconds for each target, from the fixtures and by a fixed seed; `make fuzz` runs longer.
+test-fuzz() {
+  say "fuzz: whatever reads strangers' bytes"
+  check fuzz env FAREBOX_FUZZ_SEED=short fuzz/run.sh 5
+  grep '^ok ' "$output/fuzz.log"
+}
+
 test-wasm() {
   say "wasm: the engine in Node and in Chromium"
   need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
@@ -89,6 +96,7 @@ test-wasm() {
 
 test-edge() {
   say "edge: the Worker on workerd"
+  check edge-command cargo build --quiet --profile native --bin farebox
   suite upstream node --test examples/upstream/upstream.test.mjs
   suite edge node --test --test-concurrency=1 tests/edge/*.test.mjs
 }
@@ -133,7 +141,7 @@ test-differential() {
 }
 
 scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
-if [ $# -eq 0 ]; then set -- lint test-rust test-wasm test-tokens test-differential test-edge test-sdk test-browser; fi
+if [ $# -eq 0 ]; then set -- lint test-rust test-fuzz test-wasm test-tokens test-differential test-edge test-sdk test-browser; fi
 for part in "$@"; do "$part"; done
 echo
 [ ${#broken[@]} -eq 0 ] || echo "not well: ${broken[*]} (logs in $output/)"

@@ -1,7 +1,7 @@
 //! One answer's life: chunks come in, then it ends one way or another, and out comes what it used
 //! and how it ended. Exactly one [`Reading`] comes out, because ending consumes the meter.
 
-mod exact;
+mod uncounted;
 
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use crate::money::Exact;
 use crate::wire::frame::Frames;
 pub use crate::wire::frame::Framing;
 use crate::wire::frame::Sink;
-use crate::wire::read::{Custom, Ending, Reader, SubUsage, TextCounter, Unknown, add_usage};
+pub use crate::wire::read::TEXTS_MAX;
+use crate::wire::read::{Custom, Ending, Reader, SubUsage, Unknown, add_usage};
 use crate::wire::usage::{Meter, Provenance, Usage};
-pub use exact::ExactCounter;
+pub use uncounted::Uncounted;
 
 /// Response headers kept for their counts; an upstream sends a few dozen.
 const HEADERS_MAX: usize = 256;
@@ -75,9 +76,11 @@ pub struct Reading {
     pub service_tier: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Output tokens seen at least: one a content event, or a word that begins in it; or a counter's
-    /// count.
+    /// Output tokens seen at least: one a content event, or a word that begins in it; or what
+    /// [`Self::count`] made of the text.
     pub seen_output: u64,
+    /// Text to be counted, where texts were kept and no report covers them.
+    pub uncounted: Option<Uncounted>,
 }
 
 impl Reading {
@@ -171,10 +174,10 @@ impl Metering {
         self
     }
 
-    /// Counts the answer's text with `counter` too; see [`ExactCounter`].
+    /// Keeps up to `room` bytes of the answer's text, for [`Reading::uncounted`].
     #[must_use]
-    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
-        self.reader = self.reader.with_counter(counter);
+    pub fn with_texts(mut self, room: usize) -> Self {
+        self.reader = self.reader.with_texts(room);
         self
     }
 
@@ -271,6 +274,7 @@ impl Metering {
         let seen = self.seen_output();
         let is_final = self.is_final(end);
         let outcome = self.outcome(end, is_final);
+        let uncounted = self.uncounted();
         let answer = self.reader.answer;
         let mut reported = answer.usage;
         reported.complete_input();
@@ -291,7 +295,15 @@ impl Metering {
             service_tier: answer.service_tier,
             outcome,
             seen_output: seen,
+            uncounted: uncounted.filter(|_| !is_final || suspect),
         }
+    }
+
+    /// The text that was kept, where no report covers it.
+    fn uncounted(&mut self) -> Option<Uncounted> {
+        let covered = self.reader.is_covered();
+        let (texts, beside) = self.reader.uncounted()?;
+        Some(Uncounted { texts, beside, covered, most: self.max_output })
     }
 
     /// Sound says nothing about itself: what it was made of is counted.

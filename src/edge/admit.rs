@@ -3,27 +3,38 @@
 use std::rc::Rc;
 
 use super::attempt::Attempt;
+use super::books::{self, InUse};
 use super::config::Config;
 use super::http::{Incoming, api_key, internal};
 use super::js;
 use super::ledger_call::LedgerClient;
+use super::own_keys;
 use super::upstream::Upstream;
 use crate::api::{self, Code, Problem};
 use crate::auth::ApiKey;
-use crate::book::Situation;
+use crate::book::{Book, InForce, Situation};
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Id, RequestId};
-use crate::ledger::{Command, Pinned, Reply, Reserve};
+use crate::ledger::Measure;
+use crate::ledger::{Command, Once, Pinned, Refusal, Reply, Reserve, Scopes, VALUE_MAX};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced, Worst};
-use crate::record::Admitted;
+use crate::record::{Admitted, Digest};
 use crate::wire::request::Ask;
 use crate::wire::route::{Endpoint, Route};
 
 /// Whose request it is; whether the key is in force, the ledger knows.
-pub fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
+pub async fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey, Problem> {
     let text = api_key(incoming)?.ok_or_else(api::invalid_key)?;
-    ApiKey::verify(&text, &config.keys).map_err(|_| api::invalid_key())
+    key_of(incoming, config, &text).await
+}
+
+/// Whose key a text is: one of ours says so itself, the operator's own are looked up.
+pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<ApiKey, Problem> {
+    if config.own_keys && !text.starts_with("fb_") {
+        return own_keys::resolve(&incoming.env, text).await;
+    }
+    ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())
 }
 
 /// The ledger of a key that is in force; for what costs nothing and so asks for no hold.
@@ -40,16 +51,19 @@ pub async fn ledger_of(incoming: &Incoming, key: &ApiKey) -> Result<LedgerClient
 pub fn price<'a>(
     ask: &Ask,
     config: &'a Config,
+    book: &Book,
     at: Timestamp,
 ) -> Result<(Quote, Pinned, &'a Upstream), Problem> {
     let unpriced = |why: Unpriced| api::unpriced(&why, &ask.model);
-    let model = config.book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
+    let model = book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
     let upstream = config.upstreams.get(&model.provider).ok_or_else(|| {
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
-    let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
-    let situation = Situation { at: Some(at), ..quote::situation(ask) };
+    upstream.check_stored(ask.stored)?;
+    let region = upstream.region.as_deref();
+    let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
+    let quote = quote::quote_model(ask, book, model, &situation).map_err(unpriced)?;
     let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();
     let card = if ask.free { crate::book::Card::default() } else { card };
     let pinned = Pinned {
@@ -59,9 +73,38 @@ pub fn price<'a>(
         tiers: card.tiers,
         context: card.context,
         cost: model.cost.clone(),
+        below_margin: quote.margin.is_some_and(|margin| margin.alert),
         input_least: ask.input_least,
     };
     Ok((quote, pinned, upstream))
+}
+
+/// The tag a request carries, in the header that the operator named.
+fn tag(incoming: &Incoming, config: &Config) -> Result<Option<String>, Problem> {
+    let Some(header) = &config.tag_header else { return Ok(None) };
+    let Some(tag) = incoming.header(header).filter(|tag| !tag.is_empty()) else { return Ok(None) };
+    if tag.len() > VALUE_MAX {
+        let message = format!("The tag in the header {header} is longer than {VALUE_MAX} bytes.");
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    Ok(Some(tag))
+}
+
+/// Longest `Idempotency-Key` of a client, as elsewhere.
+const ONCE_BYTES_MAX: usize = 255;
+
+/// The client's own name for a request, where it sent one, and what was asked for, as digests.
+pub fn once(incoming: &Incoming, body: &[u8]) -> Result<Option<Once>, Problem> {
+    let Some(key) = incoming.header("idempotency-key").filter(|key| !key.is_empty()) else {
+        return Ok(None);
+    };
+    if key.len() > ONCE_BYTES_MAX {
+        let message = format!("An Idempotency-Key has at most {ONCE_BYTES_MAX} bytes.");
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let (path, query) = (incoming.path(), incoming.query());
+    let asked = Digest::of(&[path.as_bytes(), b"?", query.as_bytes(), b"\n", body]);
+    Ok(Some(Once { key: Digest::of(&[key.as_bytes()]), body: asked }))
 }
 
 /// What every attempt of one request is admitted by.
@@ -69,40 +112,151 @@ pub struct Admission {
     ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
+    /// The book it is priced by.
+    book: Rc<Book>,
     pinned: Pinned,
+    /// Where it is served, where that makes a price.
+    region: Option<String>,
     ask: Rc<Ask>,
     key: ApiKey,
     /// The route, as records name it.
     endpoint: String,
     request_id: Option<RequestId>,
+    scopes: Scopes,
+    /// The client's own name for the request.
+    once: Option<Once>,
     /// Where the customer's dashboard is.
     dashboard: String,
 }
 
+/// A request that may run.
+pub struct Entered<'a, T> {
+    pub admission: Admission,
+    pub attempt: Attempt,
+    pub upstream: &'a Upstream,
+    /// What was made ready for the upstream before the hold.
+    pub ready: T,
+}
+
+/// Whose request of what.
+pub struct Caller<'a> {
+    pub incoming: &'a Incoming,
+    pub route: &'a Route<'a>,
+    pub key: ApiKey,
+    pub ask: Rc<Ask>,
+    /// The client's own name for it: it is run once only.
+    pub once: Option<Once>,
+    pub received_at: Timestamp,
+}
+
+/// What a request is admitted by.
+pub struct Priced<'a, T> {
+    pub quote: Quote,
+    pub pinned: Pinned,
+    pub upstream: &'a Upstream,
+    /// What was made ready for the upstream before the hold.
+    pub ready: T,
+}
+
+/// Prices a request by the book in force, and makes its first hold. What can fail before the request
+/// is forwarded is done in `prepare`, before the hold.
+pub async fn enter<'a, T>(
+    caller: &Caller<'_>,
+    config: &'a Rc<Config>,
+    prepare: impl Fn(&Upstream) -> Result<T, Problem>,
+) -> Result<Entered<'a, T>, Problem> {
+    let priced = |book: &Book| {
+        let (quote, pinned, upstream) = price(&caller.ask, config, book, caller.received_at)?;
+        Ok(Priced { quote, pinned, upstream, ready: prepare(upstream)? })
+    };
+    enter_at(caller, config, priced).await
+}
+
+/// The same for what has a price of its own making. Where the ledger's clock or memory says that
+/// another book is in force, it is priced anew by that one, once.
+pub async fn enter_at<'a, T>(
+    caller: &Caller<'_>,
+    config: &Rc<Config>,
+    priced: impl Fn(&Book) -> Result<Priced<'a, T>, Problem>,
+) -> Result<Entered<'a, T>, Problem> {
+    let mut in_use = books::current(caller.incoming).await?;
+    for is_last in [false, true] {
+        let Priced { quote, pinned, upstream, ready } = priced(&in_use.book)?;
+        let region = upstream.region.clone();
+        let admission = Admission::new(caller, config.clone(), &in_use, quote, pinned, region)?;
+        let in_force = Some(in_use.in_force);
+        match admission.try_reserve(caller.received_at, in_force).await? {
+            Reserved::Attempt(attempt) => {
+                return Ok(Entered { admission, attempt, upstream, ready });
+            }
+            Reserved::Stale(now) if !is_last => {
+                in_use = books::reload(caller.incoming, &in_use, now).await?;
+            }
+            Reserved::Stale(_) => {}
+        }
+    }
+    js::log(&format!("request {}: its prices are not in force, by the ledger", caller.incoming.id));
+    let message = "The prices are changing, and this part of the gateway has not heard of the \
+                   newest yet. Retry shortly.";
+    Err(Problem::new(Code::MeteringUnavailable, message))
+}
+
+/// What came of asking for a hold.
+enum Reserved {
+    Attempt(Attempt),
+    /// Its prices are not in force, by the ledger's clock.
+    Stale(Timestamp),
+}
+
 impl Admission {
-    pub fn new(
-        incoming: &Incoming,
-        route: &Route<'_>,
-        key: ApiKey,
-        ask: Rc<Ask>,
+    fn new(
+        caller: &Caller<'_>,
         config: Rc<Config>,
-        (quote, pinned): (Quote, Pinned),
+        in_use: &InUse,
+        quote: Quote,
+        pinned: Pinned,
+        region: Option<String>,
     ) -> Result<Self, Problem> {
+        let Caller { incoming, route, key, ask, once, .. } = caller;
+        if pinned.below_margin {
+            js::log(&format!("request {}: sold below the guarded margin", incoming.id));
+        }
+        let scopes = Scopes {
+            model: Some(quote.model.clone()),
+            tag: tag(incoming, &config)?,
+            tokens: quote.input_tokens.upper.plus(quote.output_tokens.upper).ok(),
+        };
         Ok(Self {
+            scopes,
+            once: *once,
             ledger: LedgerClient::new(&incoming.env, key.customer.clone())?,
             config,
             quote: Rc::new(quote),
+            book: in_use.book.clone(),
             pinned,
-            ask,
-            key,
+            region,
+            ask: ask.clone(),
+            key: key.clone(),
             endpoint: route.pattern(),
             request_id: incoming.id.parse().ok(),
             dashboard: incoming.origin().to_owned(),
         })
     }
 
-    /// Makes the hold of one attempt, for its worst case.
+    /// Makes the hold of one more attempt, at the prices of the first.
     pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
+        match self.try_reserve(received_at, None).await? {
+            Reserved::Attempt(attempt) => Ok(attempt),
+            Reserved::Stale(_) => Err(internal(&"stale without a version".into())),
+        }
+    }
+
+    /// Makes the hold of one attempt, for its worst case.
+    async fn try_reserve(
+        &self,
+        received_at: Timestamp,
+        in_force: Option<InForce>,
+    ) -> Result<Reserved, Problem> {
         let id: AttemptId = Id::new(js::now(), js::random());
         let reserve = Reserve {
             attempt_id: id,
@@ -112,30 +266,52 @@ impl Admission {
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
             worst: Some(Worst { model: self.quote.model.clone(), most: self.quote.worst.clone() }),
+            in_force,
             end_user: self.ask.end_user.clone(),
+            scopes: self.scopes.clone(),
+            once: self.once,
             again: false,
         };
         match self.ledger.ask(&Command::Reserve(Box::new(reserve))).await? {
-            Reply::Held { .. } => Ok(Attempt {
+            Reply::Held { standings, .. } => Ok(Reserved::Attempt(Attempt {
                 id,
+                limits: Rc::new(api::limit_headers(&standings, &self.quote.currency)),
                 ledger: self.ledger.clone(),
                 config: self.config.clone(),
                 quote: self.quote.clone(),
-            }),
+                book: self.book.clone(),
+            })),
+            Reply::StalePrice { now } => Ok(Reserved::Stale(now)),
             Reply::Refused(refusal) => {
-                let budget = refusal.limit.as_ref().map(|limit| limit.remaining);
-                // A session's turns are not sized by its client; and under a plan the book's price of a
-                // token says nothing.
-                let by_book = refusal.needed == self.quote.upper;
-                let sized = by_book && self.ask.endpoint != Endpoint::Realtime;
-                let budget = budget.filter(|_| sized);
-                let total = budget.and_then(|budget| self.quote.affordable_output(budget));
-                let choices = Exact::from(self.ask.choices);
-                let each = total.and_then(|total| total.whole_times(choices).ok());
-                Err(api::refused(&refusal, each, &self.dashboard))
+                let asked = api::Asked {
+                    affordable: self.affordable(&refusal),
+                    dashboard: &self.dashboard,
+                    tag_header: self.config.tag_header.as_deref(),
+                };
+                Err(api::refused(&refusal, &asked))
             }
             other => Err(internal(&format!("reserve answered {other:?}").into())),
         }
+    }
+
+    /// How many output tokens of each choice would fit what is left of the limit in the way.
+    fn affordable(&self, refusal: &Refusal) -> Option<Exact> {
+        let limit = refusal.limit.as_ref()?;
+        // A session's turns are not sized by its client.
+        if self.ask.endpoint == Endpoint::Realtime {
+            return None;
+        }
+        let total = match limit.measure {
+            // Under a plan the book's price of a token says nothing.
+            Measure::Money if refusal.needed != self.quote.upper => return None,
+            Measure::Money => self.quote.affordable_output(limit.remaining)?,
+            Measure::Tokens => {
+                let left = limit.remaining.minus(self.quote.input_tokens.upper).ok()?;
+                left.min(self.quote.output_tokens.upper).max(Exact::ZERO)
+            }
+            Measure::Requests | Measure::Concurrency => return None,
+        };
+        total.whole_times(Exact::from(self.ask.choices)).ok()
     }
 
     fn admitted(&self, received_at: Timestamp) -> Admitted {
@@ -149,6 +325,7 @@ impl Admission {
             stream: ask.stream,
             features: ask.features.iter().map(ToString::to_string).collect(),
             service_tier: ask.service_tier.clone(),
+            region: self.region.clone(),
             end_user: None,
             book_version: quote.book_version.clone(),
             currency: quote.currency.clone(),

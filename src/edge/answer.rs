@@ -9,7 +9,7 @@ use super::http::{Incoming, internal, names, response};
 use super::upstream::{Sent, Upstream};
 use super::{jobs, js, tap};
 use crate::api::{Code, Problem};
-use crate::meter::{End, Framing, Metering};
+use crate::meter::{End, Framing, Metering, TEXTS_MAX};
 use crate::money::Exact;
 use crate::wire::request::Bound;
 use crate::wire::route::Endpoint;
@@ -59,13 +59,16 @@ thread_local! {
 pub fn client_headers(
     incoming: &Incoming,
     answer: &web_sys::Response,
-    held: Option<Exact>,
+    attempt: Option<&Attempt>,
 ) -> Result<web_sys::Headers, Problem> {
     let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&answer.headers(), allow));
     let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
     set("x-farebox-request-id", &incoming.id)?;
-    if let Some(held) = held {
-        set("x-farebox-held", &held.to_string())?;
+    if let Some(attempt) = attempt {
+        set("x-farebox-held", &attempt.quote.upper.to_string())?;
+        for (name, value) in attempt.limits.iter() {
+            set(name, value)?;
+        }
     }
     Ok(headers)
 }
@@ -79,7 +82,7 @@ pub async fn deliver(
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
-    let headers = client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = client_headers(incoming, &answer, Some(&attempt))?;
     let status = answer.status();
     if status >= 400 {
         return refused_upstream(incoming, attempt, sent.call.upstream, &answer, &headers).await;
@@ -91,7 +94,7 @@ pub async fn deliver(
     if sent.ask.has_output {
         // What is counted here is bounded by what was held, not by a field the upstream may ignore.
         let most = attempt.quote.output_tokens.upper.to_u64();
-        metering = metering.with_max_output(most.unwrap_or(u64::MAX));
+        metering = metering.with_max_output(most.unwrap_or(u64::MAX)).with_texts(TEXTS_MAX);
     }
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
@@ -176,7 +179,7 @@ pub fn with_cost(headers: &web_sys::Headers, cost: Option<Exact>) -> Result<(), 
 }
 
 /// The upstream refused: passed on as it is, but for our key should it be quoted, and not charged.
-async fn refused_upstream(
+pub async fn refused_upstream(
     incoming: &Incoming,
     attempt: Attempt,
     upstream: &Upstream,

@@ -6,8 +6,10 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 use super::config::Config;
+use super::count::count;
 use super::js;
 use super::ledger_call::LedgerClient;
+use crate::api::Problem;
 use crate::book::{Book, CardRef, Situation};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::AttemptId;
@@ -25,6 +27,10 @@ pub struct Attempt {
     pub ledger: LedgerClient,
     pub config: Rc<Config>,
     pub quote: Rc<Quote>,
+    /// How the limits stood after its hold, as headers.
+    pub limits: Rc<Vec<(&'static str, String)>>,
+    /// The book it was admitted under: prices what other models do inside its answer.
+    pub book: Rc<Book>,
 }
 
 /// An attempt that is over, as far as the upstream told.
@@ -50,7 +56,7 @@ impl Ended {
 }
 
 /// Longest name of an upstream's that a record keeps.
-const NAME_MAX: usize = 256;
+pub const NAME_MAX: usize = 256;
 
 /// The one timer of a request; ends with it.
 pub struct Watch(js::Watch);
@@ -68,6 +74,12 @@ impl Drop for Watch {
 }
 
 impl Attempt {
+    /// A failure after the hold: its answer tells how the limits stand, as any other.
+    pub fn told(&self, mut problem: Problem) -> Problem {
+        problem.headers.extend(self.limits.iter().cloned());
+        problem
+    }
+
     /// Milliseconds between renewals: a third of the hold's life, so that two may fail.
     pub fn renew_every(&self) -> u32 {
         self.config.hold_ttl.0.div_ceil(3)
@@ -109,8 +121,9 @@ impl Attempt {
     }
 
     /// Settles; answers what the attempt was charged.
-    pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        match settle(&self.ledger, &self.config.book, &self.quote.provider, self.id, ended).await {
+    pub async fn settle(&self, mut ended: Ended) -> Option<Exact> {
+        count(&mut ended.reading, &self.quote.model).await;
+        match settle(&self.ledger, &self.book, &self.quote.provider, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {
                 js::log(&format!("attempt {} not settled: {other:?}", self.id));
@@ -156,7 +169,7 @@ pub async fn settle(
 }
 
 /// Another model's usage with its prices, if the book sells it.
-fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
+pub fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     let situation = Situation { at: Some(js::now()), ..Situation::default() };
     let model = sub.model.filter(|model| model.len() <= NAME_MAX);
     let sold = model.as_ref().and_then(|model| book.find(Some(provider), model));
@@ -165,7 +178,7 @@ fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
 }
 
-fn unknown(found: &read::Unknown) -> record::Unknown {
+pub fn unknown(found: &read::Unknown) -> record::Unknown {
     let path = found.path.chars().take(NAME_MAX).collect();
     record::Unknown { path, quantity: found.quantity }
 }

@@ -382,6 +382,42 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
 }
 
 /**
+ * The way of what must be charged before it is handed out: each chunk is shown to `onChunk`, whose
+ * promise it waits for, so a client is never further ahead than one chunk. `onEnd(how)` is called
+ * exactly once, with 'eof', 'cut' or 'left', and the end waits for it too.
+ */
+export function metered(body, signal, onChunk, onEnd, waitUntil) {
+  const reader = body.getReader();
+  let ending = null;
+  const end = (how) => {
+    ending ??= onEnd(how);
+    return ending;
+  };
+  const stop = (how) => waitUntil(Promise.allSettled([end(how), reader.cancel()]));
+  // A client that leaves while nothing comes is seen by its signal alone.
+  signal.addEventListener('abort', () => stop('left'));
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (signal.aborted) return;
+        if (!done) {
+          await onChunk(value);
+          controller.enqueue(value);
+          return;
+        }
+        await end('eof');
+        controller.close();
+      } catch (error) {
+        stop('cut');
+        controller.error(error);
+      }
+    },
+    cancel: () => stop('left'),
+  }, { highWaterMark: 0 });
+}
+
+/**
  * Writes all rows, each `[sql, ...parameters]`, in one transaction. A throw inside rolls all of
  * them back; without it, two statements with a failure between them would half commit.
  */

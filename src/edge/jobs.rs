@@ -13,7 +13,7 @@ use super::attempt::{self, Attempt, Ended};
 use super::body::Room;
 use super::http::{Incoming, internal, response};
 use super::upstream::{self, Call, Sent};
-use super::{js, tap};
+use super::{books, js, tap};
 use crate::api::{Code, Problem};
 use crate::ledger::{self, Command, Park, Reply};
 use crate::meter::{End, Framing, Metering};
@@ -76,6 +76,7 @@ async fn park(attempt: &Attempt, job: Job, sent: &Sent<'_>) -> bool {
             model: sent.ask.model.clone(),
         },
         life: attempt.config.job_ttl,
+        unresolved: attempt.config.unresolved_jobs,
     };
     match attempt.ledger.tell(&Command::Park(park)).await {
         Some(Reply::Held { .. }) => true,
@@ -98,7 +99,7 @@ pub async fn poll(
     }
     check_query(incoming.query())?;
     let config = incoming.config()?;
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let ledger = ledger_of(incoming, &key).await?;
     let found = ledger.look(&json!({ "job": { "id": id } }).to_string()).await?;
     let found: Option<FoundJob> =
@@ -131,7 +132,7 @@ pub async fn poll(
         metering.chunk(&bytes);
         let ended = Ended::heard(metering.end(End::Eof), status, began);
         // Of two who ask at once, one settles it; the other changes nothing.
-        let (book, provider) = (&config.book, &job.upstream);
+        let (book, provider) = (&books::current(incoming).await?.book, &job.upstream);
         if let Some(Reply::Closed { charged, .. }) =
             attempt::settle(&ledger, book, provider, job.attempt_id, ended).await
         {
@@ -154,7 +155,7 @@ fn check_query(query: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidRequest, message))
 }
 
-fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
+pub fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
     let read = read.map_err(|_| {
         let message = "The provider broke off in the middle of its answer.";
         Problem::new(Code::UpstreamUnreachable, message)

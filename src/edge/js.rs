@@ -1,4 +1,4 @@
-//! Bindings to `glue.js` and to the few platform calls the `worker` crate does not offer.
+//! Bindings to `glue.js`, `bridge.js` and `count.js`, and to the few platform calls the `worker` crate does not offer.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -92,12 +92,32 @@ extern "C" {
         read_on_ms: f64,
     ) -> web_sys::ReadableStream;
 
+    pub fn metered(
+        body: &web_sys::ReadableStream,
+        signal: &web_sys::AbortSignal,
+        on_chunk: &Function,
+        on_end: &Function,
+        wait_until: &Function,
+    ) -> web_sys::ReadableStream;
+
     #[wasm_bindgen(catch)]
     pub fn commit(storage: &JsValue, rows: &Array) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     pub fn query(storage: &JsValue, sql: &str, parameters: &Array) -> Result<Array, JsValue>;
     #[wasm_bindgen(js_name = setAlarm)]
     pub fn set_alarm(storage: &JsValue, at: f64);
+}
+
+#[wasm_bindgen(module = "/src/edge/records.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = recentRecords)]
+    pub fn recent_records(bucket: &JsValue, objects_max: u32, bytes_max: u32) -> Promise;
+}
+
+#[wasm_bindgen(module = "/src/edge/count.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(vocabulary: &str, texts: &Array) -> Promise;
 }
 
 #[wasm_bindgen(module = "/src/edge/bridge.js")]

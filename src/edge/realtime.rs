@@ -8,12 +8,12 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::admit::{Admission, authenticate, price};
+use super::admit::{Admission, Caller, Entered, authenticate, enter};
 use super::attempt::{Attempt, Ended, Watch};
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
 use super::upstream::{self, Call, Sent};
-use super::{answer, proxy};
+use super::{answer, proxy, quote};
 use crate::api::{Code, Problem};
 use crate::clock::Timestamp;
 use crate::meter::{End, Metering, Reading};
@@ -41,25 +41,27 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
+    quote::none_sent(incoming)?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let provider = pinned.provider.clone();
-    let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
+    let caller = Caller { incoming, route, key, ask: ask.clone(), once: None, received_at };
     let offered = incoming.header("sec-websocket-protocol").unwrap_or_default();
     let offered: Vec<&str> =
         protocols(&offered).filter(|protocol| PROTOCOLS.contains(protocol)).collect();
     let joined = offered.join(", ");
-    let attempt = admission.reserve(received_at).await?;
+    let entered = enter(&caller, &config, |_| Ok(())).await?;
+    let Entered { admission, attempt, upstream, .. } = entered;
+    let provider = attempt.quote.provider.clone();
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "GET", protocols: Some(&joined) };
     let sent = Sent { call, ask: &ask, provider: &provider, strip: false, watch: &watch };
-    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED).await?;
+    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED)
+        .await
+        .map_err(|problem| attempt.told(problem))?;
     if !js::is_open(&answer) {
         return not_open(incoming, attempt, &sent, answer).await;
     }
-    let headers = answer::client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = answer::client_headers(incoming, &answer, Some(&attempt))?;
     if let Some(protocol) = chosen(&answer, incoming) {
         headers.set("sec-websocket-protocol", &protocol).map_err(|error| internal(&error))?;
     }

@@ -69,6 +69,24 @@ struct Entry {
     /// Where its answers report usage, if in no place that is known here.
     #[serde(default)]
     usage: Option<Custom>,
+    /// Where it serves, as the price book names regions.
+    #[serde(default)]
+    region: Option<String>,
+    /// What becomes of requests that refer to things kept in the operator's account.
+    #[serde(default)]
+    stored_state: StoredState,
+}
+
+/// Files, answers and conversations stand in the operator's account, where one customer's look like
+/// another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredState {
+    /// Requests may refer to them.
+    #[default]
+    Pass,
+    /// Requests that do are refused.
+    Refuse,
 }
 
 fn yes() -> bool {
@@ -85,6 +103,10 @@ pub struct Upstream {
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
     pub usage: Option<Arc<Custom>>,
+    /// Where it serves, as the price book names regions.
+    pub region: Option<String>,
+    /// Whether requests may refer to things kept in the operator's account.
+    stored_state: StoredState,
     /// The bare key.
     key: String,
     /// Each secret part of the key.
@@ -113,6 +135,9 @@ pub fn is_key(parameter: &Parameter<'_>) -> bool {
     KEY_PARAMETERS.iter().any(|name| parameter.name.eq_ignore_ascii_case(name))
 }
 
+/// Longest name of a region: it stands on every record.
+const REGION_MAX: usize = 64;
+
 thread_local! {
     static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
 }
@@ -134,7 +159,8 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage, usage } = entry;
+        let Entry { base_url, auth, secret, path, include_usage, usage, region, stored_state } =
+            entry;
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -146,6 +172,9 @@ impl Upstream {
         if !(clean || (dev && plain)) {
             return Err("base_url must be https://<host>[/path]".into());
         }
+        if region.as_ref().is_some_and(|region| region.is_empty() || region.len() > REGION_MAX) {
+            return Err(format!("region must have 1 to {REGION_MAX} bytes"));
+        }
         if path.as_ref().is_some_and(|path| !path.starts_with('/') && !path.starts_with("{path}")) {
             return Err("path must begin with a slash or with {path}".into());
         }
@@ -153,7 +182,22 @@ impl Upstream {
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, include_usage, usage, key, secrets })
+        Ok(Self { base_url, auth, path, include_usage, usage, region, stored_state, key, secrets })
+    }
+
+    /// Refuses what refers to things in the operator's account, where the operator wants that.
+    pub fn check_stored(&self, stored: Option<&'static str>) -> Result<(), Problem> {
+        match stored.filter(|_| self.stored_state == StoredState::Refuse) {
+            None => Ok(()),
+            Some(field) => {
+                let message = format!(
+                    "`{field}` refers to something kept by the provider, which this gateway does \
+                     not pass on. Send the content itself."
+                );
+                let problem = Problem::new(Code::InvalidRequest, message);
+                Err(Problem { param: Some(field), ..problem })
+            }
+        }
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.
@@ -315,7 +359,17 @@ pub async fn look(
     call: &Call<'_>,
     timeout: Millis,
 ) -> Result<web_sys::Response, Problem> {
-    let sent = send(incoming, call, &JsValue::UNDEFINED).await;
+    look_with(incoming, call, &JsValue::UNDEFINED, timeout).await
+}
+
+/// The same, with a body.
+pub async fn look_with(
+    incoming: &Incoming,
+    call: &Call<'_>,
+    body: &JsValue,
+    timeout: Millis,
+) -> Result<web_sys::Response, Problem> {
+    let sent = send(incoming, call, body).await;
     let promise = sent.map_err(|error| no_credentials(&error))?;
     let answer = JsFuture::from(js::within(&promise, f64::from(timeout.0))).await;
     let answer = answer.map_err(|_| unreachable())?;

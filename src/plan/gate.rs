@@ -83,7 +83,7 @@ impl Plan {
                 let (meter_name, quantity) = (name.to_owned(), quantity(meter)?);
                 let quantity_or_none = quantity.unwrap_or_default();
                 let part = Part { meter: meter_name, dimensions, quantity: quantity_or_none };
-                if !self.prices(&part) {
+                if !self.prices_part(&part) {
                     continue;
                 }
                 covered.push(meter);

@@ -389,6 +389,11 @@ impl Plan {
         self.credit.as_ref().map(|credit| credit.name.as_str())
     }
 
+    /// Whether any of its charges is for this meter.
+    pub fn prices(&self, meter: &str) -> bool {
+        self.charges.iter().any(|charge| charge.meter == meter)
+    }
+
     /// What `usage` comes to.
     ///
     /// Errors: those of [`Charge::price`], and `meter_not_priced` where something was used that the

@@ -232,7 +232,7 @@ fn line_differences(
 
 impl Plan {
     /// Whether any charge prices the part.
-    pub fn prices(&self, part: &Part) -> bool {
+    pub fn prices_part(&self, part: &Part) -> bool {
         self.places(part).map_or(true, |places| !places.is_empty())
     }
 

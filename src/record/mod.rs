@@ -3,8 +3,11 @@
 //!
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
+pub mod checkpoint;
 mod plan;
+pub mod receipt;
 mod seal;
+pub mod tree;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +21,7 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 
 pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
-pub use verify::{Expected, Finding, Report, Verdict, verify};
+pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
 
 /// Version of the record format written here.
 pub const FORMAT: u32 = 1;
@@ -86,6 +89,9 @@ pub struct Admitted {
     /// Service tier asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// Where it is served, as the operator names regions; absent where that makes no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The end user as HMAC-SHA256 under a random key of its own, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
@@ -143,6 +149,9 @@ pub struct Record {
     pub corrects: Option<u64>,
     /// Settled, voided or unresolved.
     pub class: Class,
+    /// On a line of a batch: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<LineOf>,
     /// What was known at admission.
     #[serde(flatten)]
     pub admitted: Admitted,
@@ -177,6 +186,15 @@ pub struct Record {
     pub flags: Vec<Flag>,
     /// SHA-256 of salt ‖ canonical private part, in hex.
     pub private: Digest,
+}
+
+/// One line of a batch's results: what it is charged once by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineOf {
+    /// The batch, as its provider names it.
+    pub id: String,
+    /// SHA-256 of the line's `custom_id`: whoever knows that finds its record.
+    pub line: Digest,
 }
 
 /// Usage inside an answer that is priced by itself.
@@ -223,6 +241,9 @@ pub struct Private {
     /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
+    /// Its worst case was sold below the margin that the book guards.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
 }
 
 impl Record {

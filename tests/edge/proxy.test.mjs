@@ -188,7 +188,7 @@ rule('request headers pass by an allow-list', async () => {
 });
 
 rule('response headers pass by an allow-list', async () => {
-  const own = ['x-farebox-request-id', 'x-farebox-held', 'x-farebox-cost'];
+  const own = ['x-farebox-request-id', 'x-farebox-held', 'x-farebox-cost', 'ratelimit', 'ratelimit-policy'];
   const passed = {
     openai: ['content-type', 'x-request-id', 'openai-processing-ms', 'openai-version', 'retry-after', 'cache-control'],
     anthropic: ['content-type', 'request-id', 'retry-after', 'cache-control'],

@@ -4,23 +4,26 @@ use super::charge::Charge;
 use super::{Broken, Op};
 use crate::ids::AttemptId;
 use crate::ledger::command::{PriorRecord, RecordRow, Reply, Row, Settle, Void};
+use crate::ledger::limits::Tally;
 use crate::ledger::state::{Head, Hold};
 use crate::money::Exact;
 use crate::record::{
-    Answered, Class, Digest, FORMAT, Flag, Private, Record, Sealed, quantities, seal,
+    Answered, Class, Digest, FORMAT, Flag, LineOf, Private, Record, Sealed, quantities, seal,
 };
-use crate::wire::usage::{Provenance, Usage};
+use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// An attempt about to get a record.
-struct Closing {
-    hold: Hold,
-    class: Class,
-    charge: Charge,
-    answered: Answered,
+pub(super) struct Closing {
+    pub hold: Hold,
+    pub class: Class,
+    pub charge: Charge,
+    pub answered: Answered,
     /// The record it corrects.
-    corrects: Option<PriorRecord>,
+    pub corrects: Option<PriorRecord>,
     /// Digest of the command; a repetition is told from a conflict by it.
-    command: Option<Digest>,
+    pub command: Option<Digest>,
+    /// Which line of which batch it is, if it is one.
+    pub line: Option<LineOf>,
 }
 
 impl Op<'_> {
@@ -72,11 +75,12 @@ impl Op<'_> {
         if due {
             self.expire(attempt_id)?;
         }
-        if let Some(hold) = self.ledger.take_hold(attempt_id)? {
+        if let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? {
             let charge = charge(&hold, false)?;
             self.rows.push(Row::DeleteHold(attempt_id));
             let command = Some(command);
-            return self.close(Closing { hold, class, charge, answered, corrects: None, command });
+            let (corrects, line) = (None, None);
+            return self.close(Closing { hold, class, charge, answered, corrects, command, line });
         }
         let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
         let (expired, record) = match just_expired.cloned() {
@@ -91,8 +95,8 @@ impl Op<'_> {
                 let mut charge = charge(&hold, true)?;
                 charge.flags.extend([Flag::Late, Flag::Correction]);
                 self.rows.push(Row::DeleteHold(attempt_id));
-                let (corrects, command) = (Some(record), Some(command));
-                self.close(Closing { hold, class, charge, answered, corrects, command })
+                let (corrects, command, line) = (Some(record), Some(command), None);
+                self.close(Closing { hold, class, charge, answered, corrects, command, line })
             }
             (_, Some(record)) => Ok(Reply::Conflict { seq: record.seq }),
             (_, None) => Ok(Reply::UnknownAttempt),
@@ -101,7 +105,7 @@ impl Op<'_> {
 
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
-        let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(()) };
+        let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
         let class = Class::Unresolved;
@@ -112,6 +116,7 @@ impl Op<'_> {
             answered: Answered::default(),
             corrects: None,
             command: None,
+            line: None,
         })?;
         let Reply::Closed { seq, charged, .. } = closed else { return Ok(()) };
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
@@ -119,7 +124,7 @@ impl Op<'_> {
     }
 
     /// Writes the record and moves the sums.
-    fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
         let Closing { hold, class, corrects, charge, .. } = &mut closing;
         self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
         let seq = self.ledger.head.seq.saturating_add(1);
@@ -128,11 +133,13 @@ impl Op<'_> {
         let amount = charged.minus(before.unwrap_or(Exact::ZERO))?;
         let command = closing.command;
         let (attempt_id, request_id) = (closing.hold.attempt_id, closing.hold.request_id);
-        let (class, reserved_at) = (closing.class, closing.hold.reserved_at);
+        let class = closing.class;
+        let used = used(&closing, amount)?;
+        let (reserved_at, parties) =
+            (closing.hold.reserved_at, self.ledger.parties_of(&closing.hold));
         let sealed = self.sealed(seq, amount, closing)?;
         self.ledger.head = Head { seq, hash: sealed.hash };
-        let (hour, sum) = self.ledger.add_spend(reserved_at, amount)?;
-        self.rows.push(Row::PutHour(hour, sum));
+        self.ledger.add_spend((reserved_at, &parties), used, self.now, &mut self.rows)?;
         self.rows.push(Row::PutRecord(Box::new(RecordRow {
             seq,
             attempt_id,
@@ -146,7 +153,7 @@ impl Op<'_> {
     }
 
     fn sealed(&self, seq: u64, amount: Exact, closing: Closing) -> Result<Sealed, Broken> {
-        let Closing { hold, class, charge, answered, corrects, .. } = closing;
+        let Closing { hold, class, charge, answered, corrects, line, .. } = closing;
         let Some(account) = &self.ledger.account else { return Err(Broken::NoSecret) };
         let mut flags = charge.flags;
         flags.sort_unstable();
@@ -157,6 +164,7 @@ impl Op<'_> {
             upstream: hold.pinned.upstream,
             cost: charge.cost,
             margin: charge.cost.map(|cost| charge.amount.minus(cost)).transpose()?,
+            below_margin: hold.pinned.below_margin,
         };
         let record = Record {
             v: FORMAT,
@@ -167,6 +175,7 @@ impl Op<'_> {
             request_id: hold.request_id,
             corrects: corrects.as_ref().map(|record| record.seq),
             class,
+            batch: line,
             admitted: hold.admitted,
             answered,
             recorded_at: self.now,
@@ -186,8 +195,34 @@ impl Op<'_> {
     }
 }
 
+/// What an ending adds to what was used. A correction takes back what the hold's expiry counted.
+fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
+    let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
+        let requests = if class == Class::Voided { Exact::ZERO } else { Exact::from(1) };
+        Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
+    };
+    let mut used = of(closing.class, &closing.charge)?;
+    // What a hold of the first schema counted when it expired is not known: too much is counted
+    // rather than too little.
+    if closing.corrects.is_some() && closing.hold.scopes.tokens.is_some() {
+        used = used.minus(of(Class::Unresolved, &Charge::floor(&closing.hold))?)?;
+    }
+    Ok(Tally { money: amount, ..used })
+}
+
+/// Input and output together, as far as they are known.
+fn tokens(usage: &Usage) -> Result<Exact, Broken> {
+    let known = |total, parts: &[Meter]| {
+        let whole = usage.get(total);
+        whole.map_or_else(|| Exact::sum(parts.iter().filter_map(|part| usage.get(*part))), Ok)
+    };
+    let parts = [Meter::InputUncached, Meter::CacheRead, Meter::CacheWrite];
+    let input = known(Meter::InputTotal, &parts)?;
+    Ok(input.plus(known(Meter::OutputTotal, &[])?)?)
+}
+
 /// Reported, but after the hold had expired.
-fn mark_late(usage: &Usage) -> Usage {
+pub(super) fn mark_late(usage: &Usage) -> Usage {
     let mut late = usage.clone();
     for (meter, measured) in usage.iter() {
         if measured.provenance == Provenance::Reported {

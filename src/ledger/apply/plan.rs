@@ -131,11 +131,12 @@ impl Op<'_> {
             after.tallies().filter(|(place, tally)| before.tally(place) != **tally)
         {
             let row = UseRow { number, period, place: place.clone(), tally: *tally };
-            self.rows.push(Row::PutUse(Box::new(row)));
+            self.rows.push(Row::PutPlanUse(Box::new(row)));
         }
         let forgotten = self.ledger.contracts.put_running(number, period, after);
-        self.rows
-            .extend(forgotten.into_iter().map(|(number, period)| Row::DropUses(number, period)));
+        self.rows.extend(
+            forgotten.into_iter().map(|(number, period)| Row::DropPlanUses(number, period)),
+        );
     }
 
     /// Lets what was set aside pay, and other credit for what goes beyond; credits that no grant

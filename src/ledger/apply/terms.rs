@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use super::admission::Denial;
 use super::{Broken, Op};
 use crate::clock::Window;
 use crate::credits::{CreditError, On};
-use crate::ledger::command::{Reserve, Row, Strictness};
+use crate::ledger::command::{Reserve, Row};
+use crate::ledger::limits::{Measure, Objection, Owner, Scope, Strictness};
 use crate::ledger::purse::Unit;
-use crate::ledger::status::{LimitView, Refusal, RefusalCode};
+use crate::ledger::status::{LimitView, RefusalCode};
 use crate::ledger::terms::{HeldTerms, InForce, Rest, SetAside};
 use crate::money::{Exact, OutOfRange};
 use crate::plan::{Included, Plan, Running, Sure};
@@ -38,11 +40,19 @@ impl core::ops::Deref for Asked<'_> {
 }
 
 /// A reserve as the terms in force turn it out.
-pub(super) enum Turned<'r> {
-    /// Ask for this, under these terms.
-    Into(Asked<'r>, Option<Box<HeldTerms>>),
-    /// It may not run.
-    Refused(Box<Refusal>),
+pub(super) struct Turned<'r> {
+    /// Ask for this.
+    pub asked: Asked<'r>,
+    /// Under these terms, where there are any.
+    pub terms: Option<Box<HeldTerms>>,
+    /// The gravest objection of the plan's own limits and of credit.
+    pub objection: Option<Objection>,
+}
+
+impl<'r> Turned<'r> {
+    fn as_is(reserve: &'r Reserve) -> Self {
+        Self { asked: Asked::AsIs(reserve), terms: None, objection: None }
+    }
 }
 
 impl From<CreditError> for Broken {
@@ -73,22 +83,22 @@ impl Op<'_> {
     }
 
     /// What the terms in force make of a reserve: its hold, and the credit set aside for it.
-    pub(super) fn under_terms<'r>(&mut self, reserve: &'r Reserve) -> Result<Turned<'r>, Broken> {
+    pub(super) fn under_terms<'r>(
+        &mut self,
+        reserve: &'r Reserve,
+    ) -> Result<Result<Turned<'r>, Denial>, Broken> {
         if self.ledger.contracts.is_empty() {
-            return Ok(Turned::Into(Asked::AsIs(reserve), None));
+            return Ok(Ok(Turned::as_is(reserve)));
         }
         let (Some(force), Some(worst)) = (self.ledger.contracts.at(self.now), &reserve.worst)
         else {
-            return Ok(Turned::Into(Asked::AsIs(reserve), None));
+            return Ok(Ok(Turned::as_is(reserve)));
         };
         if worst.most.is_empty() {
-            // Without a worst case only what is free may pass.
-            let free = reserve.admitted.held.is_zero();
-            return Ok(if free {
-                Turned::Into(Asked::AsIs(reserve), None)
-            } else {
-                Turned::Refused(self.refusal(RefusalCode::NotInPlan, reserve.admitted.held, None))
-            });
+            // A batch or a signed quote: prices of its own, which no plan and no credit can follow.
+            let passes = reserve.admitted.held.is_zero() || self.goes_by_book(&force);
+            let denied = || RefusalCode::NotUnderPlan.into();
+            return Ok(if passes { Ok(Turned::as_is(reserve)) } else { Err(denied()) });
         }
         let dimensions = dimensions(reserve, &worst.model);
         let period = force.period(self.now).start;
@@ -107,46 +117,43 @@ impl Op<'_> {
             dimensions,
         };
         let Ok(mut needs) = most_by_plan(&force, &running, &bounds, &mut held)? else {
-            return Ok(Turned::Refused(self.refusal(
-                RefusalCode::NotInPlan,
-                reserve.admitted.held,
-                None,
-            )));
+            return Ok(Err(RefusalCode::NoPriceInPlan.into()));
         };
-        if let Some(refusal) = self.quota_objection(&force, &running, &held)? {
-            return Ok(Turned::Refused(refusal));
-        }
+        let mut objection = self.quota_objection(&force, &running, &held)?;
         let model = held.dimensions.get("model").cloned();
         for most in &worst.most {
             let left = !is_covered(most.meter, &held.covered);
             if left && held.rest == Rest::Refused && !most.amount.is_zero() {
-                let refusal = self.refusal(RefusalCode::NotInPlan, most.amount, None);
-                return Ok(Turned::Refused(refusal));
+                return Ok(Err(RefusalCode::NoPriceInPlan.into()));
             }
             if left && held.rest == Rest::Book {
                 add(&mut needs, Unit::Money, book_on(most.meter, model.clone()), most.amount)?;
             }
         }
         let floor = floor(reserve, &force, &running, &worst.most, &mut held)?;
-        let amount = match self.set_aside(&force, needs, &mut held)? {
-            Ok(amount) => amount,
-            Err(refusal) => {
-                self.give_up(&held)?;
-                return Ok(Turned::Refused(refusal));
-            }
-        };
+        let amount = self.set_aside(&force, needs, &mut held, &mut objection)?;
         let mut turned = reserve.clone();
         (turned.admitted.held, turned.floor) = (amount, floor.min(amount));
-        Ok(Turned::Into(Asked::Anew(Box::new(turned)), Some(Box::new(held))))
+        let asked = Asked::Anew(Box::new(turned));
+        Ok(Ok(Turned { asked, terms: Some(Box::new(held)), objection }))
     }
 
-    /// Sets credit aside for the most that a request can cost; answers the hold in money.
+    /// Whether these terms leave everything to the price book, and there is no credit to burn.
+    fn goes_by_book(&self, force: &InForce) -> bool {
+        let terms = &force.terms;
+        let no_credit = !terms.prepaid && self.ledger.contracts.money.is_empty();
+        terms.plan.is_none() && terms.rest == Rest::Book && no_credit
+    }
+
+    /// Sets credit aside for the most that a request can cost; answers the hold in money. Where
+    /// there is too little, that is an objection.
     fn set_aside(
         &mut self,
         force: &InForce,
         needs: Needs,
         held: &mut HeldTerms,
-    ) -> Result<Result<Exact, Box<Refusal>>, Broken> {
+        objection: &mut Option<Objection>,
+    ) -> Result<Exact, Broken> {
         let worth = force.plan.as_ref().and_then(Plan::credit_worth);
         let (of_credits, mut of_money): (Needs, Needs) =
             needs.into_iter().partition(|((unit, _), _)| *unit == Unit::Credits);
@@ -158,7 +165,7 @@ impl Op<'_> {
             match worth {
                 Some(worth) => add(&mut of_money, Unit::Money, on, uncovered.times(worth)?)?,
                 None if uncovered.is_zero() => {}
-                None => return self.dry(force, unit, amount, uncovered).map(Err),
+                None => object(objection, self.dry(force, unit, amount, uncovered)?),
             }
         }
         let total = Exact::sum(of_money.values().copied())?;
@@ -172,11 +179,11 @@ impl Op<'_> {
                 // With everything that runs, the balance must not sink below what policy lets it.
                 let below = money.owed().plus(money.uncovered)?;
                 if prepaid && !uncovered.is_zero() && below > overdraft {
-                    return self.dry(force, unit, amount, below.minus(overdraft)?).map(Err);
+                    object(objection, self.dry(force, unit, amount, below.minus(overdraft)?)?);
                 }
             }
         }
-        Ok(Ok(total))
+        Ok(total)
     }
 
     /// The balance does not cover it: for good, or until running requests have settled.
@@ -186,13 +193,20 @@ impl Op<'_> {
         unit: Unit,
         needed: Exact,
         missing: Exact,
-    ) -> Result<Box<Refusal>, Broken> {
+    ) -> Result<Objection, Broken> {
         let contracts = &self.ledger.contracts;
-        let purse = if unit == Unit::Money { &contracts.money } else { &contracts.credits };
+        let (purse, word) = match unit {
+            Unit::Money => (&contracts.money, self.currency()),
+            Unit::Credits => (&contracts.credits, force.plan.as_ref().and_then(Plan::credit_name)),
+        };
         let mut view = LimitView {
             id: "balance".parse().map_err(|()| Broken::OutOfRange)?,
-            scope: "customer".into(),
-            window: Window::Lifetime,
+            owner: Owner::Operator,
+            scope: Scope::Customer,
+            value: None,
+            measure: Measure::Money,
+            unit: word.unwrap_or("credits").to_owned(),
+            window: Some(Window::Lifetime),
             kind: Strictness::Hard,
             limit: Exact::ZERO,
             settled: Exact::ZERO,
@@ -200,6 +214,7 @@ impl Op<'_> {
             remaining: Exact::ZERO,
             window_start: force.terms.from,
             resets_at: None,
+            counts_from: None,
         };
         for grant in purse.grants().filter(|grant| grant.ended.is_none() || !grant.held.is_zero()) {
             view.limit = view.limit.plus(grant.spent)?.plus(grant.held)?.plus(grant.left)?;
@@ -215,18 +230,7 @@ impl Op<'_> {
         } else {
             RefusalCode::SpendLimitExceeded
         };
-        let mut refusal = self.refusal(code, needed, Some(view));
-        if unit == Unit::Credits {
-            let name = force.plan.as_ref().and_then(Plan::credit_name).unwrap_or("credits");
-            name.clone_into(&mut refusal.currency);
-        }
-        Ok(refusal)
-    }
-
-    fn refusal(&self, code: RefusalCode, needed: Exact, limit: Option<LimitView>) -> Box<Refusal> {
-        let account = self.ledger.account.as_ref();
-        let currency = account.map(|account| account.currency.clone()).unwrap_or_default();
-        Box::new(Refusal { code, limit, needed, currency })
+        Ok(Objection { code, view, needed })
     }
 
     /// The plan's own hard limits: usage beyond them cannot happen.
@@ -235,9 +239,10 @@ impl Op<'_> {
         force: &InForce,
         running: &Running,
         held: &HeldTerms,
-    ) -> Result<Option<Box<Refusal>>, Broken> {
+    ) -> Result<Option<Objection>, Broken> {
         let Some(plan) = &force.plan else { return Ok(None) };
         let period = force.period(self.now);
+        let mut gravest = None;
         for (nth, quota) in plan.quotas_left(running)?.into_iter().enumerate() {
             let needed = held.quotas.get(nth).copied().unwrap_or_default();
             if needed.is_zero() {
@@ -260,8 +265,12 @@ impl Op<'_> {
             };
             let view = LimitView {
                 id: id.parse().or_else(|()| "plan".parse()).map_err(|()| Broken::OutOfRange)?,
-                scope: "customer".into(),
-                window: Window::Lifetime,
+                owner: Owner::Operator,
+                scope: Scope::Customer,
+                value: None,
+                measure: Measure::Requests,
+                unit: meter,
+                window: Some(Window::Period),
                 kind: Strictness::Hard,
                 limit: of,
                 settled: used,
@@ -269,12 +278,11 @@ impl Op<'_> {
                 remaining: of.minus(used)?.minus(in_flight)?,
                 window_start: period.start,
                 resets_at: Some(period.end),
+                counts_from: None,
             };
-            let mut refusal = self.refusal(code, needed, Some(view));
-            refusal.currency = meter;
-            return Ok(Some(refusal));
+            object(&mut gravest, Objection { code, view, needed });
         }
-        Ok(None)
+        Ok(gravest)
     }
 
     /// Frees what was set aside for a reserve that is refused after all: as if it never had been.
@@ -287,6 +295,13 @@ impl Op<'_> {
             self.ledger.contracts.purse(unit).take_changed();
         }
         Ok(())
+    }
+}
+
+/// Keeps the graver of two objections; of equals, the first.
+fn object(gravest: &mut Option<Objection>, other: Objection) {
+    if gravest.as_ref().is_none_or(|known| other.code < known.code) {
+        *gravest = Some(other);
     }
 }
 

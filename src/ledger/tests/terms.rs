@@ -131,7 +131,7 @@ fn what_the_plan_does_not_price_falls_to_the_book_or_is_refused_if_the_terms_say
          status -> ok settled 0 held 51 open 1 exposure 51
          settle a 7 -> closed 1 at 7
          plan hybrid rest=refused
-         reserve b 50 -> refused not_in_plan
+         reserve b 50 -> refused no_price_in_plan
          plan graduated
          reserve c 50 in=10                  # 40 of output at 3, 10 of input by the book
          status -> ok settled 7 held 130 open 1 exposure 130
@@ -450,7 +450,7 @@ proptest! {
             parts.extend(used(1));
         }
         let plan = Plan::parse(&document(name).unwrap()).unwrap();
-        let priced: Vec<Part> = parts.into_iter().filter(|part| plan.prices(part)).collect();
+        let priced: Vec<Part> = parts.into_iter().filter(|part| plan.prices_part(part)).collect();
         let mut running = Running::default();
         let all = running.change(&plan, &[], &priced, Sure::Yes).unwrap();
         let whole = Exact::sum(all.iter().map(|one| one.amount)).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::harness::attempt_name;
+use super::harness::{attempt_name, limit_words};
 use crate::ledger::*;
 use crate::record::Record;
 
@@ -11,7 +11,7 @@ pub fn snake(value: &impl serde::Serialize) -> String {
 }
 
 pub fn succeeded(answer: &str) -> bool {
-    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken"];
+    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken", "stale"];
     !words.iter().any(|word| answer.starts_with(word))
 }
 
@@ -19,10 +19,19 @@ pub fn words_of(reply: &Reply) -> String {
     match reply {
         Reply::Held { remaining: None, .. } => "held".into(),
         Reply::Held { remaining: Some(left), .. } => format!("held, {left} left"),
+        Reply::Standing(limits) => {
+            let words = |limit: &LimitView| format!("{} {}", limit.id, limit_words(limit));
+            limits.iter().map(words).collect::<Vec<_>>().join("; ")
+        }
         Reply::Refused(refusal) => match &refusal.limit {
-            None => format!("refused {}", snake(&refusal.code)),
+            None => {
+                let charged = refusal.earlier.as_ref().and_then(|earlier| earlier.charged);
+                let charged = charged.map(|charged| format!(" at {charged}")).unwrap_or_default();
+                format!("refused {}{charged}", snake(&refusal.code))
+            }
             Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
         },
+        Reply::StalePrice { .. } => "stale price".into(),
         Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
         Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
         Reply::Conflict { seq } => format!("conflict with {seq}"),
@@ -59,12 +68,23 @@ pub fn kind(row: &Row) -> &'static str {
         Row::DeleteHold(_) => "delete",
         Row::PutRecord(_) => "record",
         Row::PutHour(..) => "hour",
+        Row::DropHours(_) => "drop hours",
+        Row::PutUse(..) => "use",
+        Row::DropUse(..) => "drop uses",
+        Row::PutMinute(..) => "minute",
+        Row::PutRefusals(..) => "refusal",
+        Row::PutOnce { .. } => "once",
         Row::PutAccount(_) => "account",
         Row::PutKey(_) => "key",
+        Row::PutInForce(_) => "in force",
         Row::PutJob(..) => "job",
+        Row::Batch(BatchRow::Batch(..)) => "batch",
+        Row::Batch(BatchRow::Line(..)) => "line",
+        Row::Batch(BatchRow::File(..)) => "file",
+        Row::Batch(BatchRow::ForgetFiles(_)) => "forget",
         Row::PutSubject { .. } => "subject",
         Row::PutTerms(_) | Row::DropTerms(_) => "terms",
-        Row::PutUse(_) | Row::DropUses(..) => "use",
+        Row::PutPlanUse(_) | Row::DropPlanUses(..) => "plan use",
         Row::PutCredit(..) => "credit",
     }
 }

@@ -3,6 +3,7 @@
 //! One strict parser decides; its bytes are then forwarded unchanged. Whatever two parsers could
 //! read differently (a key given twice, a number in an odd notation, trailing bytes) is refused.
 
+mod batch;
 mod bounds;
 mod features;
 mod fields;
@@ -11,9 +12,11 @@ mod inspect;
 mod json;
 mod session;
 mod shape;
+mod stored;
 mod tally;
 mod usage_option;
 
+pub use batch::{NewBatch, Requests, Uploaded};
 pub use inspect::{Ask, Bound, Request, inspect};
 pub use usage_option::with_usage_asked;
 
