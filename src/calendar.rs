@@ -5,6 +5,7 @@ use core::fmt;
 
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange, Ratio};
@@ -32,7 +33,8 @@ impl Period {
 }
 
 /// The step from one period to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Every {
     /// Local days; one may have 23 or 25 hours.
     Day,

@@ -52,6 +52,7 @@ fn record(seq: u64, prev: Digest) -> Record {
         answered: Answered::default(),
         recorded_at: at,
         quantities: Vec::new(),
+        plan: None,
         lines: Vec::new(),
         unpriced: Vec::new(),
         sub_usage: Vec::new(),

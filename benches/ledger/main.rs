@@ -137,6 +137,7 @@ fn reserve(now: Timestamp, number: u32, amount: &str) -> Reserve {
             below_margin: false,
             input_least: 60,
         },
+        worst: None,
         end_user: None,
         scopes: Scopes {
             model: Some("gpt-4o-mini".into()),

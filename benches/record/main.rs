@@ -91,6 +91,7 @@ fn record(seq: u64, prev: Digest) -> Record {
         amount: Exact::sum(lines.iter().map(|line| line.amount)).unwrap(),
         lines,
         unpriced: Vec::new(),
+        plan: None,
         sub_usage: Vec::new(),
         unknown: Vec::new(),
         previous: None,

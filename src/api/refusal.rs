@@ -65,6 +65,18 @@ fn by_rule(refusal: &Refusal, asked: &Asked<'_>) -> Problem {
         RefusalCode::KeyForbids => {
             (Code::Forbidden, not_allowed("This API key may not be used for", refusal))
         }
+        RefusalCode::NotUnderPlan => (
+            Code::NotInPlan,
+            "This account pays by a plan or from credit, and batches and signed quotes are by the \
+             price book alone. Send the requests one by one, without a signed quote."
+                .into(),
+        ),
+        RefusalCode::NoPriceInPlan => (
+            Code::ModelNotPriced,
+            "The customer's plan has no price for what this request may use. The operator of this \
+             service can add it."
+                .into(),
+        ),
         RefusalCode::TagRequired => (Code::InvalidRequest, tag_required(asked)),
         RefusalCode::EndUserRequired => (
             Code::InvalidRequest,
@@ -155,7 +167,8 @@ fn by_limit(refusal: &Refusal, limit: &LimitView, asked: &Asked<'_>) -> Problem 
     });
     if let Some(details) = details.as_object_mut() {
         if limit.measure == Measure::Money {
-            details.insert("currency".into(), json!(refusal.currency));
+            // A plan's credits have a unit of their own.
+            details.insert("currency".into(), json!(limit.unit));
         }
         if let Some(value) = &limit.value {
             details.insert("value".into(), json!(value));
@@ -175,6 +188,15 @@ fn by_limit(refusal: &Refusal, limit: &LimitView, asked: &Asked<'_>) -> Problem 
 
 /// The fields of the limit that stands in the way.
 fn headers(refusal: &Refusal, limit: &LimitView) -> Vec<(&'static str, String)> {
+    let is_told = match limit.measure {
+        Measure::Money => limit.unit == refusal.currency,
+        Measure::Requests => limit.unit == "requests",
+        Measure::Tokens | Measure::Concurrency => true,
+    };
+    if !is_told {
+        // The fields have no words for a plan's credits and meters.
+        return Vec::new();
+    }
     let length = limit.resets_at.map(|end| end.since(limit.window_start).div_ceil(1_000));
     let standing = [Standing {
         id: limit.id.clone(),

@@ -19,7 +19,7 @@ use crate::ledger::{
     Command, Measure, Once, Pinned, Refusal, Reply, Reserve, Scopes, Standing, VALUE_MAX,
 };
 use crate::money::Exact;
-use crate::quote::{self, Quote, Unpriced};
+use crate::quote::{self, Quote, Unpriced, Worst};
 use crate::record::{Admitted, Digest};
 use crate::stop::OnLeave;
 use crate::wire::request::Ask;
@@ -326,6 +326,7 @@ impl Admission {
             admitted: self.admitted(received_at),
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
+            worst: Some(Worst { model: self.quote.model.clone(), most: self.quote.worst.clone() }),
             in_force: self.in_force,
             end_user: self.ask.end_user.clone(),
             scopes: self.scopes.clone(),
@@ -356,6 +357,8 @@ impl Admission {
             return None;
         }
         let total = match limit.measure {
+            // Under a plan the book's price of a token says nothing.
+            Measure::Money if refusal.needed != self.quote.upper => return None,
             Measure::Money => self.quote.affordable_output(limit.remaining)?,
             Measure::Tokens => {
                 let left = limit.remaining.minus(self.quote.input_tokens.upper).ok()?;

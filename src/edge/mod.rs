@@ -21,6 +21,7 @@ mod ledger_object;
 mod outbox;
 mod own;
 mod own_keys;
+mod own_terms;
 mod proxy;
 mod quote;
 mod realtime;

@@ -180,12 +180,17 @@ async fn admin(
         }
         (_, ["books", rest @ ..]) => books::routes::route(incoming, method, rest).await,
         ("GET", ["records"]) => records(incoming).await,
+        (_, ["customers", customer, rest @ ("plan" | "grants"), id @ ..]) => {
+            super::own_terms::route(incoming, method, customer, rest, id).await
+        }
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-pub async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    incoming: &Incoming,
+) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();

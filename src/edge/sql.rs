@@ -8,9 +8,10 @@ use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
 use schema::{
-    DELETE_HOLD, DROP_HOURS, DROP_USE, EXPIRE_HOLD, FORGET_FILES, PUT_ACCOUNT, PUT_BATCH, PUT_FILE,
-    PUT_HOLD, PUT_HOUR, PUT_IN_FORCE, PUT_JOB, PUT_KEY, PUT_LINE, PUT_MINUTE, PUT_ONCE, PUT_RECORD,
-    PUT_REFUSALS, PUT_SINK, PUT_SUBJECT, PUT_USE, SCHEMA, TABLES,
+    DELETE_HOLD, DROP_CREDIT, DROP_HOURS, DROP_PLAN_USES, DROP_TERMS, DROP_USE, EXPIRE_HOLD,
+    FORGET_FILES, PUT_ACCOUNT, PUT_BATCH, PUT_CREDIT, PUT_FILE, PUT_HOLD, PUT_HOUR, PUT_IN_FORCE,
+    PUT_JOB, PUT_KEY, PUT_LINE, PUT_MINUTE, PUT_ONCE, PUT_PLAN_USE, PUT_RECORD, PUT_REFUSALS,
+    PUT_SINK, PUT_SUBJECT, PUT_TERMS, PUT_USE, SCHEMA, TABLES,
 };
 
 use super::js;
@@ -19,7 +20,7 @@ use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
     Batch, BatchCommand, BatchRow, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE,
     ONCE_MAX, Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, RecordRow, Reserve,
-    Row, shown_from,
+    Row, Unit, shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -92,7 +93,7 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
-            Some(found) if found == "1" => {
+            Some(found) if ["1", "2"].contains(&found.as_str()) => {
                 let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
                 store.query(sql, &[SCHEMA.to_string().into()])?;
             }
@@ -138,6 +139,16 @@ impl Store {
         }
         for row in self.query("SELECT body FROM holds WHERE expired = 0", &[])? {
             loaded.holds.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT body FROM terms", &[])? {
+            loaded.terms.terms.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT body FROM plan_uses", &[])? {
+            loaded.terms.uses.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT unit, id, body FROM credit", &[])? {
+            let unit = unit_of(&text(&row.get(0))?)?;
+            loaded.terms.grants.push((unit, text(&row.get(1))?, parsed(&row.get(2))?));
         }
         let last = "SELECT seq, hash, line FROM records ORDER BY seq DESC LIMIT 1";
         for row in self.query(last, &[])? {
@@ -315,6 +326,24 @@ impl Store {
             Row::PutJob(name, job) => {
                 let attempt = job.attempt_id.to_string();
                 Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
+            }
+            Row::PutTerms(terms) => {
+                Array::of3(&PUT_TERMS.into(), &number(terms.number.into()), &json(terms)?)
+            }
+            Row::DropTerms(of) => Array::of2(&DROP_TERMS.into(), &number((*of).into())),
+            Row::PutPlanUse(used) => {
+                let (of, period) = (number(used.number.into()), millis(used.period));
+                Array::of5(&PUT_PLAN_USE.into(), &of, &period, &json(&used.place)?, &json(used)?)
+            }
+            Row::DropPlanUses(of, period) => {
+                Array::of3(&DROP_PLAN_USES.into(), &number((*of).into()), &millis(*period))
+            }
+            Row::PutCredit(unit, id, stored) => {
+                let (unit, id) = (unit_name(*unit).into(), id.into());
+                match stored {
+                    Some(stored) => Array::of4(&PUT_CREDIT.into(), &unit, &id, &json(stored)?),
+                    None => Array::of3(&DROP_CREDIT.into(), &unit, &id),
+                }
             }
             Row::Batch(BatchRow::Batch(name, batch)) => {
                 let (at, path) =
@@ -508,6 +537,21 @@ fn prior_record(row: &Array) -> Result<PriorRecord, Failed> {
         charged: amount(&row.get(2))?,
         command: command.map(|value| digest(&value)).transpose()?,
     })
+}
+
+fn unit_name(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Money => "money",
+        Unit::Credits => "credits",
+    }
+}
+
+fn unit_of(name: &str) -> Result<Unit, Failed> {
+    match name {
+        "money" => Ok(Unit::Money),
+        "credits" => Ok(Unit::Credits),
+        _ => Err("a unit of credit in storage is not known".to_owned()),
+    }
 }
 
 fn class_name(class: Class) -> &'static str {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agree::{NewGrant, PutPlan};
 use super::limits::LimitRule;
 use crate::clock::Timestamp;
 use crate::ids::Name;
@@ -62,6 +63,15 @@ pub enum Admin {
         key_id: Option<Name>,
         /// Frozen or not.
         frozen: bool,
+    },
+    /// Puts a plan on the customer, or other terms.
+    PutPlan(Box<PutPlan>),
+    /// Grants credit.
+    PutGrant(Box<NewGrant>),
+    /// Takes back what is left of a grant.
+    VoidGrant {
+        /// Which.
+        id: String,
     },
 }
 

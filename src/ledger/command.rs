@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::access::{Admin, KeyState};
 use super::batch::{BatchCommand, BatchRow, KnownBatch};
 use super::limits::{Hour, Party, PartyRows, Tally};
+use super::purse::{Stored, Unit};
 use super::state::{Account, Hold};
 use super::status::{LimitView, Refusal, RefusalCode, Snapshot, Standing};
+use super::terms::{Terms, UseRow};
 use crate::auth::Ring;
 use crate::book::{Card, CardRef, ContextTier, InForce, Rates, Tiers};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
+use crate::quote::Worst;
 use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
@@ -139,6 +142,9 @@ pub struct Reserve {
     pub floor: Exact,
     /// Prices.
     pub pinned: Pinned,
+    /// The most it can use, for customers with a plan or credit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<Worst>,
     /// What the prices rest on, to be checked by the ledger's clock; absent where that was done
     /// before, in a session that goes by the prices of its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -425,6 +431,16 @@ pub enum Row {
     PutKey(KeyState),
     /// Replace the newest activation that a request was admitted under.
     PutInForce(InForce),
+    /// Insert terms.
+    PutTerms(Box<Terms>),
+    /// Remove terms that were to come.
+    DropTerms(u32),
+    /// Insert or replace the usage of one place of a plan.
+    PutPlanUse(Box<UseRow>),
+    /// Forget the usage of a plan's period.
+    DropPlanUses(u32, Timestamp),
+    /// Insert or replace a piece of credit; without one, remove it.
+    PutCredit(Unit, String, Option<Box<Stored>>),
     /// Name a job. A name that is there stays as it is.
     PutJob(String, Job),
     /// What is kept of batches.

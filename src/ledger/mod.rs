@@ -11,17 +11,22 @@
 //! [`Ledger`] and load it anew where that fails.
 
 mod access;
+mod agree;
 mod apply;
 mod batch;
 mod command;
+mod credit_view;
 mod limits;
+mod purse;
 mod refusals;
 mod state;
 mod status;
+mod terms;
 
 use crate::clock::Millis;
 
 pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
+pub use agree::{NewGrant, PutPlan, When};
 pub use apply::{Broken, Outcome};
 pub use batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
@@ -31,15 +36,20 @@ pub use command::{
     Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
     Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
 };
+pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use limits::{
     Hour, LimitRule, Measure, Owner, PARTIES_MAX, Party, PartyRows, RETAIN_DAYS, Raise, Recurrence,
     Scope, Strictness, Tally, VALUE_MAX,
 };
+pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
 pub use refusals::shown_from;
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{
     Earlier, HeadView, LimitView, Refusal, RefusalCode, Refused, Snapshot, SpendView, Standing,
     State,
+};
+pub use terms::{
+    HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms, UseRow,
 };
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is

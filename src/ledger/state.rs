@@ -11,6 +11,7 @@ use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
 use super::limits::{Hour, LimitRule, Limits, Need, Party, PartyRows, Scope, Tally};
 use super::refusals::Refusals;
 use super::status::RefusalCode;
+use super::terms::{Contracts, HeldTerms, LoadedTerms};
 use crate::book::InForce;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name, RequestId};
@@ -82,6 +83,9 @@ pub struct Hold {
     /// to be needed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub released: Exact,
+    /// The customer's terms of that moment, where it had any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<HeldTerms>>,
 }
 
 impl Hold {
@@ -101,11 +105,17 @@ impl Hold {
 
     /// Whether `reserve` asks for this very hold again.
     pub(super) fn is_for(&self, reserve: &Reserve) -> bool {
-        let without_end_user =
-            |admitted: &Admitted| Admitted { end_user: None, ..admitted.clone() };
+        // Under a plan the ledger itself decides how much is held.
+        let asked = self.terms.as_ref().map_or(self.admitted.held, |terms| terms.asked.0);
+        let without_end_user = |admitted: &Admitted| Admitted {
+            end_user: None,
+            held: Exact::ZERO,
+            ..admitted.clone()
+        };
         self.request_id == reserve.request_id
             && self.pinned == reserve.pinned
             && self.scopes == reserve.scopes
+            && asked == reserve.admitted.held
             && without_end_user(&self.admitted) == without_end_user(&reserve.admitted)
     }
 }
@@ -140,6 +150,8 @@ pub struct Loaded {
     pub head: Head,
     /// The newest activation that a request was admitted under.
     pub in_force: Option<InForce>,
+    /// Plans, usage under them, and credit.
+    pub terms: LoadedTerms,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -157,6 +169,7 @@ pub struct Ledger {
     pub(super) head: Head,
     /// The newest activation that a request was admitted under; none of a pushed book: absent.
     pub(super) in_force: Option<InForce>,
+    pub(super) contracts: Contracts,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
@@ -174,6 +187,7 @@ impl Ledger {
         let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;
         Ok(Self {
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
+            contracts: Contracts::load(loaded.terms, holds.iter())?,
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
             settled: limits.charged()?,
             held: Exact::sum(holds.iter().map(Hold::amount))?,

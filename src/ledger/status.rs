@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::access::Forbidden;
+use super::credit_view::{CreditView, PlanView};
 use super::limits::{Measure, Owner, Scope, Strictness};
 use crate::clock::{Timestamp, Window};
 use crate::ids::{AttemptId, Name, RequestId};
@@ -41,6 +42,11 @@ pub enum RefusalCode {
     TagRequired,
     /// A limit needs to know the end user, and there is none.
     EndUserRequired,
+    /// It has prices of its own, which the customer's plan or credit cannot follow: a batch, or a
+    /// signed quote.
+    NotUnderPlan,
+    /// The customer's plan has no price for what it may use.
+    NoPriceInPlan,
     /// It needs more than the whole limit.
     RequestExceedsLimit,
     /// The limit is spent, or what is left is too little.
@@ -188,6 +194,12 @@ pub struct Snapshot {
     pub spend: SpendView,
     /// Every limit that counts the customer or one named party.
     pub limits: Vec<LimitView>,
+    /// The plan and its present period, where the customer has terms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanView>,
+    /// Credit, by unit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credit: Vec<CreditView>,
     /// Nothing new may begin.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub frozen: bool,

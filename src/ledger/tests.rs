@@ -20,7 +20,9 @@ mod once;
 mod price;
 mod scopes;
 mod stopping;
+pub mod terms;
 mod windows;
+mod words;
 
 use harness::check;
 

@@ -7,6 +7,7 @@ pub mod document;
 pub mod month;
 mod most;
 pub mod signed;
+mod worst;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::wire::usage::Meter;
 pub use asked::{quote_json, quote_text};
 use most::Most;
 pub use most::knows_newer_length;
+pub use worst::{AtMost, Worst};
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,9 @@ pub struct Quote {
     pub upper: Exact,
     /// The arithmetic of `upper`.
     pub lines: Vec<Line>,
+    /// The same in quantities, meter by meter; none where the request is free.
+    #[serde(skip)]
+    pub worst: Vec<AtMost>,
     /// The book that priced it.
     pub book_version: String,
     /// For the operator alone, where the book knows the cost.
@@ -130,12 +135,14 @@ pub fn quote_model(
     let mut lines = Vec::new();
     let mut upper = Exact::ZERO;
     let cards = model.possible(situation);
+    let mut by_card = Vec::new();
     for rates in cards.iter().flat_map(|card| card.reachable(tier, most.input)) {
         let worst = most.at(rates)?;
         let amount = Exact::sum(worst.iter().map(|line| line.amount))?;
         if lines.is_empty() || amount > upper {
-            (lines, upper) = (worst, amount);
+            (lines, upper) = (worst.clone(), amount);
         }
+        by_card.push(worst);
     }
     let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
     let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
@@ -150,6 +157,7 @@ pub fn quote_model(
         output_tokens: Bounds { lower: Exact::ZERO, upper: most.output },
         upper,
         lines,
+        worst: if ask.free { Vec::new() } else { worst::at_most(&most.quantities(), &by_card) },
         book_version: book.version().to_owned(),
     })
 }

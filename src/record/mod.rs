@@ -4,6 +4,7 @@
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
 pub mod checkpoint;
+mod plan;
 pub mod receipt;
 mod seal;
 pub mod tree;
@@ -18,6 +19,7 @@ use crate::money::Exact;
 use crate::rating::Line;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
+pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
 pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
 
@@ -165,6 +167,9 @@ pub struct Record {
     /// The arithmetic; with those of `sub_usage`, the amounts add up to `amount` (plus `previous`,
     /// on a correction).
     pub lines: Vec<Line>,
+    /// What the customer's plan adds, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ByPlan>,
     /// Meters used that the book has no rate for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<Meter>,

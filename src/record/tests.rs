@@ -73,6 +73,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         recorded_at: at,
         quantities: Vec::new(),
         lines: vec![line(345, "0.6", "0.000207")],
+        plan: None,
         unpriced: Vec::new(),
         sub_usage: Vec::new(),
         unknown: Vec::new(),

@@ -294,11 +294,14 @@ fn check_amount(record: &Record) -> Result<(), Bad> {
                 return None;
             }
         }
-        let lines = Exact::sum(record.all_lines().map(|line| line.amount)).ok()?;
+        if record.plan.as_ref().is_some_and(|plan| !plan.adds_up()) {
+            return None;
+        }
+        let lines = Exact::sum(record.amounts()).ok()?;
         lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
     };
     // What nobody reported is charged at a floor, which rests on the hold and not on lines.
-    let is_floor = record.class == Class::Unresolved && record.lines.is_empty();
+    let is_floor = record.class == Class::Unresolved && record.amounts().next().is_none();
     let charged = record.amount.plus(record.previous.unwrap_or(Exact::ZERO));
     let within_hold =
         charged.is_ok_and(|charged| !charged.is_negative() && charged <= record.admitted.held);

@@ -454,6 +454,9 @@ impl Auditor {
                 self.keys.insert(key_id.to_string(), (secret_sha256.to_string(), true));
                 self.frozen_keys.retain(|known| known != key_id.as_str());
             }
+            Admin::PutPlan(_) | Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+                unreachable!("not part of the workload")
+            }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,
         }
         "done".into()

@@ -6,9 +6,11 @@ use farebox::book::InForce;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded, Party, PartyRows, Prior,
-    PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Tally,
+    Account, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded, LoadedTerms, Party,
+    PartyRows, Prior, PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Stored, Tally, Terms,
+    Unit, UseRow,
 };
+use farebox::plan::Place;
 use farebox::record::{Digest, Record};
 
 use super::auditor::units;
@@ -55,6 +57,9 @@ pub struct Store {
     pub subjects: BTreeMap<String, Digest>,
     jobs: BTreeMap<String, Job>,
     in_force: Option<InForce>,
+    terms: BTreeMap<u32, Terms>,
+    plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
+    credit: BTreeMap<(Unit, String), Stored>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -117,6 +122,19 @@ impl Store {
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
             Row::Batch(_) => unreachable!("the workload has no batches"),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
+            Row::PutTerms(terms) => drop(self.terms.insert(terms.number, stored(&*terms))),
+            Row::DropTerms(number) => drop(self.terms.remove(&number)),
+            Row::PutPlanUse(row) => {
+                let key = (row.number, row.period, row.place.clone());
+                self.plan_uses.insert(key, stored(&*row));
+            }
+            Row::DropPlanUses(number, period) => {
+                self.plan_uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
+            }
+            Row::PutCredit(unit, id, Some(piece)) => {
+                drop(self.credit.insert((unit, id), stored(&*piece)));
+            }
+            Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }
     }
 
@@ -132,6 +150,15 @@ impl Store {
             holds: self.open_holds(),
             head: head.unwrap_or_default(),
             in_force: self.in_force,
+            terms: LoadedTerms {
+                terms: self.terms.values().cloned().collect(),
+                uses: self.plan_uses.values().cloned().collect(),
+                grants: self
+                    .credit
+                    .iter()
+                    .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
         };
         Ledger::load(loaded, now).unwrap()
     }

@@ -202,6 +202,7 @@ impl Workload {
                 below_margin: false,
                 input_least,
             },
+            worst: None,
             in_force: in_force(random, now),
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
             scopes: Scopes {

@@ -1,9 +1,10 @@
 //! The ledger's tables and the statements that write them.
 
 /// Version of the schema below. Version 1 had no use by party, no minutes, refusals and names of
-/// requests; its hours hold one amount, which [`Hour`](crate::ledger::Hour) reads as such. So all
-/// that a migration has to do is to create the tables that are missing.
-pub const SCHEMA: u32 = 2;
+/// requests; its hours hold one amount, which [`Hour`](crate::ledger::Hour) reads as such. Version 2
+/// had no plans and no credit. So all that a migration has to do is to create the tables that are
+/// missing.
+pub const SCHEMA: u32 = 3;
 
 pub const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -26,6 +27,9 @@ CREATE TABLE IF NOT EXISTS minutes (party TEXT PRIMARY KEY, start INTEGER NOT NU
 CREATE TABLE IF NOT EXISTS refusals (start INTEGER NOT NULL, code TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (start, code)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS once (key TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS once_by_time ON once (at);
+CREATE TABLE IF NOT EXISTS terms (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS plan_uses (number INTEGER NOT NULL, period INTEGER NOT NULL, place TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (number, period, place)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS credit (unit TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (unit, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
 
@@ -60,4 +64,13 @@ pub const PUT_ONCE: &str = "INSERT INTO once VALUES (?, ?, ?) ON CONFLICT DO UPD
 pub const DROP_HOURS: &str = "DELETE FROM hours WHERE start IN (SELECT value FROM json_each(?))";
 pub const DROP_USE: &str =
     "DELETE FROM uses WHERE party = ? AND start IN (SELECT value FROM json_each(?))";
+pub const PUT_TERMS: &str =
+    "INSERT INTO terms VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+pub const DROP_TERMS: &str = "DELETE FROM terms WHERE number = ?";
+pub const PUT_PLAN_USE: &str =
+    "INSERT INTO plan_uses VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+pub const DROP_PLAN_USES: &str = "DELETE FROM plan_uses WHERE number = ? AND period = ?";
+pub const PUT_CREDIT: &str =
+    "INSERT INTO credit VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
+pub const DROP_CREDIT: &str = "DELETE FROM credit WHERE unit = ? AND id = ?";
 pub const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";

@@ -49,6 +49,9 @@ impl Op<'_> {
                 let account = Account { frozen: *frozen, ..account.clone() };
                 self.put_account(account)
             }
+            Admin::PutPlan(put) => self.put_plan(put),
+            Admin::PutGrant(new) => self.put_grant(new),
+            Admin::VoidGrant { id } => self.void_grant(id),
         }
     }
 

@@ -376,6 +376,8 @@ fn line_hold(batch: &Batch, prices: &ModelPrices, line: &BatchLine, held: Exact)
         // Its tokens are not held: those of the batch are, as one.
         scopes: Scopes { tokens: None, ..batch.scopes.clone() },
         released: Exact::ZERO,
+        // By the book: a customer with a plan or credit is refused batches.
+        terms: None,
     }
 }
 

@@ -96,9 +96,8 @@ impl Op<'_> {
         let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
-        let charged = charge.amount;
         let class = Class::Unresolved;
-        self.close(Closing {
+        let closed = self.close(Closing {
             hold: hold.clone(),
             class,
             charge,
@@ -107,13 +106,15 @@ impl Op<'_> {
             command: None,
             line: None,
         })?;
-        let seq = self.ledger.head.seq;
+        let Reply::Closed { seq, charged, .. } = closed else { return Ok(()) };
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
         Ok(())
     }
 
     /// Writes the record and moves the sums.
-    pub(super) fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+        let Closing { hold, class, corrects, charge, .. } = &mut closing;
+        self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);
@@ -168,6 +169,7 @@ impl Op<'_> {
             recorded_at: self.now,
             quantities: quantities(&charge.usage),
             lines: charge.lines,
+            plan: charge.plan,
             unpriced: charge.unpriced,
             sub_usage: charge.sub_usage,
             unknown: charge.unknown,

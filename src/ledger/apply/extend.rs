@@ -43,8 +43,12 @@ impl Op<'_> {
     }
 
     /// Why a hold that is taken out may not come back as it is now. Each limit is counted in the
-    /// window that the attempt is charged to, be that window over.
+    /// window that the attempt is charged to, be that window over. Under a plan or on credit a hold
+    /// does not grow: what was set aside is for the quantities it was asked for with.
     fn extension_denial(&mut self, hold: &Hold) -> Result<Option<Denial>, Broken> {
+        if hold.terms.is_some() {
+            return Ok(Some(RefusalCode::InFlightBudgetExhausted.into()));
+        }
         let ledger = &mut *self.ledger;
         let needed = hold.amount();
         if ledger.settled.plus(ledger.held)?.plus(needed).is_err() {

@@ -6,9 +6,12 @@ mod batch;
 mod charge;
 mod close;
 mod extend;
+mod grant;
 mod park;
+mod plan;
 mod price;
 mod reserve;
+mod terms;
 mod unreserved;
 
 use super::SWEEP_MAX;
@@ -67,6 +70,7 @@ impl Ledger {
         let (mut rows, expired) = (Vec::new(), Vec::new());
         self.load_parties(&context.prior, now, &mut rows)?;
         let mut op = Op { ledger: self, context, now, rows, expired };
+        op.roll_credit()?;
         op.sweep()?;
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
@@ -109,7 +113,10 @@ impl Op<'_> {
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         // A job's hold lives longer than that.
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
-        hold.floor = hold.floor.max(floor).min(hold.amount());
+        if hold.terms.is_none() {
+            // Priced by the book: of a plan's price the caller knows nothing.
+            hold.floor = hold.floor.max(floor).min(hold.amount());
+        }
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         Reply::Held { expires_at: hold.expires_at, remaining: None, standings: Vec::new() }
@@ -137,6 +144,8 @@ impl Op<'_> {
                 exposure: Exact::sum(exposures)?,
             },
             limits,
+            plan: ledger.contracts.plan_view(self.now)?,
+            credit: ledger.contracts.credit_views(&account.currency, self.now)?,
             frozen: account.frozen,
             refused: ledger.refusals.view(self.now),
             head: HeadView { seq: ledger.head.seq, hash: ledger.head.hash },

@@ -1,12 +1,15 @@
 //! May this attempt run?
 
 use super::admission::Denial;
+use super::terms::Turned;
 use super::{Broken, Op};
 use crate::ledger::PartyRows;
 use crate::ledger::command::{PriorOnce, Reply, Reserve, Row};
-use crate::ledger::limits::{Need, Party, Scope};
+use crate::ledger::limits::{Need, Objection, Party, Scope};
+use crate::ledger::purse::Unit;
 use crate::ledger::state::{Hold, pseudonym};
 use crate::ledger::status::RefusalCode;
+use crate::ledger::terms::HeldTerms;
 use crate::money::{Exact, OutOfRange};
 use crate::record::{Admitted, Digest};
 
@@ -32,10 +35,20 @@ impl Op<'_> {
         if let Some(stale) = self.stale_price(reserve) {
             return Ok(stale);
         }
-        if let Some(denial) = self.objection(reserve)? {
+        if let Some(denial) = self.objection(reserve) {
             return Ok(self.refuse(denial, reserve.admitted.held));
         }
-        self.admit(reserve)
+        let Turned { asked, terms, objection } = match self.under_terms(reserve)? {
+            Ok(turned) => turned,
+            Err(denial) => return Ok(self.refuse(denial, reserve.admitted.held)),
+        };
+        if let Some(denial) = self.amount_objection(&asked, objection)? {
+            if let Some(terms) = &terms {
+                self.give_up(terms)?;
+            }
+            return Ok(self.refuse(denial, asked.admitted.held));
+        }
+        self.admit(&asked, terms)
     }
 
     /// What speaks against a new attempt whatever it costs.
@@ -53,27 +66,33 @@ impl Op<'_> {
         self.asked_before(reserve)
     }
 
-    /// What speaks against it at these prices, in the order of precedence.
-    fn objection(&mut self, reserve: &Reserve) -> Result<Option<Denial>, Broken> {
+    /// What speaks against it at these prices, before any amount is looked at; in the order of
+    /// precedence.
+    fn objection(&self, reserve: &Reserve) -> Option<Denial> {
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
-            return Ok(Some(RefusalCode::CurrencyMismatch.into()));
+            return Some(RefusalCode::CurrencyMismatch.into());
         }
         if let Some(denial) = self.entitlement_objection(reserve) {
-            return Ok(Some(denial));
+            return Some(denial);
         }
         let required = |scope| match scope {
             Scope::Tag => reserve.scopes.tag.clone(),
             _ => reserve.end_user.clone(),
         };
         match self.ledger.limits.missing(required) {
-            Some(Scope::Tag) => return Ok(Some(RefusalCode::TagRequired.into())),
-            Some(_) => return Ok(Some(RefusalCode::EndUserRequired.into())),
-            None => {}
+            Some(Scope::Tag) => Some(RefusalCode::TagRequired.into()),
+            Some(_) => Some(RefusalCode::EndUserRequired.into()),
+            None => None,
         }
-        self.amount_objection(reserve)
     }
 
-    fn amount_objection(&mut self, reserve: &Reserve) -> Result<Option<Denial>, Broken> {
+    /// What speaks against what it may use: the graver of what limits say and what the customer's
+    /// terms do; of equals, the limit.
+    fn amount_objection(
+        &mut self,
+        reserve: &Reserve,
+        by_terms: Option<Objection>,
+    ) -> Result<Option<Denial>, Broken> {
         let out_of_range = Ok(Some(RefusalCode::AmountOutOfRange.into()));
         let (needed, floor) = (reserve.admitted.held, reserve.floor);
         let tokens = reserve.scopes.tokens.unwrap_or_default();
@@ -85,20 +104,19 @@ impl Op<'_> {
         }
         let parties = self.parties_for(reserve)?;
         let need = Need { money: needed, tokens };
-        match self.ledger.limits.objection(&parties, need, self.now) {
-            Ok(None) => Ok(None),
-            Ok(Some(mut objection)) => {
-                // An end user that was never let in has no pseudonym, and leaves nothing behind.
-                if self.context.prior.subject.is_none() {
-                    parties.iter().for_each(|party| self.ledger.limits.forget_user(party));
-                    objection.view.value =
-                        objection.view.value.filter(|_| objection.view.scope != Scope::EndUser);
-                }
-                Ok(Some(Denial::by_limit(objection)))
-            }
-            Err(Broken::OutOfRange) => out_of_range,
-            Err(broken) => Err(broken),
+        let by_limit = match self.ledger.limits.objection(&parties, need, self.now) {
+            Err(Broken::OutOfRange) => return out_of_range,
+            objection => objection?,
+        };
+        let gravest = [by_limit, by_terms].into_iter().flatten().min_by_key(|by| by.code);
+        let Some(mut objection) = gravest else { return Ok(None) };
+        // An end user that was never let in has no pseudonym, and leaves nothing behind.
+        if self.context.prior.subject.is_none() {
+            parties.iter().for_each(|party| self.ledger.limits.forget_user(party));
+            objection.view.value =
+                objection.view.value.filter(|_| objection.view.scope != Scope::EndUser);
         }
+        Ok(Some(Denial::by_limit(objection)))
     }
 
     /// Whether hold and floor can be added to all that is settled and held. A hold that could not
@@ -125,7 +143,7 @@ impl Op<'_> {
         Ok(parties)
     }
 
-    fn admit(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
+    fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
         let end_user = reserve.end_user.as_deref().map(|value| pseudonym(&self.subject(), value));
         if let (Some(value), None) = (&reserve.end_user, self.context.prior.subject) {
             self.rows.push(Row::PutSubject { value: value.clone(), key: self.subject() });
@@ -150,9 +168,14 @@ impl Op<'_> {
             floor: reserve.floor,
             admitted: Admitted { end_user, ..reserve.admitted.clone() },
             pinned: reserve.pinned.clone(),
+            terms,
             scopes: reserve.scopes.clone(),
             released: Exact::ZERO,
         };
+        if hold.terms.is_some() {
+            self.store_credit(Unit::Money);
+            self.store_credit(Unit::Credits);
+        }
         let expires_at = hold.expires_at;
         let parties = self.ledger.parties_of(&hold);
         self.note_price(reserve);

@@ -1,6 +1,7 @@
 //! Attempts that ran while the ledger could not be reached, under the operator's allowance.
 
 use super::close::Closing;
+use super::terms::Turned;
 use super::{Broken, Op};
 use crate::ledger::command::{Reply, Reserve, Row, Settle, Unreserved};
 use crate::ledger::state::{Hold, pseudonym};
@@ -38,6 +39,15 @@ impl Op<'_> {
             }
             pseudonym(&key, value)
         });
+        let terms = match self.under_terms(reserve)? {
+            Ok(Turned { terms, objection: None, .. }) => terms,
+            Ok(Turned { terms: Some(terms), .. }) => {
+                // Neither plan nor credit has room for it: it costs what the book says.
+                self.give_up(&terms)?;
+                None
+            }
+            _ => None,
+        };
         let hold = Hold {
             attempt_id: reserve.attempt_id,
             request_id: reserve.request_id,
@@ -48,6 +58,7 @@ impl Op<'_> {
             pinned: reserve.pinned.clone(),
             scopes: reserve.scopes.clone(),
             released: Exact::ZERO,
+            terms,
         };
         self.close(Closing::unheld(hold, settle, Flag::Unreserved)?)
     }

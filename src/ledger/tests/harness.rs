@@ -22,18 +22,22 @@
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
+//! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
+//! | `credit -> …` · `allowance -> …` | where they stand |
 //! | `status -> …` · `limit day -> …` | where the customer or a limit stands |
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::words::{counted, kind, record_words, succeeded, words_of};
 use crate::auth::{Mode, Ring};
 use crate::book::{Card, InForce, Rate, Rates};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
 use crate::money::Exact;
+use crate::plan::Place;
 use crate::record::{Admitted, Digest, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -76,6 +80,9 @@ pub struct Store {
     batches: HashMap<String, Batch>,
     lines: BTreeSet<(String, String)>,
     pub files: HashMap<String, (Timestamp, File)>,
+    terms: BTreeMap<u32, Terms>,
+    plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
+    credit: BTreeMap<(Unit, String), Stored>,
 }
 
 impl Store {
@@ -125,6 +132,17 @@ impl Store {
                 .files
                 .retain(|_, (at, file)| *at >= before || !matches!(file, File::Requests(_))),
             Row::PutSubject { value, key } => drop(self.subjects.insert(value, key)),
+            Row::PutTerms(terms) => drop(self.terms.insert(terms.number, *terms)),
+            Row::DropTerms(number) => drop(self.terms.remove(&number)),
+            Row::PutPlanUse(row) => {
+                let key = (row.number, row.period, row.place.clone());
+                self.plan_uses.insert(key, *row);
+            }
+            Row::DropPlanUses(number, period) => {
+                self.plan_uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
+            }
+            Row::PutCredit(unit, id, Some(stored)) => drop(self.credit.insert((unit, id), *stored)),
+            Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }
     }
 
@@ -141,6 +159,15 @@ impl Store {
             holds: open.map(|(hold, _)| hold.clone()).collect(),
             head: head.unwrap_or_default(),
             in_force: self.in_force,
+            terms: LoadedTerms {
+                terms: self.terms.values().cloned().collect(),
+                uses: self.plan_uses.values().cloned().collect(),
+                grants: self
+                    .credit
+                    .iter()
+                    .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -325,6 +352,8 @@ impl World {
             "rows" => return counted(&self.written),
             "records" => return self.new_records(),
             "limit" => return self.limit(arguments[0]),
+            "credit" => return self.credit(),
+            "allowance" => return self.allowance(),
             _ => {
                 let reply = self.apply(&parse(command, arguments));
                 return reply.map_or_else(|broken| format!("broken {broken:?}"), |r| words_of(&r));
@@ -375,6 +404,22 @@ impl World {
         limit_words(limit)
     }
 
+    /// Balance and what is held, by unit.
+    fn credit(&mut self) -> String {
+        let views = self.snapshot().credit;
+        let words =
+            views.iter().map(|one| format!("{} {} held {}", one.name, one.balance, one.held));
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// What is included, and what the plan came to in this period.
+    fn allowance(&mut self) -> String {
+        let plan = self.snapshot().plan.unwrap();
+        let left = plan.allowances.iter().map(|one| format!("{} {} left", one.id, one.left));
+        let words: Vec<String> = left.chain([format!("charged {}", plan.charged)]).collect();
+        words.join(", ")
+    }
+
     pub fn records(&self) -> Vec<Record> {
         self.store.records.iter().map(record).collect()
     }
@@ -405,7 +450,7 @@ pub fn attempt(name: &str) -> AttemptId {
     Id::new(START.parse().unwrap(), random)
 }
 
-fn attempt_name(id: AttemptId) -> String {
+pub fn attempt_name(id: AttemptId) -> String {
     let hex = id.to_string().replace('-', "");
     let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
     String::from_utf8_lossy(&bytes[10..]).trim_matches('\0').to_owned()
@@ -418,7 +463,7 @@ pub fn length(text: &str) -> Millis {
     }
 }
 
-fn limit_words(limit: &LimitView) -> String {
+pub fn limit_words(limit: &LimitView) -> String {
     let mut words =
         format!("settled {} held {} left {}", limit.settled, limit.held, limit.remaining);
     if let Some(from) = limit.counts_from {
@@ -455,6 +500,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             secret_sha256: Digest::of(&[arguments[1].as_bytes()]),
             label: String::new(),
         }),
+        "plan" => super::terms::put_plan(arguments, &options),
+        "grant" => super::terms::put_grant(arguments, &options),
+        "take" => Command::Admin(Admin::VoidGrant { id: arguments[0].to_owned() }),
         "revoke" => Command::Admin(Admin::RevokeKey { key_id: name() }),
         "reserve" => Command::Reserve(Box::new(reserve(arguments, &options))),
         "renew" => {
@@ -587,6 +635,10 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             below_margin: false,
             input_least: option("input", "0").parse().unwrap(),
         },
+        worst: Some(super::terms::worst(
+            arguments[1].parse().unwrap(),
+            option("in", "0").parse().unwrap(),
+        )),
         in_force: options.get("book").map(|text| in_force(text)),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         scopes: Scopes {
@@ -654,93 +706,4 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }
-}
-
-fn snake(value: &impl serde::Serialize) -> String {
-    serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()
-}
-
-fn succeeded(answer: &str) -> bool {
-    let words = ["refused", "conflict", "unknown", "expired", "invalid", "broken", "stale"];
-    !words.iter().any(|word| answer.starts_with(word))
-}
-
-fn words_of(reply: &Reply) -> String {
-    match reply {
-        Reply::Held { remaining: None, .. } => "held".into(),
-        Reply::Held { remaining: Some(left), .. } => format!("held, {left} left"),
-        Reply::Standing(limits) => {
-            let words = |limit: &LimitView| format!("{} {}", limit.id, limit_words(limit));
-            limits.iter().map(words).collect::<Vec<_>>().join("; ")
-        }
-        Reply::Refused(refusal) => match &refusal.limit {
-            None => {
-                let charged = refusal.earlier.as_ref().and_then(|earlier| earlier.charged);
-                let charged = charged.map(|charged| format!(" at {charged}")).unwrap_or_default();
-                format!("refused {}{charged}", snake(&refusal.code))
-            }
-            Some(limit) => format!("refused {} by {}", snake(&refusal.code), limit.id),
-        },
-        Reply::StalePrice { .. } => "stale price".into(),
-        Reply::Closed { seq, charged, replayed: false } => format!("closed {seq} at {charged}"),
-        Reply::Closed { seq, charged, replayed: true } => format!("replayed {seq} at {charged}"),
-        Reply::Conflict { seq } => format!("conflict with {seq}"),
-        Reply::UnknownAttempt => "unknown attempt".into(),
-        Reply::Expired => "expired".into(),
-        Reply::Done => "done".into(),
-        Reply::Invalid(problem) => format!("invalid: {problem}"),
-        Reply::Status(snapshot) => {
-            let Snapshot { spend, status, .. } = &**snapshot;
-            let SpendView { settled, held, open, exposure, .. } = spend;
-            let word = snake(status);
-            format!("{word} settled {settled} held {held} open {open} exposure {exposure}")
-        }
-    }
-}
-
-fn record_words(record: &Record) -> String {
-    let Record { seq, amount, .. } = record;
-    let mut words =
-        format!("{seq} {} {} {amount}", attempt_name(record.attempt_id), snake(&record.class));
-    if let (Some(corrects), Some(previous)) = (record.corrects, record.previous) {
-        words.push_str(&format!(" corrects {corrects} of {previous}"));
-    }
-    for flag in &record.flags {
-        words.push_str(&format!(" {}", snake(flag)));
-    }
-    words
-}
-
-fn kind(row: &Row) -> &'static str {
-    match row {
-        Row::PutHold(_) => "hold",
-        Row::ExpireHold(_) => "expire",
-        Row::DeleteHold(_) => "delete",
-        Row::PutRecord(_) => "record",
-        Row::PutHour(..) => "hour",
-        Row::DropHours(_) => "drop hours",
-        Row::PutUse(..) => "use",
-        Row::DropUse(..) => "drop uses",
-        Row::PutMinute(..) => "minute",
-        Row::PutRefusals(..) => "refusal",
-        Row::PutOnce { .. } => "once",
-        Row::PutAccount(_) => "account",
-        Row::PutKey(_) => "key",
-        Row::PutInForce(_) => "in force",
-        Row::PutJob(..) => "job",
-        Row::Batch(BatchRow::Batch(..)) => "batch",
-        Row::Batch(BatchRow::Line(..)) => "line",
-        Row::Batch(BatchRow::File(..)) => "file",
-        Row::Batch(BatchRow::ForgetFiles(_)) => "forget",
-        Row::PutSubject { .. } => "subject",
-    }
-}
-
-fn counted(kinds: &[&'static str]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for kind in kinds {
-        *counts.entry(kind).or_default() += 1;
-    }
-    let words: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    if words.is_empty() { "none".into() } else { words.join(", ") }
 }

@@ -64,6 +64,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             below_margin: false,
             input_least: 1_000,
         },
+        worst: None,
         in_force: None,
         end_user: Some("someone@example.com".into()),
         scopes: Scopes { model: Some("gpt-4o-mini".into()), ..Scopes::default() },
