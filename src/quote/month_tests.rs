@@ -45,7 +45,8 @@ fn volumes_are_stated_whole_or_by_their_bounds_and_nothing_passes_unpriced() {
     let answer = quote(&bounds);
     assert_eq!(
         (&answer["lower"], &answer["expected"], &answer["upper"]),
-        (&"0.6".into(), &"1.2".into(), &"1.8".into())
+        (&"0.3".into(), &"1.2".into(), &"1.8".into()),
+        "at the least, all of it in batches"
     );
     let unknown = Volume { model: "gpt-nobody".into(), ..bounds[0].clone() };
     assert_eq!(quote(&[unknown])["error"]["code"], "model_not_priced");
