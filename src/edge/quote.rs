@@ -69,6 +69,12 @@ async fn priced(
     let config = incoming.config()?;
     let now = js::now();
     let (ask, quote) = asked::price(request, &config.book, Some(at.unwrap_or(now)))?;
+    let snapshot = snapshot(incoming, customer.clone()).await?;
+    if life.is_some() && snapshot.as_ref().is_some_and(|snapshot| !snapshot.goes_by_book()) {
+        let message = "This account pays by a plan or from credit: what a request costs depends on \
+                       what is used until it ends, so no quote is signed.";
+        return Err(Problem::new(Code::NotInPlan, message));
+    }
     let signed = match life {
         Some(life) => {
             let made = (request, &ask, &quote);
@@ -77,23 +83,23 @@ async fn priced(
         }
         None => None,
     };
-    let remaining = remaining(incoming, customer, &quote).await?;
+    let remaining = snapshot.and_then(|snapshot| remaining(&snapshot, &quote));
     let account = remaining.map(|remaining| Account::of(&ask, &quote, remaining));
     Ok(Answered { quote: &quote, account, signed }.text())
 }
 
+/// Where the account stands; absent where it does not exist.
+async fn snapshot(incoming: &Incoming, customer: Name) -> Result<Option<Snapshot>, Problem> {
+    let found = LedgerClient::new(&incoming.env, customer)?.look(r#"{"snapshot":{}}"#).await?;
+    Ok(serde_json::from_str(&found).ok())
+}
+
 /// What is left of the tightest hard limit; absent without one, and where the account's currency is
 /// not the book's.
-async fn remaining(
-    incoming: &Incoming,
-    customer: Name,
-    quote: &Quote,
-) -> Result<Option<Exact>, Problem> {
-    let found = LedgerClient::new(&incoming.env, customer)?.look(r#"{"snapshot":{}}"#).await?;
-    let Ok(snapshot) = serde_json::from_str::<Snapshot>(&found) else { return Ok(None) };
+fn remaining(snapshot: &Snapshot, quote: &Quote) -> Option<Exact> {
     let hard = snapshot.limits.iter().filter(|limit| limit.kind == Strictness::Hard);
     let least = hard.map(|limit| limit.remaining).min();
-    Ok(least.filter(|_| snapshot.currency == quote.currency))
+    least.filter(|_| snapshot.currency == quote.currency)
 }
 
 /// The signed quote that came with a request, if one did and it holds.

@@ -210,6 +210,15 @@ pub struct Snapshot {
     pub head: HeadView,
 }
 
+impl Snapshot {
+    /// Whether the price book alone says what a request costs: no plan is in force, and no credit
+    /// pays. Only then can prices be promised that are not the ledger's own.
+    pub fn goes_by_book(&self) -> bool {
+        let by_plan = self.plan.as_ref().is_some_and(|view| view.plan.is_some() || view.prepaid);
+        !by_plan && self.credit.is_empty()
+    }
+}
+
 /// How often something was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {

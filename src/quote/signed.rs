@@ -118,7 +118,8 @@ impl Promise {
             expires: now.plus(life),
             request: digest(request),
             model: ask.model.clone(),
-            quote: quote.clone(),
+            // Its bounds by meter are for plans alone, under which no quote is signed.
+            quote: Quote { worst: Vec::new(), ..quote.clone() },
             card: card(ask, quote, book, now).map_err(|why| api::unpriced(&why, &ask.model))?,
         })
     }

@@ -85,6 +85,11 @@ impl Op<'_> {
         if self.ledger.holds.get(&attempt_id).is_none_or(|hold| hold.expires_at <= self.now) {
             return Ok(Reply::Expired);
         }
+        let is_by_terms = |hold: &Hold| hold.terms.is_some();
+        if self.ledger.holds.get(&attempt_id).is_some_and(is_by_terms) {
+            let why = "a customer with a plan or credit has no batches";
+            return Ok(Reply::Invalid(why.into()));
+        }
         let Some(mut hold) = self.ledger.take_hold(attempt_id, self.now)? else {
             return Ok(Reply::Expired);
         };

@@ -38,6 +38,7 @@ use crate::ids::{AttemptId, Id, Name};
 use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
+use crate::quote::Worst;
 use crate::record::{Admitted, Digest, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -635,10 +636,13 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             below_margin: false,
             input_least: option("input", "0").parse().unwrap(),
         },
-        worst: Some(super::terms::worst(
-            arguments[1].parse().unwrap(),
-            option("in", "0").parse().unwrap(),
-        )),
+        worst: Some(match arguments.contains(&"unbound") {
+            true => Worst { model: "gpt".into(), most: Vec::new() },
+            false => super::terms::worst(
+                arguments[1].parse().unwrap(),
+                option("in", "0").parse().unwrap(),
+            ),
+        }),
         in_force: options.get("book").map(|text| in_force(text)),
         end_user: options.get("user").map(|user| (*user).to_owned()),
         scopes: Scopes {

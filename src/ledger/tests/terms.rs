@@ -254,6 +254,66 @@ fn a_prepaid_balance_sinks_below_zero_only_as_far_as_policy_lets_it() {
 }
 
 #[test]
+fn of_limits_and_credit_the_graver_objection_is_told_and_of_equals_the_limit() {
+    check(
+        "limits all=lifetime/hard/10
+         plan book prepaid
+         reserve a 11 -> refused request_exceeds_limit by all
+         reserve a 3 -> refused spend_limit_exceeded by balance
+         grant pack 4
+         reserve a 3 -> held, 7 left
+         reserve b 8 -> refused spend_limit_exceeded by balance    # the limit: in flight
+         reserve b 2 -> refused in_flight_budget_exhausted by balance
+         credit -> USD 1 held 3
+         grant more 96
+         reserve b 8 -> refused in_flight_budget_exhausted by all
+         credit -> USD 97 held 3             # what a refused request had set aside is free
+         settle a 3
+         take more
+         reserve b 8 -> refused spend_limit_exceeded by all
+         credit -> USD 1 held 0",
+    );
+}
+
+#[test]
+fn limits_of_a_key_count_what_the_plan_holds_and_charges() {
+    check(
+        "plan graduated
+         limits each=lifetime/hard/40,scope=key
+         reserve a 6 -> held, 22 left
+         settle a 6 -> closed 1 at 6
+         standing key:main -> each settled 6 held 0 left 34 from 2026-11-23T22:00:00.000Z
+         reserve b 12 -> refused spend_limit_exceeded by each
+         reserve b 11 -> held, 1 left",
+    );
+}
+
+#[test]
+fn what_has_prices_of_its_own_is_refused_where_a_plan_or_credit_would_have_to_follow() {
+    check(
+        "plan hybrid
+         reserve a 5 unbound -> refused not_under_plan
+         reserve b 5
+         open b b1 3600s -> invalid: a customer with a plan or credit has no batches
+         settle b 5
+         plan book
+         reserve c 5 unbound
+         open c b2 3600s
+         plan hybrid
+         post b2 x=3 y=2 whole               # as it began
+         seen b2 completed succeeded=2
+         post b2 x=3 y=2 whole
+         plan book
+         grant pack 10
+         reserve d 5 unbound -> refused not_under_plan
+         credit -> USD 10 held 0
+         plan hybrid rest=included
+         reserve e 0 unbound                 # what is free stays free
+         settle e - -> closed 5 at 0",
+    );
+}
+
+#[test]
 fn a_grant_that_expires_under_an_open_hold_stays_spendable_by_it() {
     check(
         "plan book prepaid
