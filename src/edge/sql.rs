@@ -1,5 +1,7 @@
-//! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them into floating point.
+//! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them
+//! into floating point.
 
+mod rows;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -7,20 +9,14 @@ use std::collections::BTreeMap;
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
-use schema::{
-    DELETE_HOLD, DROP_CREDIT, DROP_HOURS, DROP_PLAN_USES, DROP_TERMS, DROP_USE, EXPIRE_HOLD,
-    FORGET_FILES, PUT_ACCOUNT, PUT_BATCH, PUT_CREDIT, PUT_FILE, PUT_HOLD, PUT_HOUR, PUT_IN_FORCE,
-    PUT_JOB, PUT_KEY, PUT_LINE, PUT_MINUTE, PUT_ONCE, PUT_PLAN_USE, PUT_RECORD, PUT_REFUSALS,
-    PUT_SINK, PUT_SUBJECT, PUT_TERMS, PUT_USE, SCHEMA, TABLES,
-};
+use schema::{DELETE_HOLD, PUT_HOLD, PUT_HOUR, PUT_RECORD, PUT_SINK, SCHEMA, TABLES};
 
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
-    Batch, BatchCommand, BatchRow, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE,
-    ONCE_MAX, Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, RecordRow, Reserve,
-    Row, Unit, shown_from,
+    Batch, BatchCommand, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE, ONCE_MAX,
+    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -282,108 +278,6 @@ impl Store {
         js::commit(&self.storage, &statements).map_err(|error| js::reason(&error))
     }
 
-    fn statement(&self, row: &Row) -> Result<Array, Failed> {
-        Ok(match row {
-            Row::PutHold(hold) => {
-                Array::of3(&self.put_hold, &hold.attempt_id.to_string().into(), &json(hold)?)
-            }
-            Row::ExpireHold(id) => Array::of2(&EXPIRE_HOLD.into(), &id.to_string().into()),
-            Row::DeleteHold(id) => Array::of2(&self.delete_hold, &id.to_string().into()),
-            Row::PutRecord(record) => self.record_statement(record)?,
-            Row::PutHour(hour, used) => {
-                Array::of3(&self.put_hour, &millis(*hour), &used.to_string().into())
-            }
-            Row::DropHours(gone) => Array::of2(&DROP_HOURS.into(), &list(gone)),
-            Row::PutUse(party, hour, used) => Array::of4(
-                &PUT_USE.into(),
-                &party.text().into(),
-                &millis(*hour),
-                &used.to_string().into(),
-            ),
-            Row::DropUse(party, gone) => {
-                Array::of3(&DROP_USE.into(), &party.text().into(), &list(gone))
-            }
-            Row::PutMinute(party, at, used) => Array::of4(
-                &PUT_MINUTE.into(),
-                &party.text().into(),
-                &millis(*at),
-                &used.to_string().into(),
-            ),
-            Row::PutRefusals(hour, code, count) => {
-                let code = serde_json::to_value(code).map_err(|error| error.to_string())?;
-                let code = code.as_str().unwrap_or_default();
-                Array::of4(&PUT_REFUSALS.into(), &millis(*hour), &code.into(), &number(*count))
-            }
-            Row::PutOnce { key, once } => {
-                let key = key.to_string();
-                Array::of4(&PUT_ONCE.into(), &key.into(), &millis(once.at), &json(once)?)
-            }
-            Row::PutAccount(account) => Array::of2(&PUT_ACCOUNT.into(), &json(account)?),
-            Row::PutKey(key) => {
-                Array::of3(&PUT_KEY.into(), &key.key_id.as_str().into(), &json(key)?)
-            }
-            Row::PutInForce(in_force) => Array::of2(&PUT_IN_FORCE.into(), &json(in_force)?),
-            Row::PutJob(name, job) => {
-                let attempt = job.attempt_id.to_string();
-                Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
-            }
-            Row::PutTerms(terms) => {
-                Array::of3(&PUT_TERMS.into(), &number(terms.number.into()), &json(terms)?)
-            }
-            Row::DropTerms(of) => Array::of2(&DROP_TERMS.into(), &number((*of).into())),
-            Row::PutPlanUse(used) => {
-                let (of, period) = (number(used.number.into()), millis(used.period));
-                Array::of5(&PUT_PLAN_USE.into(), &of, &period, &json(&used.place)?, &json(used)?)
-            }
-            Row::DropPlanUses(of, period) => {
-                Array::of3(&DROP_PLAN_USES.into(), &number((*of).into()), &millis(*period))
-            }
-            Row::PutCredit(unit, id, stored) => {
-                let (unit, id) = (unit_name(*unit).into(), id.into());
-                match stored {
-                    Some(stored) => Array::of4(&PUT_CREDIT.into(), &unit, &id, &json(stored)?),
-                    None => Array::of3(&DROP_CREDIT.into(), &unit, &id),
-                }
-            }
-            Row::Batch(BatchRow::Batch(name, batch)) => {
-                let (at, path) =
-                    (millis(batch.reserved_at), batch.admitted.endpoint.as_str().into());
-                Array::of5(&PUT_BATCH.into(), &name.into(), &at, &path, &json(batch)?)
-            }
-            Row::Batch(BatchRow::Line(name, line)) => {
-                Array::of3(&PUT_LINE.into(), &name.into(), &line.to_string().into())
-            }
-            Row::Batch(BatchRow::File(name, at, file)) => {
-                let requests = number(matches!(file, File::Requests(_)).into());
-                Array::of5(&PUT_FILE.into(), &name.into(), &millis(*at), &requests, &json(file)?)
-            }
-            Row::Batch(BatchRow::ForgetFiles(before)) => {
-                Array::of2(&FORGET_FILES.into(), &millis(*before))
-            }
-            Row::PutSubject { value, key } => {
-                Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
-            }
-        })
-    }
-
-    fn record_statement(&self, record: &RecordRow) -> Result<Array, Failed> {
-        let line = record.sealed.line().ok_or("a record cannot be written as JSON")?;
-        let command = record.command.map_or(JsValue::NULL, |digest| digest.to_string().into());
-        Ok([
-            self.put_record.clone(),
-            number(record.seq),
-            record.attempt_id.to_string().into(),
-            record.request_id.to_string().into(),
-            class_name(record.class).into(),
-            record.charged.to_string().into(),
-            command,
-            record.sealed.hash.to_string().into(),
-            line.into(),
-        ]
-        .iter()
-        .collect())
-    }
-
     /// A job by its name, and whether it is still to be settled.
     pub fn job(&self, job_id: &str) -> Result<Option<(Job, bool)>, Failed> {
         let sql = "SELECT body, EXISTS (SELECT 1 FROM holds WHERE holds.attempt_id = jobs.attempt_id) FROM jobs WHERE job_id = ?";
@@ -508,12 +402,6 @@ fn millis(time: Timestamp) -> JsValue {
     number(u64::try_from(time.ms()).unwrap_or(0))
 }
 
-/// Times as a JSON list.
-fn list(times: &[Timestamp]) -> JsValue {
-    let numbers: Vec<String> = times.iter().map(|time| time.ms().to_string()).collect();
-    format!("[{}]", numbers.join(",")).into()
-}
-
 /// The part of an archive line that tells when it was written.
 #[derive(serde::Deserialize)]
 struct Written {
@@ -537,13 +425,6 @@ fn prior_record(row: &Array) -> Result<PriorRecord, Failed> {
         charged: amount(&row.get(2))?,
         command: command.map(|value| digest(&value)).transpose()?,
     })
-}
-
-fn unit_name(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Money => "money",
-        Unit::Credits => "credits",
-    }
 }
 
 fn unit_of(name: &str) -> Result<Unit, Failed> {
