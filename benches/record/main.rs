@@ -163,7 +163,7 @@ fn main() {
         prev = sealed.hash;
         frontier.push(leaf(sealed.canonical.as_bytes()));
         let line = sealed.line().unwrap();
-        bytes += line.len();
+        bytes = line.len().saturating_add(bytes);
         lines.push(line);
     }
     (checkpoint.size, checkpoint.root, checkpoint.head) = (frontier.size(), frontier.root(), prev);

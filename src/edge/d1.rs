@@ -206,7 +206,7 @@ fn time(value: Timestamp) -> JsValue {
 }
 
 fn owner(row: &Array) -> Result<Owner, Failed> {
-    let name = |at| text(&row.get(at))?.parse().map_err(|_| "a name that is none".to_owned());
+    let name = |at| text(&row.get(at))?.parse().map_err(|()| "a name that is none".to_owned());
     Ok((name(0)?, name(1)?))
 }
 

@@ -96,8 +96,8 @@ impl<'b> Forecaster<'b> {
         }
         let unpriced = |why| Unforeseen::Unpriced(why, ask.model.clone());
         let model = self.book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
-        let pinned =
-            pinned(ask, model, self.at, (self.region)(&model.provider)).map_err(unpriced)?;
+        let pinned = pinned(ask, model, self.at, (self.region)(&model.provider).as_deref())
+            .map_err(unpriced)?;
         let at_batch_prices = at_batch_prices(model).map_err(unpriced)?;
         match self.forecast.prices.first() {
             Some(first) if first.pinned.provider != model.provider => {
@@ -147,9 +147,9 @@ fn pinned(
     ask: &Ask,
     model: &Model,
     at: Timestamp,
-    region: Option<String>,
+    region: Option<&str>,
 ) -> Result<Pinned, Unpriced> {
-    let situation = Situation { at: Some(at), region: region.as_deref(), ..situation(ask) };
+    let situation = Situation { at: Some(at), region, ..situation(ask) };
     let card = model.card(&situation).ok_or(Unpriced::NotInForce)?.to_card();
     let card = if ask.free { Card::default() } else { card };
     Ok(Pinned {
