@@ -636,12 +636,11 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             below_margin: false,
             input_least: option("input", "0").parse().unwrap(),
         },
-        worst: Some(match arguments.contains(&"unbound") {
-            true => Worst { model: "gpt".into(), most: Vec::new() },
-            false => super::terms::worst(
-                arguments[1].parse().unwrap(),
-                option("in", "0").parse().unwrap(),
-            ),
+        worst: Some(if arguments.contains(&"unbound") {
+            Worst { model: "gpt".into(), most: Vec::new() }
+        } else {
+            let input = option("in", "0").parse().unwrap();
+            super::terms::worst(arguments[1].parse().unwrap(), input)
         }),
         in_force: options.get("book").map(|text| in_force(text)),
         end_user: options.get("user").map(|user| (*user).to_owned()),
