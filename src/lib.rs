@@ -16,10 +16,11 @@
 //! | [`plan`] | plans: fees, charges, allowances, limits, commitments, discounts; the disputed rules |
 //! | [`credits`] | grants and holds, replayed in the order of time |
 //! | [`quote`] | request × book → lower, expected, upper |
+//! | [`forecast`] | daily spend → what a period comes to, and when a balance runs out |
 //! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
-//! | [`record`] | canonical bytes, chain, signature, verification |
+//! | [`record`] | canonical bytes, chain, tree, checkpoints, receipts, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
 //! | `edge` | wasm32 + feature `edge`: the Worker and its Durable Object |
 //! | `browser` | wasm32 + feature `browser`: the npm package's exports |

@@ -26,7 +26,7 @@ pub(super) struct Args {
     /// File with the record secrets, as in FAREBOX_RECORD_SECRETS: 1:<hex>,2:<hex>.
     #[arg(long, required_unless_present = "public")]
     key: Option<PathBuf>,
-    /// File with the operator's public keys, as /v1/farebox/keys has them: <hex>,<hex>.
+    /// File with the operator's public keys: <hex>,<hex>.
     #[arg(long)]
     public: Option<PathBuf>,
     /// File with something that was promised: a checkpoint, a receipt, or {"customer", "seq",
