@@ -130,11 +130,16 @@ impl Op<'_> {
 
     fn store_running(&mut self, held: &HeldTerms, before: &Running, after: Running) {
         let (number, period) = (held.number, held.period);
-        for (place, tally) in
-            after.tallies().filter(|(place, tally)| before.tally(place) != **tally)
-        {
+        let is_changed = |(place, tally): &(&_, &_)| before.tally(place) != **tally;
+        let changed = after.tallies().filter(is_changed).map(|(place, tally)| {
             let row = UseRow { number, period, place: place.clone(), tally: *tally };
-            self.rows.push(Row::PutPlanUse(Box::new(row)));
+            Row::PutPlanUse(Box::new(row))
+        });
+        let rows = self.rows.len();
+        self.rows.extend(changed);
+        if self.rows.len() == rows {
+            // A period in which nothing was used is not kept: storage would not know of it.
+            return;
         }
         let forgotten = self.ledger.contracts.put_running(number, period, after);
         self.rows.extend(
