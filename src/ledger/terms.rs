@@ -104,6 +104,9 @@ pub struct HeldTerms {
     pub rest: Rest,
     /// What the counted least comes to by the book, of what the plan does not price.
     pub book_floor: Exact,
+    /// All of the hold is charged if its end is never seen: a job's, by the operator's choice.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub whole: bool,
     /// How much of each of the plan's hard limits it may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quotas: Vec<Exact>,

@@ -69,7 +69,8 @@ pub enum PlanLineKind {
     Charge,
     /// Credits beyond what was granted, in money: `after − before` of them.
     CreditOverage,
-    /// The counted least by the price book, of what the plan does not price.
+    /// Of an attempt whose end nobody saw: the counted least by the price book, of what the plan does
+    /// not price; of a job, if so chosen, all that was held for it.
     Floor,
     /// What others' usage made of this attempt's, between its floor and its correction.
     Moved,

@@ -66,3 +66,34 @@ test('schema 1: keys, limits, spend, holds and the chain are all there, and ever
     rmSync(folder, { recursive: true, force: true });
   }
 });
+
+test('schema 2: a ledger from before plans goes on, and takes a plan', { timeout: 90_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'farebox-migration-'));
+  let gate;
+  try {
+    gate = await startGate({ persist: folder, secretVars });
+    const key = await gate.customer('old', null);
+    assert.equal((await gate.chat(key, say('hi'))).status, 200);
+    const before = await gate.idle('old');
+    await gate.stop();
+
+    const file = readdirSync(folder, { recursive: true }).map(String)
+      .find((each) => /LedgerObject\/[0-9a-f]{64}\.sqlite$/.test(each));
+    const database = new DatabaseSync(join(folder, file));
+    database.exec("DROP TABLE terms; DROP TABLE plan_uses; DROP TABLE credit; UPDATE meta SET value = '2' WHERE name = 'schema'");
+    database.close();
+
+    gate = await startGate({ persist: folder, secretVars });
+    const after = await gate.status('old');
+    assert.deepEqual([after.spend.settled, after.head], [before.spend.settled, before.head]);
+    const plan = {
+      format: 'farebox-plan-1', plan: 'each', version: '1', name: 'Each', currency: 'USD',
+      charges: [{ id: 'each', meter: 'api_calls', charge: { model: 'per_unit', unit_price: '0.5' } }],
+    };
+    await gate.admin('PUT', 'customers/old/plan', { plan, rest: 'included' });
+    assert.equal((await gate.chat(key, say('hi'))).headers.get('x-farebox-cost'), '0.5');
+  } finally {
+    await gate?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});

@@ -13,6 +13,7 @@ use farebox::ledger::{
 use farebox::money::Exact;
 use farebox::wire::usage::Meter;
 
+use super::agreed::{Agreed, By};
 use super::standing::{Standing, Used, value_of, whole};
 use super::workload::{INPUT_UNITS, OUTPUT_UNITS, TTL};
 
@@ -57,6 +58,9 @@ pub struct Attempt {
     used: Used,
     floor: i128,
     input_least: u64,
+    /// Under which terms, if any; and whether all is charged if its end is never seen.
+    terms: Option<(usize, By)>,
+    whole: bool,
     expires_at: Timestamp,
     pub stage: Stage,
     charged: i128,
@@ -68,6 +72,10 @@ pub struct Attempt {
 impl Attempt {
     pub fn value(&self, scope: Scope) -> Option<String> {
         self.values[scope as usize].clone()
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closed(_))
     }
 }
 
@@ -88,6 +96,8 @@ pub struct Auditor {
     subjects: Vec<String>,
     /// From when on the newest activation applies that a request was admitted under, and its number.
     newest: Option<(Timestamp, u64)>,
+    /// The customer's terms.
+    agreed: Agreed,
     /// Whose each job is.
     jobs: BTreeMap<String, AttemptId>,
     /// Every record there must be, in words.
@@ -156,11 +166,15 @@ impl Auditor {
         self.expired += 1;
         let attempt = self.attempts.get_mut(&id).unwrap();
         attempt.stage = Stage::Unresolved;
-        attempt.charged = attempt.floor;
+        attempt.charged = match attempt.terms {
+            // It was one call, which may be an included one by now.
+            Some((number, by @ By::Calls(_))) if !attempt.whole => self.agreed.count(number, by, 1),
+            _ => attempt.floor,
+        };
         let tokens = i128::from(attempt.input_least);
-        let used = Used { money: attempt.floor, tokens, requests: 1 };
+        let used = Used { money: attempt.charged, tokens, requests: 1 };
         attempt.seq = self.records.len() + 1;
-        let floor = exact(attempt.floor);
+        let floor = exact(attempt.charged);
         self.records.push(format!("{id} unresolved {floor} counted").into());
         self.count(id, used);
     }
@@ -221,7 +235,13 @@ impl Auditor {
             Some(_) => return "refused EndUserRequired".into(),
             None => {}
         }
-        let needed = units(reserve.admitted.held);
+        let terms = self.agreed.at(self.now());
+        let by_plan = terms.and_then(|(_, by)| Agreed::most(by));
+        let needed = by_plan.unwrap_or(units(reserve.admitted.held));
+        let floor = match terms {
+            Some((number, by @ By::Calls(_))) => self.agreed.next(number, by),
+            _ => units(reserve.floor),
+        };
         let tokens = whole(reserve.scopes.tokens.unwrap());
         let need = Used { money: needed, tokens, requests: 1 };
         if let Some(refusal) = self.refusal(reserve, need) {
@@ -254,7 +274,9 @@ impl Auditor {
             reserved_at: self.now(),
             counted: Default::default(),
             used: Used::default(),
-            floor: units(reserve.floor),
+            floor,
+            terms,
+            whole: false,
             input_least: reserve.pinned.input_least,
             expires_at,
             stage: Stage::Open,
@@ -348,7 +370,9 @@ impl Auditor {
         match self.attempts.get_mut(&id) {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
                 a.expires_at = a.expires_at.max(now.plus(TTL));
-                a.floor = a.floor.max(floor.min(a.held));
+                if a.terms.is_none() {
+                    a.floor = a.floor.max(floor.min(a.held));
+                }
                 self.own_rows = 1;
                 format!("held until {}", a.expires_at)
             }
@@ -365,7 +389,7 @@ impl Auditor {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
                 a.expires_at = a.expires_at.max(now.plus(park.life));
                 if park.unresolved == Unresolved::Hold {
-                    a.floor = a.held;
+                    (a.floor, a.whole) = (a.held, true);
                 }
                 self.jobs.insert(park.job_id.clone(), id);
                 self.own_rows = 2;
@@ -388,7 +412,6 @@ impl Auditor {
     }
 
     fn end(&mut self, id: AttemptId, command: String, word: &str, used: Used) -> String {
-        let charged = used.money;
         let now = self.now();
         match self.attempts.get(&id) {
             None => return "unknown attempt".into(),
@@ -396,6 +419,15 @@ impl Auditor {
             Some(_) => {}
         }
         let attempt = self.attempts.get_mut(&id).unwrap();
+        let mut used = used;
+        if let (Some((number, by @ By::Calls(_))), false) = (attempt.terms, attempt.is_closed()) {
+            // What was assumed at its expiry stays as it was, moved by what others used since.
+            let assumed = attempt.stage == Stage::Unresolved && !attempt.whole;
+            let back =
+                if assumed { self.agreed.count(number, by, -1) + attempt.charged } else { 0 };
+            used.money = back + self.agreed.count(number, by, used.requests);
+        }
+        let charged = used.money;
         let seq = self.records.len() + 1;
         let over = (charged - attempt.held).max(0);
         let more_tokens = |than: i128| (used.tokens - than).max(0);
@@ -454,7 +486,11 @@ impl Auditor {
                 self.keys.insert(key_id.to_string(), (secret_sha256.to_string(), true));
                 self.frozen_keys.retain(|known| known != key_id.as_str());
             }
-            Admin::PutPlan(_) | Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+            Admin::PutPlan(put) => {
+                self.own_rows = 0;
+                return self.agreed.put(put, self.now());
+            }
+            Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
                 unreachable!("not part of the workload")
             }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::format_push_string)]
 
+mod agreed;
 mod auditor;
 mod random;
 mod rules;
@@ -23,8 +24,8 @@ use std::collections::BTreeMap;
 
 use farebox::auth::Ring;
 use farebox::clock::{Millis, Timestamp};
-use farebox::ledger::{Command, Context, Ledger, Outcome, Reply, Row, SWEEP_MAX};
-use farebox::record::{Expected, Flag, Record, Verdict, verify};
+use farebox::ledger::{Admin, Command, Context, Ledger, Outcome, Reply, Row, SWEEP_MAX};
+use farebox::record::{Expected, Flag, PlanLineKind, Record, Verdict, verify};
 
 use auditor::{Auditor, exact, units};
 use random::Random;
@@ -82,6 +83,9 @@ const EVENTS: &[&str] = &[
     "invalid:",
     "a hold repeated",
     "a job parked",
+    "a plan put",
+    "a call that was charged",
+    "a call that was included",
     "a late correction",
     "a sweep that left some",
     "an overage",
@@ -273,12 +277,22 @@ impl Simulation {
         let counted = |row: &&Row| {
             !matches!(
                 row,
-                Row::PutRefusals(..) | Row::PutUse(..) | Row::PutMinute(..) | Row::PutOnce { .. }
+                Row::PutRefusals(..)
+                    | Row::PutUse(..)
+                    | Row::PutMinute(..)
+                    | Row::PutOnce { .. }
+                    | Row::PutTerms(_)
+                    | Row::DropTerms(_)
+                    | Row::PutPlanUse(_)
+                    | Row::DropPlanUses(..)
             )
         };
         let written = outcome.rows.iter().filter(counted).count();
         assert_eq!(written, rows, "I4: other rows: {:#?}", outcome.rows);
         self.meet_all(&expected, &auditor, fate);
+        if let Command::Admin(Admin::PutPlan(_)) = command {
+            self.meet("a plan put");
+        }
         if matches!(command, Command::Park(_)) && auditor.own_rows > 0 {
             self.meet("a job parked");
         }
@@ -323,6 +337,14 @@ impl Simulation {
         for at in before.records.len()..auditor.records.len() {
             let record = self.store.record(at);
             assert_eq!(record_words(&record), *auditor.records[at], "I3: another record");
+            for line in record.plan.iter().flat_map(|plan| &plan.lines) {
+                let event = match (line.kind, line.amount.is_zero()) {
+                    (PlanLineKind::Charge, true) => "a call that was included",
+                    (PlanLineKind::Charge, false) => "a call that was charged",
+                    _ => "a floor, or what others moved",
+                };
+                *self.met.entry(event.to_owned()).or_default() += 1;
+            }
             assert_eq!(record.recorded_at, self.now);
             for (flag, event) in [(Flag::Late, "a late correction"), (Flag::Overage, "an overage")]
             {

@@ -10,9 +10,11 @@ use farebox::ledger::{
 };
 use farebox::meter::Outcome;
 use farebox::money::Exact;
+use farebox::quote::{AtMost, Worst};
 use farebox::record::{Admitted, Digest};
 use farebox::wire::usage::{Meter, Provenance, Usage};
 
+use super::agreed;
 use super::auditor::{exact, units};
 use super::random::Random;
 use super::rules;
@@ -103,6 +105,23 @@ fn in_force(random: &mut Random, now: Timestamp) -> Option<InForce> {
     Some(InForce { seq: u64::try_from(number).unwrap(), from: at(number), until })
 }
 
+/// The most that a request can use, for plans.
+fn worst(held: Exact, input: u64, output: u64) -> Worst {
+    let at_most = |meter, quantity: u64, amount| AtMost {
+        meter,
+        quantity: Some(Exact::from(quantity)),
+        amount,
+    };
+    Worst {
+        model: "gpt-4o-mini".into(),
+        most: vec![
+            at_most(Meter::InputTotal, input, Exact::ZERO),
+            at_most(Meter::OutputTotal, output, held),
+            at_most(Meter::Requests, 1, Exact::ZERO),
+        ],
+    }
+}
+
 impl Workload {
     /// What has to be there before anything else.
     pub fn opening(random: &mut Random) -> Vec<Command> {
@@ -126,6 +145,7 @@ impl Workload {
             86..91 => Step { command: Command::Sweep, attempt: None },
             91..95 => Step { command: Command::Status, attempt: None },
             95..97 => Step { command: Self::limits(random), attempt: None },
+            97 if random.chance(40) => Step { command: agreed::put_plan(random), attempt: None },
             97..98 => {
                 let caps = rules::caps(random);
                 Step { command: Command::Admin(Admin::PutCaps { caps }), attempt: None }
@@ -202,7 +222,7 @@ impl Workload {
                 below_margin: false,
                 input_least,
             },
-            worst: None,
+            worst: Some(worst(exact(held), input_least, output)),
             in_force: in_force(random, now),
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
             scopes: Scopes {

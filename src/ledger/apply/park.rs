@@ -22,6 +22,9 @@ impl Op<'_> {
         }
         if *unresolved == Unresolved::Hold {
             hold.floor = hold.amount();
+            if let Some(terms) = &mut hold.terms {
+                terms.whole = true;
+            }
         }
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         hold.expires_at = hold.expires_at.max(self.now.plus(*life));

@@ -12,7 +12,7 @@ use crate::ledger::purse::{Paid, Unit};
 use crate::ledger::state::Hold;
 use crate::ledger::terms::{HeldTerms, InForce, UseRow};
 use crate::money::Exact;
-use crate::plan::{Increment, Plan, Running, Sure};
+use crate::plan::{Increment, Part, Plan, Running, Sure};
 use crate::record::{ByPlan, Class, Flag, PaidBy, Payment, PlanLine, PlanLineKind};
 use crate::wire::usage::Meter;
 
@@ -42,12 +42,19 @@ impl Op<'_> {
             let on = book_on(line.meter, held.dimensions.get("model").cloned());
             add(&mut needs, Unit::Money, on, line.amount)?;
         }
+        let floor = floor(hold, held);
         if class == Class::Unresolved {
-            charge.amount = held.book_floor;
-            let on = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
-            add(&mut needs, Unit::Money, on, held.book_floor)?;
-            if !held.book_floor.is_zero() {
-                lines.push(PlanLine { kind: PlanLineKind::Floor, ..moved_line(held.book_floor) });
+            charge.amount = floor;
+            for ((unit, on), amount) in floor_needs(held)? {
+                add(&mut needs, unit, on, amount)?;
+            }
+            if !floor.is_zero() {
+                lines.push(PlanLine { kind: PlanLineKind::Floor, ..moved_line(floor) });
+            }
+        }
+        if corrects.is_some() {
+            for ((unit, on), amount) in floor_needs(held)? {
+                add(&mut needs, unit, on, Exact::ZERO.minus(amount)?)?;
             }
         }
         if let Some(plan) = &force.plan {
@@ -84,10 +91,10 @@ impl Op<'_> {
         let before = running.clone();
         if let Some(prior) = corrects {
             // What was assumed at the hold's expiry is taken back.
-            let (gone, _) = plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?;
+            let gone = parts_assumed(hold, held, plan)?;
             let taken = running.change(plan, &gone, &[], Sure::Yes).unwrap_or_default();
             let money = taken.iter().filter(|one| !one.in_credits).map(|one| one.amount);
-            let moved = prior.charged.minus(held.book_floor)?.plus(Exact::sum(money)?)?;
+            let moved = prior.charged.minus(floor(hold, held))?.plus(Exact::sum(money)?)?;
             if !moved.is_zero() {
                 lines.push(moved_line(moved));
                 charge.amount = charge.amount.plus(moved)?;
@@ -95,14 +102,10 @@ impl Op<'_> {
             for one in &taken {
                 add(needs, unit_of(one), on(one.meter.clone(), &held.dimensions), one.amount)?;
             }
-            let book = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
-            add(needs, Unit::Money, book, Exact::ZERO.minus(held.book_floor)?)?;
         }
         let parts = match class {
             Class::Voided => Vec::new(),
-            Class::Unresolved => {
-                plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?.0
-            }
+            Class::Unresolved => parts_assumed(hold, held, plan)?,
             Class::Settled => plan.parts_of(&charge.own, &held.dimensions)?.0,
         };
         let sure = if class == Class::Unresolved { Sure::Assumed } else { Sure::Yes };
@@ -127,11 +130,16 @@ impl Op<'_> {
 
     fn store_running(&mut self, held: &HeldTerms, before: &Running, after: Running) {
         let (number, period) = (held.number, held.period);
-        for (place, tally) in
-            after.tallies().filter(|(place, tally)| before.tally(place) != **tally)
-        {
+        let is_changed = |(place, tally): &(&_, &_)| before.tally(place) != **tally;
+        let changed = after.tallies().filter(is_changed).map(|(place, tally)| {
             let row = UseRow { number, period, place: place.clone(), tally: *tally };
-            self.rows.push(Row::PutPlanUse(Box::new(row)));
+            Row::PutPlanUse(Box::new(row))
+        });
+        let rows = self.rows.len();
+        self.rows.extend(changed);
+        if self.rows.len() == rows {
+            // A period in which nothing was used is not kept: storage would not know of it.
+            return;
         }
         let forgotten = self.ledger.contracts.put_running(number, period, after);
         self.rows.extend(
@@ -201,6 +209,38 @@ impl Op<'_> {
         }
         Ok(paid)
     }
+}
+
+/// What is charged outside the plan's prices where no end was seen: the counted least by the book; of a
+/// job, if so chosen, all that was held.
+fn floor(hold: &Hold, held: &HeldTerms) -> Exact {
+    if held.whole { hold.floor } else { held.book_floor }
+}
+
+/// The same by what has to pay it: all that was held is paid by what was set aside.
+fn floor_needs(held: &HeldTerms) -> Result<Needs, Broken> {
+    let mut needs = Needs::new();
+    if !held.whole {
+        let on = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
+        add(&mut needs, Unit::Money, on, held.book_floor)?;
+        return Ok(needs);
+    }
+    for one in &held.aside {
+        let covered = Exact::sum(one.parts.iter().map(|(_, amount)| *amount))?;
+        // Credits that no grant covered are in what is held in money, at their worth.
+        let uncovered = if one.unit == Unit::Money { one.uncovered } else { Exact::ZERO };
+        add(&mut needs, one.unit, one.on.clone(), covered.plus(uncovered)?)?;
+    }
+    Ok(needs)
+}
+
+/// What counts as used where no end was seen. Of a job that is charged whole nothing, until its end is
+/// seen: what it used is not known.
+fn parts_assumed(hold: &Hold, held: &HeldTerms, plan: &Plan) -> Result<Vec<Part>, Broken> {
+    if held.whole {
+        return Ok(Vec::new());
+    }
+    Ok(plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?.0)
 }
 
 fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {

@@ -23,32 +23,37 @@ impl Op<'_> {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
             if !hold.is_for(reserve) || self.now >= expires_at {
-                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve.admitted.held));
+                return Ok(self.deny(RefusalCode::AttemptConflict.into(), reserve, reserve.admitted.held));
             }
             let parties = self.ledger.parties_of(hold);
             self.ledger.limits.begin(&parties, self.now)?;
             return self.held(expires_at, &parties);
         }
         if let Some(denial) = self.known_already(reserve) {
-            return Ok(self.refuse(denial, reserve.admitted.held));
+            return Ok(self.deny(denial, reserve, reserve.admitted.held));
         }
         if let Some(stale) = self.stale_price(reserve) {
             return Ok(stale);
         }
         if let Some(denial) = self.objection(reserve) {
-            return Ok(self.refuse(denial, reserve.admitted.held));
+            return Ok(self.deny(denial, reserve, reserve.admitted.held));
         }
         let Turned { asked, terms, objection } = match self.under_terms(reserve)? {
             Ok(turned) => turned,
-            Err(denial) => return Ok(self.refuse(denial, reserve.admitted.held)),
+            Err(denial) => return Ok(self.deny(denial, reserve, reserve.admitted.held)),
         };
         if let Some(denial) = self.amount_objection(&asked, objection)? {
             if let Some(terms) = &terms {
                 self.give_up(terms)?;
             }
-            return Ok(self.refuse(denial, asked.admitted.held));
+            return Ok(self.deny(denial, reserve, asked.admitted.held));
         }
         self.admit(&asked, terms)
+    }
+
+    /// Answers no. One that is asked again, because its answer was lost, was counted before.
+    fn deny(&mut self, denial: Denial, reserve: &Reserve, needed: Exact) -> Reply {
+        if reserve.again { self.refusal(denial, needed) } else { self.refuse(denial, needed) }
     }
 
     /// What speaks against a new attempt whatever it costs.

@@ -112,6 +112,7 @@ impl Op<'_> {
             rest: force.terms.rest,
             covered: Vec::new(),
             book_floor: reserve.floor,
+            whole: false,
             quotas: Vec::new(),
             aside: Vec::new(),
             dimensions,

@@ -254,6 +254,54 @@ fn a_prepaid_balance_sinks_below_zero_only_as_far_as_policy_lets_it() {
 }
 
 #[test]
+fn a_job_whose_end_is_never_seen_is_charged_all_that_was_held_until_it_is_seen() {
+    check(
+        "plan graduated prepaid
+         grant pack 100
+         reserve a 6
+         park a job-1 3600s hold
+         reserve b 6
+         park b job-2 3600s                  # its least: nothing was counted
+         wait 3601s
+         sweep
+         records -> 1 a unresolved 18 counted; 2 b unresolved 0 counted
+         credit -> USD 82 held 0
+         settle a 6 -> closed 3 at 6
+         settle b 6 -> closed 4 at 10        # four in the first tier, two in the second
+         credit -> USD 82 held 0             # and two taken back, which pay before any grant
+         status -> ok settled 16 held 0 open 0 exposure 0
+         plan credit rest=included
+         reserve c 9
+         park c job-3 3600s hold
+         wait 3601s
+         credit -> USD 82 held 0; coins 1 held 0
+         void c -> closed 6 at 0
+         reserve d 9
+         settle d 1
+         credit -> USD 82 held 0; coins 1 held 0     # the credit taken back paid
+         reserve e 9
+         settle e 1
+         reserve f 9 -> refused spend_limit_exceeded by balance",
+    );
+}
+
+#[test]
+fn what_a_grant_paid_for_an_expired_hold_is_not_paid_again_when_its_end_is_seen() {
+    check(
+        "plan book prepaid
+         grant pack 20
+         reserve a 9 floor=5 in=5 input=5
+         wait 61s
+         sweep
+         credit -> USD 15 held 0
+         settle a 7 -> closed 2 at 7
+         reserve b 13
+         settle b 13 -> closed 3 at 13
+         reserve c 1 -> refused spend_limit_exceeded by balance",
+    );
+}
+
+#[test]
 fn of_limits_and_credit_the_graver_objection_is_told_and_of_equals_the_limit() {
     check(
         "limits all=lifetime/hard/10
