@@ -43,7 +43,7 @@ before(async () => {
 after(async () => {
   await gate?.stop();
   await later?.stop();
-  await upstream?.stop?.();
+  await upstream?.close();
 });
 
 const ask = (gate, body, bearer, headers = {}) => gate.fetch('/v1/farebox/quote', {

@@ -174,7 +174,7 @@ rule('F66: an upstream that stalls is drained for 25 s and then charged what was
 });
 
 rule('what passes beyond the limit is bounded, however fast the upstream writes', async () => {
-  const key = await gate.customer('tight', '0.0003');
+  const key = await gate.customer('narrow', '0.0003');
   const { aborted } = gate.upstream.stats();
   const flow = await openStream(gate, key, 'hi [[bytes=20000000]]', { ...WAYS['openai, usage asked for'], max_tokens: 10_000 });
   assert.equal(await flow.over, true);

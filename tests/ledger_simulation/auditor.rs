@@ -344,6 +344,9 @@ impl Auditor {
         if attempt.stage != Stage::Open || now >= attempt.expires_at {
             return "expired".into();
         }
+        if held > attempt.held && attempt.terms.is_some() {
+            return "refused InFlightBudgetExhausted".into();
+        }
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
             let need = Used { money: held, tokens: 0, requests: 0 };
@@ -357,7 +360,9 @@ impl Auditor {
         }
         self.own_rows = 1;
         attempt.held = attempt.held.max(held);
-        attempt.floor = attempt.floor.max(floor.min(attempt.held));
+        if attempt.terms.is_none() {
+            attempt.floor = attempt.floor.max(floor.min(attempt.held));
+        }
         attempt.expires_at = attempt.expires_at.max(now.plus(TTL));
         let expires_at = attempt.expires_at;
         let values = attempt.values.clone();

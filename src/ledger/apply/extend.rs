@@ -28,7 +28,10 @@ impl Op<'_> {
         };
         let mut hold = old.clone();
         hold.admitted.held = old.admitted.held.max(held);
-        hold.floor = hold.floor.max(floor).min(hold.amount());
+        // Under terms the floor is theirs.
+        if hold.terms.is_none() {
+            hold.floor = hold.floor.max(floor).min(hold.amount());
+        }
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
         if hold.amount() > old.amount()
             && let Some(denial) = self.extension_denial(&hold)?

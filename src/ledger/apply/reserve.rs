@@ -23,7 +23,11 @@ impl Op<'_> {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
             if !hold.is_for(reserve) || self.now >= expires_at {
-                return Ok(self.deny(RefusalCode::AttemptConflict.into(), reserve, reserve.admitted.held));
+                return Ok(self.deny(
+                    RefusalCode::AttemptConflict.into(),
+                    reserve,
+                    reserve.admitted.held,
+                ));
             }
             let parties = self.ledger.parties_of(hold);
             self.ledger.limits.begin(&parties, self.now)?;
