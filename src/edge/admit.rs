@@ -17,7 +17,7 @@ use crate::ledger::{Command, Pinned, Reply, Reserve};
 use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced};
 use crate::record::Admitted;
-use crate::wire::request::Ask;
+use crate::wire::request::{Ask, BadRequest};
 use crate::wire::route::{Endpoint, Route};
 
 /// Whose request it is; whether the key is in force, the ledger knows.
@@ -48,6 +48,7 @@ pub fn price<'a>(
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
+    ask.check_upstream(&model.provider, upstream.stored_inputs).map_err(bad_request)?;
     let quote = quote::quote_model(ask, &config.book, model, Some(at)).map_err(unpriced)?;
     let situation = Situation { at: Some(at), ..quote::situation(ask) };
     let card = model.card(&situation).ok_or_else(|| unpriced(Unpriced::NotInForce))?.to_card();
@@ -62,6 +63,11 @@ pub fn price<'a>(
         input_least: ask.input_least,
     };
     Ok((quote, pinned, upstream))
+}
+
+/// A request that is refused for what it holds.
+pub fn bad_request(bad: BadRequest) -> Problem {
+    Problem { param: bad.param, ..Problem::new(Code::InvalidRequest, bad.message) }
 }
 
 /// What every attempt of one request is admitted by.
@@ -103,13 +109,23 @@ impl Admission {
 
     /// Makes the hold of one attempt, for its worst case.
     pub async fn reserve(&self, received_at: Timestamp) -> Result<Attempt, Problem> {
+        self.reserve_of(received_at, self.quote.upper).await
+    }
+
+    /// Makes a hold of this amount. One of nothing is refused by no limit: what is charged under it
+    /// is flagged as above its hold.
+    pub async fn reserve_of(
+        &self,
+        received_at: Timestamp,
+        amount: Exact,
+    ) -> Result<Attempt, Problem> {
         let id: AttemptId = Id::new(js::now(), js::random());
         let reserve = Reserve {
             attempt_id: id,
             request_id: self.request_id.unwrap_or(id),
             secret_sha256: self.key.secret_sha256(),
-            admitted: self.admitted(received_at),
-            floor: self.quote.lower.min(self.quote.upper),
+            admitted: Admitted { held: amount, ..self.admitted(received_at) },
+            floor: self.quote.lower.min(amount),
             pinned: self.pinned.clone(),
             end_user: self.ask.end_user.clone(),
             again: false,

@@ -1,5 +1,7 @@
 //! An admitted attempt, and the ways it ends.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
@@ -110,7 +112,8 @@ impl Attempt {
 
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, ended: Ended) -> Option<Exact> {
-        match settle(&self.ledger, &self.config.book, &self.quote.provider, self.id, ended).await {
+        let served = (self.quote.provider.as_str(), self.quote.model.as_str());
+        match settle(&self.ledger, &self.config.book, served, self.id, ended).await {
             Some(Reply::Closed { charged, .. }) => Some(charged),
             other => {
                 js::log(&format!("attempt {} not settled: {other:?}", self.id));
@@ -128,16 +131,19 @@ impl Attempt {
     }
 }
 
-/// Tells the ledger what an attempt used; `provider` served it.
+/// Tells the ledger what an attempt used; `provider` served it, `asked` is the model asked for.
 pub async fn settle(
     ledger: &LedgerClient,
     book: &Book,
-    provider: &str,
+    (provider, asked): (&str, &str),
     attempt_id: AttemptId,
     ended: Ended,
 ) -> Option<Reply> {
     let Ended { reading, status, began, error_class } = ended;
     let suspect = reading.needs_a_look();
+    reading.unknown.iter().for_each(|found| tell_unknown(provider, &found.path));
+    let served = reading.model.as_deref();
+    let served_other = served.is_some_and(|served| !book.serves(provider, asked, served));
     let settle = Settle {
         attempt_id,
         usage: reading.usage,
@@ -145,6 +151,7 @@ pub async fn settle(
         upstream_status: status,
         error_class,
         suspect,
+        served_other,
         sub_usage: reading.sub_usage.into_iter().map(|sub| priced(book, provider, sub)).collect(),
         unknown: reading.unknown.iter().map(unknown).collect(),
         served_model: reading.model.filter(|model| model.len() <= NAME_MAX),
@@ -163,6 +170,23 @@ fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     let card = sold.and_then(|model| model.card(&situation)).map(CardRef::to_card);
     let kind = sub.kind.chars().take(NAME_MAX).collect();
     SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
+}
+
+/// Places of unknown numbers that were told of; more, and the log is no place to read them.
+const TOLD_MAX: usize = 256;
+
+thread_local! {
+    static TOLD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Says once in this isolate's life where a provider reports a number that no table names.
+fn tell_unknown(provider: &str, path: &str) {
+    let path: String = path.chars().take(NAME_MAX).collect();
+    let place = format!("{provider}: {path:?}");
+    let is_new = TOLD.with_borrow_mut(|told| told.len() < TOLD_MAX && told.insert(place.clone()));
+    if is_new {
+        js::log(&format!("a number that no table names, perhaps billed, is reported by {place}"));
+    }
 }
 
 fn unknown(found: &read::Unknown) -> record::Unknown {

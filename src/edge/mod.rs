@@ -6,6 +6,7 @@ mod answer;
 mod attempt;
 mod body;
 mod config;
+mod heard;
 mod http;
 mod jobs;
 mod js;

@@ -13,6 +13,7 @@ use super::http::{Incoming, names};
 use super::js;
 use crate::api::{Code, Problem};
 use crate::clock::Millis;
+use crate::wire::place::{Template, check_project};
 use crate::wire::query::{Parameter, parameters};
 use crate::wire::read::Custom;
 use crate::wire::request::Ask;
@@ -63,12 +64,25 @@ struct Entry {
     /// `{path}`, `{tail}` (the path without `/v1/`), `{model}` and `{verb}` (after the colon).
     #[serde(default)]
     path: Option<String>,
+    /// Whether clients may name input in buckets (`gs://`, `s3://`), which the upstream reads by
+    /// the rights of the operator's account.
+    #[serde(default)]
+    stored_inputs: StoredInputs,
     /// Whether it takes `stream_options.include_usage`; some refuse the field.
     #[serde(default = "yes")]
     include_usage: bool,
     /// Where its answers report usage, if in no place that is known here.
     #[serde(default)]
     usage: Option<Custom>,
+}
+
+/// What becomes of requests with input from a bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredInputs {
+    #[default]
+    Refuse,
+    Allow,
 }
 
 fn yes() -> bool {
@@ -80,7 +94,9 @@ pub struct Upstream {
     /// Scheme and host, without a slash at the end.
     base_url: String,
     auth: Auth,
-    path: Option<String>,
+    path: Option<Template>,
+    /// Clients may name input in buckets.
+    pub stored_inputs: bool,
     /// It takes `stream_options.include_usage`.
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
@@ -134,7 +150,8 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage, usage } = entry;
+        let Entry { base_url, auth, secret, path, stored_inputs, include_usage, usage } = entry;
+        let stored_inputs = stored_inputs == StoredInputs::Allow;
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -146,14 +163,15 @@ impl Upstream {
         if !(clean || (dev && plain)) {
             return Err("base_url must be https://<host>[/path]".into());
         }
-        if path.as_ref().is_some_and(|path| !path.starts_with('/') && !path.starts_with("{path}")) {
-            return Err("path must begin with a slash or with {path}".into());
+        let path = path.map(|path| Template::read(&path)).transpose()?;
+        if auth == Auth::Google {
+            check_project(&base_url, path.as_ref())?;
         }
         let key = text(env, &secret).ok_or_else(|| format!("the secret {secret} is not set"))?;
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, include_usage, usage, key, secrets })
+        Ok(Self { base_url, auth, path, stored_inputs, include_usage, usage, key, secrets })
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.
@@ -171,7 +189,10 @@ impl Upstream {
         let mut url = self.base_url.clone();
         match &self.path {
             None => url.push_str(route.path),
-            Some(template) => url.push_str(&filled(template, route, model)),
+            Some(template) => {
+                let model = String::from(js_sys::encode_uri_component(model));
+                url.push_str(&template.filled(route, &model));
+            }
         }
         for parameter in parameters(query).filter(|parameter| !is_key(parameter)) {
             url.push(if url.contains('?') { '&' } else { '?' });
@@ -234,17 +255,6 @@ fn secret_parts(auth: &Auth, key: &str) -> Result<Vec<String>, &'static str> {
         }
         _ => Ok(vec![key.to_owned()]),
     }
-}
-
-/// A model's name is the client's word: encoded, it cannot leave its place in the path.
-fn filled(template: &str, route: &Route<'_>, model: &str) -> String {
-    let verb = route.path.rsplit_once(':').map_or("", |(_, verb)| verb);
-    let tail = route.path.strip_prefix("/v1/").unwrap_or(route.path);
-    template
-        .replace("{path}", route.path)
-        .replace("{tail}", tail)
-        .replace("{model}", &String::from(js_sys::encode_uri_component(model)))
-        .replace("{verb}", verb)
 }
 
 /// How an upstream is called.

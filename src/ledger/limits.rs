@@ -61,7 +61,8 @@ impl LimitState {
     /// Why `needed` may not be held, in the order of precedence; `None` where it fits or the
     /// limit is soft.
     pub fn objection(&self, needed: Exact) -> Result<Option<RefusalCode>, OutOfRange> {
-        if self.rule.kind == Strictness::Soft {
+        // What costs nothing takes nothing from a limit, be it overdrawn.
+        if self.rule.kind == Strictness::Soft || needed.is_zero() {
             return Ok(None);
         }
         let limit = self.rule.limit;

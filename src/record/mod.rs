@@ -49,6 +49,8 @@ pub enum Flag {
     Suspect,
     /// Corrects an earlier record; its amount is the difference.
     Correction,
+    /// Another model served than was asked for; charged at the prices of the one asked for.
+    ServedOther,
 }
 
 /// One quantity on a record.

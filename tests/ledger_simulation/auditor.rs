@@ -238,6 +238,9 @@ impl Auditor {
 
     /// The objections in their order of precedence, each looked for in every limit.
     fn refusal(&self, needed: i128) -> Option<String> {
+        if needed == 0 {
+            return None; // nothing is taken from any limit
+        }
         let standings: Vec<Standing> =
             self.standings().into_iter().filter(|standing| standing.hard).collect();
         let find = |code: &str, is_over: &dyn Fn(&Standing) -> bool| {

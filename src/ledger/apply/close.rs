@@ -42,6 +42,9 @@ impl Op<'_> {
             if settle.suspect {
                 charge.flags.push(Flag::Suspect);
             }
+            if settle.served_other {
+                charge.flags.push(Flag::ServedOther);
+            }
             Ok(charge)
         })
     }

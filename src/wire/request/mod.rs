@@ -11,10 +11,12 @@ mod inspect;
 mod json;
 mod session;
 mod shape;
+mod stored;
 mod tally;
 mod usage_option;
 
-pub use inspect::{Ask, Bound, Request, inspect};
+pub use inspect::{AZURE, Ask, Bound, Request, inspect};
+pub use session::{Transcription, transcription};
 pub use usage_option::with_usage_asked;
 
 use core::fmt;
