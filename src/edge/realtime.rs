@@ -186,8 +186,10 @@ impl Session {
         // Bounded by LINGER_MS.
         while self.heard.borrow().is_waiting() && js::now() < until {
             let left = u32::try_from(until.since(js::now())).unwrap_or(u32::MAX);
-            let next: Promise = self.bridge.linger(f64::from(left));
+            let every = self.admission.config.hold_ttl.0.div_ceil(3);
+            let next: Promise = self.bridge.linger(f64::from(left.min(every)));
             let told = JsFuture::from(next).await.unwrap_or_else(|_| "over".into());
+            self.renew().await;
             if told.as_string().as_deref() == Some("over") {
                 return;
             }

@@ -388,8 +388,8 @@ rule('a transcript in a session is usage of its own model, held for before the s
   const { client, upstream, headers } = await open(key);
   client.send(update({ model: 'gpt-4o-transcribe' }));
   assert.equal(await upstream.frame(1), update({ model: 'gpt-4o-transcribe' }), 'passed on as it was');
-  const { spend: { open, held } } = await gate.status('scribe');
-  assert.equal(open, 2);
+  const { spend: { open: holds, held } } = await gate.status('scribe');
+  assert.equal(holds, 2);
   assert.ok(Number(held) > Number(HELD) + 0.02, `${held} does not cover a transcript of 2000 audio tokens`);
   upstream.send(committed('i1'));
   upstream.send(created());
