@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-tokens token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -37,6 +37,10 @@ test-long: ## the ledger simulator over many more seeds, every property over a h
 	@PROPTEST_CASES=25600 cargo test --release --lib
 	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
 
+bench-whatif: ## a million records under another book, in Chromium, with its progress bar
+	@scripts/build.sh browser
+	@node benches/whatif/run.mjs
+
 bench-tokens: ## the tokeniser beside others, native and in Wasm
 	@scripts/build.sh tokens
 	@node benches/tokens/run.mjs
@@ -50,6 +54,15 @@ fuzz: ## everything that reads strangers' bytes, guided by coverage, MINUTES=5 f
 
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
+
+bench-record: ## what sealing, signing and checking records take
+	@cargo run --quiet --profile native --example bench-record
+
+bench-ledger: ## what the ledger's state machine takes by itself
+	@cargo run --quiet --profile native --example bench-ledger
+
+bench-plans: ## the same for a customer with a plan, and with credit
+	@cargo run --quiet --profile native --example bench-plans
 
 bench-book: ## what loading a price book and pricing a request take
 	@cargo run --quiet --profile native --example bench-book

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the Worker (build/), the npm package (pkg/dist) and the dashboard's copies (www/pkg,
-# www/vendor). `build.sh edge` or `build.sh browser` builds one; without an argument, both.
+# Builds the Worker (build/) with the tokeniser's modules, the npm package (pkg/dist) and the
+# dashboard's copies (www/pkg, www/vendor). `build.sh edge` or `build.sh browser` builds one; without
+# an argument, both; the browser's comes with its what-if.
 # `build.sh tokens` builds the tokeniser's modules (build/tokens).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,11 +13,13 @@ features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals
   --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd)
 # What changes a build: if none of it is newer than the last one, there is nothing to do.
 stale() {
-  [ ! -e "$1" ] || [ -n "$(find src books Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$1" -print -quit)" ]
+  local made=$1; shift
+  [ ! -e "$made" ] || [ -n "$(find "$@" Cargo.toml Cargo.lock scripts/build.sh package-lock.json -newer "$made" -print -quit)" ]
 }
 
 edge() {
-  stale build/worker/index.js || return 0
+  tokens
+  stale build/worker/index.js src books migrations build/tokens || return 0
   cargo build --quiet --release --lib --target wasm32-unknown-unknown --features edge
   rm -rf build/engine build/worker
   wasm-bindgen --target module --no-typescript --omit-default-module-path \
@@ -27,13 +30,14 @@ edge() {
   # The runtime hands a module over for a plain import; bundlers do not know `import source` yet.
   sed -i.bak 's/^import source /import /' build/engine/farebox.js && rm build/engine/farebox.js.bak
   mkdir -p build/worker
-  cp build/engine/farebox_bg.wasm build/worker/
+  cp build/engine/farebox_bg.wasm build/tokens/*.wasm build/worker/
   esbuild src/edge/entry.mjs --bundle --format=esm --log-level=warning --log-override:duplicate-object-key=silent \
-    --external:./farebox_bg.wasm --external:cloudflare:workers --outfile=build/worker/index.js
+    --alias:farebox-tokens=./build/tokens/load.mjs \
+    --external:'./*.wasm' --external:cloudflare:workers --outfile=build/worker/index.js
 }
 
 browser() {
-  stale pkg/dist/farebox.js || return 0
+  stale pkg/dist/farebox.js src books || return 0
   cargo build --quiet --profile browser --lib --target wasm32-unknown-unknown --features browser
   rm -rf pkg/dist www/pkg www/vendor
   wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$wasm/browser/farebox.wasm"
@@ -44,16 +48,28 @@ browser() {
   cp node_modules/htm/preact/standalone.module.js www/vendor/preact.js
 }
 
+# The browser's what-if, a module beside the engine: made for speed, and loaded when it is used.
+whatif() {
+  stale pkg/dist/whatif.js || return 0
+  RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features whatif
+  wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name whatif "$wasm/tokens/farebox.wasm"
+  wasm-opt -O3 "${features[@]}" -o pkg/dist/opt.wasm pkg/dist/whatif_bg.wasm
+  mv pkg/dist/opt.wasm pkg/dist/whatif_bg.wasm
+  cp pkg/dist/whatif.js pkg/dist/whatif_bg.wasm www/pkg/
+}
+
 # The tokeniser's modules (build/tokens): for each vocabulary NAME.wasm, its bindings NAME.js and
 # NAME.worker.mjs, and load.mjs, which imports them when a Worker first needs them (docs/tokens.md).
+# They change with src/tokens alone.
 tokens() {
   local name
   mkdir -p build/tokens
-  cp src/tokens/load.mjs build/tokens/
+  cp -u src/tokens/load.mjs build/tokens/
   for name in o200k cl100k; do
-    ! stale "build/tokens/$name.js" && continue
+    ! stale "build/tokens/$name.js" src/tokens && continue
     RUSTFLAGS=-Ctarget-feature=+simd128 cargo build --quiet --profile tokens --lib --target wasm32-unknown-unknown --features "$name"
     wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
+      --experimental-reset-state-function \
       --out-dir "build/tokens/$name" --out-name "$name" "$wasm/tokens/farebox.wasm"
     wasm-opt -O3 "${features[@]}" -o "build/tokens/$name.wasm" "build/tokens/$name/${name}_bg.wasm"
     sed "s/NAME/$name/g" src/tokens/worker.mjs >"build/tokens/$name.worker.mjs"
@@ -64,8 +80,8 @@ tokens() {
 
 case "${1:-all}" in
   edge) edge ;;
-  browser) browser ;;
+  browser) browser; whatif ;;
   tokens) tokens ;;
-  all) edge; browser ;;
+  all) edge; browser; whatif ;;
   *) echo "usage: scripts/build.sh [edge|browser|tokens]" >&2; exit 64 ;;
 esac

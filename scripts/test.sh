@@ -96,6 +96,7 @@ test-wasm() {
 
 test-edge() {
   say "edge: the Worker on workerd"
+  check edge-command cargo build --quiet --profile native --bin farebox
   suite upstream node --test examples/upstream/upstream.test.mjs
   suite edge node --test --test-concurrency=1 tests/edge/*.test.mjs
 }

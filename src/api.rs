@@ -1,13 +1,17 @@
 //! What customers see: codes, statuses, and the JSON of refusals in each API's own shape, so that
 //! official SDKs raise their own typed errors. The only room that knows status codes.
 
+mod rate_limit;
+mod refusal;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::ledger::{LimitView, Refusal, RefusalCode};
-use crate::money::Exact;
 use crate::quote::Unpriced;
 use crate::wire::route::Api;
+
+pub use rate_limit::{limit_headers, rate_limit, rate_limit_policy};
+pub use refusal::{Asked, refused};
 
 /// Every code this gate answers with. Stable: clients may match on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +27,8 @@ pub enum Code {
     NotFound,
     /// The route exists, with another method.
     MethodNotAllowed,
+    /// It contradicts what is there.
+    Conflict,
     /// The body or a header cannot be used.
     InvalidRequest,
     /// The body is compressed; send it plain.
@@ -33,12 +39,30 @@ pub enum Code {
     ModelNotPriced,
     /// It sells the model, but not what this request makes of it.
     FeatureNotPriced,
+    /// The book sells it, but not at a price the operator stands by at present.
+    NotForSale,
+    /// The signed quote is not ours, altered, or another customer's.
+    QuoteInvalid,
+    /// The signed quote's time is over.
+    QuoteExpired,
+    /// The signed quote was made for another request.
+    QuoteMismatch,
     /// The limit is spent.
     SpendLimitExceeded,
     /// More than the whole limit.
     RequestExceedsLimit,
     /// Fits when running requests have settled.
     InFlightBudgetExhausted,
+    /// Too much for this minute or hour.
+    RateLimitExceeded,
+    /// The plan does not allow it.
+    NotInPlan,
+    /// The same request, by the client's `Idempotency-Key`, is running.
+    RequestInProgress,
+    /// The same request is over; its answer was not kept.
+    RequestCompleted,
+    /// The client's `Idempotency-Key` belongs to another request.
+    IdempotencyKeyReused,
     /// The upstream could not be reached.
     UpstreamUnreachable,
     /// The upstream did not answer in time.
@@ -80,6 +104,11 @@ impl Code {
             Self::RequestTooLarge => of(413, "request_too_large", bad, "request_too_large"),
             Self::ModelNotPriced => of(400, "model_not_priced", bad, bad),
             Self::FeatureNotPriced => of(400, "feature_not_priced", bad, bad),
+            Self::NotForSale => of(400, "not_for_sale", bad, bad),
+            Self::Conflict => of(409, "conflict", bad, bad),
+            Self::QuoteInvalid => of(400, "quote_invalid", bad, bad),
+            Self::QuoteExpired => of(400, "quote_expired", bad, bad),
+            Self::QuoteMismatch => of(400, "quote_mismatch", bad, bad),
             Self::SpendLimitExceeded => {
                 of(402, "spend_limit_exceeded", "insufficient_quota", "billing_error")
             }
@@ -89,6 +118,13 @@ impl Code {
             Self::InFlightBudgetExhausted => {
                 of(429, "in_flight_budget_exhausted", "rate_limit_exceeded", "rate_limit_error")
             }
+            Self::RateLimitExceeded => {
+                of(429, "rate_limit_exceeded", "rate_limit_exceeded", "rate_limit_error")
+            }
+            Self::NotInPlan => of(403, "not_in_plan", bad, "permission_error"),
+            Self::RequestInProgress => of(409, "request_in_progress", bad, bad),
+            Self::RequestCompleted => of(409, "request_completed", bad, bad),
+            Self::IdempotencyKeyReused => of(422, "idempotency_key_reused", bad, bad),
             Self::UpstreamUnreachable => of(502, "upstream_unreachable", server, "api_error"),
             Self::UpstreamTimeout => of(504, "upstream_timeout", server, "timeout_error"),
             Self::UpstreamRedirect => of(502, "upstream_redirect", server, "api_error"),
@@ -117,6 +153,7 @@ impl Code {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 | 405 => "NOT_FOUND",
+            409 => "ABORTED",
             402 | 429 => "RESOURCE_EXHAUSTED",
             504 => "DEADLINE_EXCEEDED",
             502 | 503 => "UNAVAILABLE",
@@ -131,6 +168,7 @@ impl Code {
             401 => "UnrecognizedClientException",
             403 => "AccessDeniedException",
             404 | 405 => "ResourceNotFoundException",
+            409 => "ConflictException",
             402 => "ServiceQuotaExceededException",
             429 => "ThrottlingException",
             502..=504 => "ServiceUnavailableException",
@@ -143,16 +181,24 @@ impl Code {
     fn retry_after(self) -> Option<u32> {
         match self {
             Self::InFlightBudgetExhausted => Some(2),
-            Self::MeteringUnavailable | Self::Overloaded => Some(1),
+            Self::MeteringUnavailable | Self::Overloaded | Self::RequestInProgress => Some(1),
+            // Where nothing better is known: the window's end.
+            Self::RateLimitExceeded => Some(RATE_WAIT_MAX),
             _ => None,
         }
     }
 
     /// Whether SDKs must be told not to retry what their own rules would retry.
     fn is_final(self) -> bool {
-        matches!(self, Self::SpendLimitExceeded | Self::RequestExceedsLimit)
+        matches!(
+            self,
+            Self::SpendLimitExceeded | Self::RequestExceedsLimit | Self::RequestCompleted
+        )
     }
 }
+
+/// Longest time a client is told to wait for a rate's window, in seconds: SDKs do not wait longer.
+pub const RATE_WAIT_MAX: u32 = 60;
 
 /// An error on its way to whoever asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,6 +211,10 @@ pub struct Problem {
     pub param: Option<&'static str>,
     /// Numbers behind a limit's refusal.
     pub details: Option<Value>,
+    /// Seconds after which a retry makes sense, where they are known better than from the code.
+    pub retry_after: Option<u32>,
+    /// Further headers, lower-case.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// Whose shape an error takes.
@@ -190,13 +240,15 @@ pub struct Answer {
 impl Problem {
     /// A problem without details.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), param: None, details: None }
+        let message = message.into();
+        Self { code, message, param: None, details: None, retry_after: None, headers: Vec::new() }
     }
 
     /// In the shape of the API in front, with the request's id.
     pub fn answer(&self, shape: Shape, request_id: &str) -> Answer {
         let mut headers = vec![("x-farebox-request-id", request_id.to_owned())];
-        if let Some(seconds) = self.code.retry_after() {
+        headers.extend(self.headers.iter().cloned());
+        if let Some(seconds) = self.retry_after.or(self.code.retry_after()) {
             headers.push(("retry-after", seconds.to_string()));
         }
         if self.code.is_final() {
@@ -306,86 +358,6 @@ impl Problem {
     }
 }
 
-/// A ledger's refusal, in words. `affordable` is how many output tokens would still fit.
-pub fn refused(refusal: &Refusal, affordable: Option<Exact>, dashboard: &str) -> Problem {
-    let currency = &refusal.currency;
-    let code = match refusal.code {
-        RefusalCode::InvalidKey => return invalid_key(),
-        RefusalCode::KeyDisabled => {
-            let message = "This API key was revoked. Ask whoever gave it to you for a new one.";
-            return Problem::new(Code::KeyDisabled, message);
-        }
-        RefusalCode::AttemptConflict => {
-            return Problem::new(
-                Code::InternalError,
-                "The attempt could not be registered. Retry.",
-            );
-        }
-        RefusalCode::CurrencyMismatch => {
-            let message = "The price book and this account use different currencies. \
-                           The operator of this service has to mend that.";
-            return Problem::new(Code::Misconfigured, message);
-        }
-        RefusalCode::AmountOutOfRange => {
-            let message = "The request's worst-case cost is too large to be computed exactly. \
-                           Lower max_tokens or n.";
-            return Problem::new(Code::InvalidRequest, message);
-        }
-        RefusalCode::RequestExceedsLimit => Code::RequestExceedsLimit,
-        RefusalCode::SpendLimitExceeded => Code::SpendLimitExceeded,
-        RefusalCode::InFlightBudgetExhausted => Code::InFlightBudgetExhausted,
-    };
-    let message = match &refusal.limit {
-        Some(limit) => limit_sentence(code, limit, refusal.needed, affordable, currency),
-        None => "A spend limit stands in the way.".to_owned(),
-    };
-    let mut problem = Problem::new(code, message);
-    problem.details = refusal.limit.as_ref().map(|limit| {
-        let mut details = json!({
-            "scope": limit.scope, "limit_id": limit.id, "window": limit.window,
-            "limit": limit.limit, "spent": limit.settled, "held": limit.held,
-            "needed": refusal.needed, "remaining": limit.remaining, "currency": currency,
-            "resets_at": limit.resets_at, "dashboard_url": dashboard,
-        });
-        if let (Some(tokens), Some(details)) = (affordable, details.as_object_mut()) {
-            details.insert("affordable_max_tokens".into(), json!(tokens));
-        }
-        details
-    });
-    problem
-}
-
-fn limit_sentence(
-    code: Code,
-    limit: &LimitView,
-    needed: Exact,
-    affordable: Option<Exact>,
-    currency: &str,
-) -> String {
-    let LimitView { id, limit: most, settled, held, .. } = limit;
-    let numbers = format!(
-        "limit \"{id}\" is {most} {currency}, {settled} is spent and {held} is held for running \
-         requests; this request may cost up to {needed} {currency}"
-    );
-    let until = match limit.resets_at {
-        Some(at) => format!("The limit starts anew at {at}."),
-        None => "The limit does not reset by itself.".to_owned(),
-    };
-    let lower = match affordable.and_then(Exact::to_u64) {
-        Some(tokens) if tokens > 0 => format!(" It would fit with max_tokens {tokens}."),
-        _ => String::new(),
-    };
-    match code {
-        Code::RequestExceedsLimit => {
-            format!("This request can never fit: {numbers}.{lower} Or ask for a higher limit.")
-        }
-        Code::InFlightBudgetExhausted => {
-            format!("Too much is running at once: {numbers}. Retry when a running request is done.")
-        }
-        _ => format!("The spend limit is reached: {numbers}.{lower} {until}"),
-    }
-}
-
 /// Why a request has no price, in words.
 pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
     let (code, message, param) = match why {
@@ -426,10 +398,8 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
             Some("model"),
         ),
         Unpriced::Margin => (
-            Code::ModelNotPriced,
-            format!(
-                "The model {model:?} is not sold at present: the operator must mend its price."
-            ),
+            Code::NotForSale,
+            format!("This request to model {model:?} is not sold at present."),
             Some("model"),
         ),
         Unpriced::OutOfRange => (
@@ -440,7 +410,7 @@ pub fn unpriced(why: &Unpriced, model: &str) -> Problem {
             Some("max_tokens"),
         ),
     };
-    Problem { code, message, param, details: None }
+    Problem { param, ..Problem::new(code, message) }
 }
 
 /// The one answer to every key that is not good, whatever is wrong with it.

@@ -3,6 +3,7 @@
 use wasm_bindgen::prelude::*;
 
 use crate::book::Book;
+use crate::quote::document::{Part, quote_document};
 use crate::quote::{quote_json, quote_text};
 use crate::replay;
 
@@ -34,6 +35,12 @@ impl PriceBook {
     /// As the function `quote`.
     pub fn quote(&self, request_json: &str) -> String {
         quote_json(&self.0, request_json)
+    }
+
+    /// What a text costs to send to a model, by the same rules as any request.
+    #[wasm_bindgen(js_name = quoteDocument)]
+    pub fn quote_document(&self, model: &str, text: &str, max_tokens: Option<u32>) -> String {
+        quote_document(&self.0, model, &[Part::Text(text)], max_tokens.map(u64::from))
     }
 
     /// What a recorded attempt costs by this book: `record_json` is one line of an archive. Answers

@@ -5,6 +5,7 @@ use core::fmt;
 
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange, Ratio};
@@ -32,7 +33,8 @@ impl Period {
 }
 
 /// The step from one period to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Every {
     /// Local days; one may have 23 or 25 hours.
     Day,
@@ -70,6 +72,41 @@ impl fmt::Display for UnknownZone {
     }
 }
 
+/// A time zone by its IANA name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// From the bundled data, not the system's: the same edges on every machine.
+    pub fn named(name: &str) -> Result<Self, UnknownZone> {
+        let found = TimeZoneDatabase::bundled().get(name);
+        found.map(Self).map_err(|_| UnknownZone(name.to_owned()))
+    }
+
+    /// The hour of the local clock that holds `at`. Where the clocks change inside an hour, one
+    /// ends and the next begins at that instant.
+    pub fn hour_around(&self, at: Timestamp) -> Period {
+        let now = instant(at);
+        let offset = i64::from(self.0.to_offset(now).seconds()).saturating_mul(1_000);
+        let into = at.ms().saturating_add(offset).rem_euclid(HOUR_MS);
+        let start = at.ms().saturating_sub(into);
+        let end = start.saturating_add(HOUR_MS);
+        let changed = |change: Option<jiff::tz::TimeZoneTransition<'_>>| {
+            change.map(|change| change.timestamp().as_millisecond())
+        };
+        // `preceding` finds those strictly before: from one moment later, also one at this instant.
+        let later = jiff::Timestamp::from_millisecond(at.ms().saturating_add(1)).unwrap_or(now);
+        let before = changed(self.0.preceding(later).next());
+        let after = changed(self.0.following(now).next());
+        Period {
+            start: Timestamp::from_ms(start.max(before.unwrap_or(start))),
+            end: Timestamp::from_ms(end.min(after.unwrap_or(end))),
+        }
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
 /// How a customer's periods follow one another.
 ///
 /// Every edge is counted from the anchor, not from the edge before: an anchor on the 31st meets the
@@ -98,11 +135,18 @@ const STEPS_MAX: u32 = 16;
 impl Calendar {
     /// Periods of one `every` each; one of them starts at `anchor`.
     pub fn new(zone: &str, anchor: Timestamp, every: Every) -> Result<Self, UnknownZone> {
-        // The bundled data, not the system's: the same edges on every machine.
-        let zone =
-            TimeZoneDatabase::bundled().get(zone).map_err(|_| UnknownZone(zone.to_owned()))?;
+        let Zone(zone) = Zone::named(zone)?;
         let anchor = zone.to_datetime(instant(anchor));
         Ok(Self { zone, anchor, every })
+    }
+
+    /// Periods as calendars print them: from local midnight, weeks from Monday, months from the
+    /// first, years from 1 January.
+    pub fn aligned(zone: &str, every: Every) -> Result<Self, UnknownZone> {
+        let Zone(zone) = Zone::named(zone)?;
+        // 5 January 1970 was a Monday.
+        let day = if every == Every::Week { 5 } else { 1 };
+        Ok(Self { zone, anchor: DateTime::constant(1970, 1, day, 0, 0, 0, 0), every })
     }
 
     /// The start of period `n`; period 0 starts at the anchor. `None` past the year 9999.
@@ -147,6 +191,13 @@ impl Calendar {
         let since = local.duration_since(jiff::civil::Date::constant(1970, 1, 1));
         since.as_hours().div_euclid(24)
     }
+}
+
+/// The calendar month of UTC that holds `at`; past the year 9999, nothing after `at`.
+pub fn utc_month(at: Timestamp) -> Period {
+    let anchor = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0);
+    let months = Calendar { zone: TimeZone::UTC, anchor, every: Every::Month };
+    months.around(at).map_or(Period { start: at, end: at }, |(_, month)| month)
 }
 
 fn instant(at: Timestamp) -> jiff::Timestamp {

@@ -26,6 +26,9 @@ impl Timestamp {
     /// The last instant that RFC 3339 can write, 9999-12-30 (calendar libraries stop there).
     const MAX_MS: i64 = 253_402_207_200_000;
 
+    /// The first one, 1970-01-01T00:00:00Z.
+    pub const START: Self = Self(0);
+
     /// From milliseconds since 1970; times outside the years 1970–9999 are clamped to them.
     pub fn from_ms(ms: i64) -> Self {
         Self(ms.clamp(0, Self::MAX_MS))
@@ -96,54 +99,25 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// The span over which a limit counts, aligned to the calendar in UTC and half-open: an instant
-/// on the border belongs to the later window.
+/// The span over which a limit counts, aligned to the calendar of a time zone and half-open: an
+/// instant on the border belongs to the later window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
-    /// From one UTC midnight to the next.
+    /// A minute of the clock.
+    Minute,
+    /// An hour of the local clock.
+    Hour,
+    /// From one local midnight to the next.
     Day,
-    /// From the first of a month, 00:00 UTC, to the first of the next.
+    /// From Monday, 00:00, to the next.
+    Week,
+    /// From the first of a month, 00:00, to the first of the next.
     Month,
+    /// A billing period, counted from an anchor.
+    Period,
     /// Everything since the customer exists; never resets.
     Lifetime,
-}
-
-/// One window's bounds; `end` is absent where it never resets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// First instant inside.
-    pub start: Timestamp,
-    /// First instant after.
-    pub end: Option<Timestamp>,
-}
-
-impl Window {
-    /// The window that holds `now`.
-    ///
-    /// ```
-    /// use farebox::clock::{Timestamp, Window};
-    /// let now: Timestamp = "2026-11-23T22:00:00Z".parse().unwrap();
-    /// let span = Window::Month.around(now);
-    /// assert_eq!(span.start.to_string(), "2026-11-01T00:00:00.000Z");
-    /// assert_eq!(span.end.unwrap().to_string(), "2026-12-01T00:00:00.000Z");
-    /// ```
-    pub fn around(self, now: Timestamp) -> Span {
-        let today = now.utc().date();
-        // At the end of the year 9999 there is no next day; the window then never resets.
-        let (first, next) = match self {
-            Self::Day => (today, today.tomorrow()),
-            Self::Month => (today.first_of_month(), today.last_of_month().tomorrow()),
-            Self::Lifetime => return Span { start: Timestamp(0), end: None },
-        };
-        Span { start: midnight(first).unwrap_or(now), end: next.ok().and_then(midnight) }
-    }
-}
-
-/// The instant a UTC day begins.
-fn midnight(date: jiff::civil::Date) -> Option<Timestamp> {
-    let start = date.to_zoned_datetime(TimeZone::UTC).ok()?;
-    Some(Timestamp::from_ms(start.timestamp().as_millisecond()))
 }
 
 #[cfg(test)]
@@ -162,22 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_half_open_and_follow_the_calendar() {
-        let span = Window::Month.around(at("2028-02-29T23:59:59.999Z"));
-        assert_eq!(span.end.unwrap(), at("2028-03-01T00:00:00Z"));
-        let next = Window::Month.around(span.end.unwrap());
-        assert_eq!(next.start, span.end.unwrap());
-        let day = Window::Day.around(at("2026-12-31T12:00:00Z"));
-        assert_eq!(day.end.unwrap(), at("2027-01-01T00:00:00Z"));
-        assert_eq!(Window::Lifetime.around(at("2026-12-31T12:00:00Z")).end, None);
-    }
-
-    #[test]
     fn times_out_of_range_are_clamped_not_a_panic() {
         for ms in [i64::MIN, -1, i64::MAX] {
             let time = Timestamp::from_ms(ms);
             assert_eq!(at(&time.to_string()), time);
-            let _ = Window::Month.around(time);
         }
     }
 }

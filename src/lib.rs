@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`money`] [`clock`] [`calendar`] [`ids`] | the words everything else is written in |
 //! | [`strict`] | reading the JSON that people write, with the path of every fault |
+//! | [`walk`] | reading a few fields of much JSON |
 //! | [`auth`] | API keys and sessions, checked without a lookup |
 //! | [`wire`] | what AI APIs say: framing, JSON read in passing, usage by table |
 //! | [`tokens`] | how many tokens a text is: counted, or bounded |
@@ -15,18 +16,20 @@
 //! | [`plan`] | plans: fees, charges, allowances, limits, commitments, discounts; the disputed rules |
 //! | [`credits`] | grants and holds, replayed in the order of time |
 //! | [`quote`] | request × book → lower, expected, upper |
+//! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, signature, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
 //! | `edge` | wasm32 + feature `edge`: the Worker and its Durable Object |
 //! | `browser` | wasm32 + feature `browser`: the npm package's exports |
+//! | `replay::wasm` | wasm32 + feature `whatif`: the browser's what-if, a module of its own |
 //! | `tokens::wasm` | wasm32 + feature `o200k` or `cl100k`: a tokeniser module's exports |
 //! | `cli` | native: the `farebox` command |
 //!
 //! # Invariants
 //!
-//! - Everything but `edge`, `browser`, `cli` and `tokens::wasm` is the engine: no I/O, no clock, no
+//! - Everything but `edge`, `browser`, `cli`, `replay::wasm` and `tokens::wasm` is the engine: no I/O, no clock, no
 //!   randomness, no floating point for money or quantities, no panics. Time and random bytes are
 //!   arguments.
 //! - `edge` holds no rule about money. Only `edge/sql.rs` contains SQL. Only `api.rs` knows status
@@ -43,10 +46,14 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
         all(
             any(feature = "o200k", feature = "cl100k"),
             any(feature = "edge", feature = "browser")
+        ),
+        all(
+            feature = "whatif",
+            any(feature = "o200k", feature = "cl100k", feature = "edge", feature = "browser")
         )
     )
 ))]
-compile_error!("the features `o200k` and `cl100k` are builds of their own; choose one");
+compile_error!("the features `o200k`, `cl100k` and `whatif` are builds of their own; choose one");
 
 pub mod api;
 pub mod auth;
@@ -54,6 +61,7 @@ pub mod book;
 pub mod calendar;
 pub mod clock;
 pub mod credits;
+pub mod forecast;
 pub mod ids;
 pub mod ledger;
 pub mod meter;
@@ -63,8 +71,10 @@ pub mod quote;
 pub mod rating;
 pub mod record;
 pub mod replay;
+pub mod stop;
 pub mod strict;
 pub mod tokens;
+pub mod walk;
 pub mod wire;
 
 #[cfg(all(target_arch = "wasm32", feature = "browser"))]

@@ -1,7 +1,7 @@
 //! One answer's life: chunks come in, then it ends one way or another, and out comes what it used
 //! and how it ended. Exactly one [`Reading`] comes out, because ending consumes the meter.
 
-mod exact;
+mod uncounted;
 
 use std::sync::Arc;
 
@@ -11,11 +11,10 @@ use crate::money::Exact;
 use crate::wire::frame::Frames;
 pub use crate::wire::frame::Framing;
 use crate::wire::frame::Sink;
-use crate::wire::read::{
-    Custom, Ending, Reader, SubUsage, TRANSCRIPT, TextCounter, Unknown, add_usage,
-};
+pub use crate::wire::read::TEXTS_MAX;
+use crate::wire::read::{Custom, Ending, Reader, SubUsage, TRANSCRIPT, Unknown, add_usage};
 use crate::wire::usage::{Meter, Provenance, Usage};
-pub use exact::ExactCounter;
+pub use uncounted::Uncounted;
 
 /// Response headers kept for their counts; an upstream sends a few dozen.
 const HEADERS_MAX: usize = 256;
@@ -31,6 +30,8 @@ pub enum End {
     ClientLeft,
     /// A bound on time or bytes was reached.
     Bound,
+    /// It was ended here, at a limit on spend.
+    Stopped,
 }
 
 /// How an answer ended, in one word.
@@ -39,7 +40,8 @@ pub enum End {
 pub enum Outcome {
     /// To the end, with its usage.
     Complete,
-    /// The upstream said that it stopped early, or that it is not done yet.
+    /// The upstream said that it stopped early, or that it is not done yet; or it was stopped here,
+    /// at a limit.
     Incomplete,
     /// The client or the upstream cancelled it.
     Cancelled,
@@ -77,9 +79,11 @@ pub struct Reading {
     pub service_tier: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
-    /// Output tokens seen at least: one a content event, or a word that begins in it; or a counter's
-    /// count.
+    /// Output tokens seen at least: one a content event, or a word that begins in it; or what
+    /// [`Self::count`] made of the text.
     pub seen_output: u64,
+    /// Text to be counted, where texts were kept and no report covers them.
+    pub uncounted: Option<Uncounted>,
 }
 
 impl Reading {
@@ -174,10 +178,10 @@ impl Metering {
         self
     }
 
-    /// Counts the answer's text with `counter` too; see [`ExactCounter`].
+    /// Keeps up to `room` bytes of the answer's text, for [`Reading::uncounted`].
     #[must_use]
-    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
-        self.reader = self.reader.with_counter(counter);
+    pub fn with_texts(mut self, room: usize) -> Self {
+        self.reader = self.reader.with_texts(room);
         self
     }
 
@@ -288,6 +292,7 @@ impl Metering {
             service_tier: None,
             outcome: Outcome::Complete,
             seen_output: 0,
+            uncounted: None,
         })
     }
 
@@ -313,6 +318,7 @@ impl Metering {
         let seen = self.seen_output();
         let is_final = self.is_final(end);
         let outcome = self.outcome(end, is_final);
+        let uncounted = self.uncounted();
         let answer = self.reader.answer;
         let mut reported = answer.usage;
         reported.complete_input();
@@ -333,7 +339,15 @@ impl Metering {
             service_tier: answer.service_tier,
             outcome,
             seen_output: seen,
+            uncounted: uncounted.filter(|_| !is_final || suspect),
         }
+    }
+
+    /// The text that was kept, where no report covers it.
+    fn uncounted(&mut self) -> Option<Uncounted> {
+        let covered = self.reader.is_covered();
+        let (texts, beside) = self.reader.uncounted()?;
+        Some(Uncounted { texts, beside, covered, most: self.max_output })
     }
 
     /// Sound says nothing about itself: what it was made of is counted.
@@ -382,6 +396,7 @@ impl Metering {
             // A terminal event was seen: what happened to the connection after it is no matter.
             _ if is_final => Outcome::Complete,
             (End::ClientLeft, _) => Outcome::Cancelled,
+            (End::Stopped, _) => Outcome::Incomplete,
             (End::Eof, Some(Ending::Complete)) if self.reader.is_streamed_whole() => {
                 at_end(present)
             }

@@ -6,6 +6,7 @@
 
 mod ratio;
 mod rounding;
+mod sum;
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const DIGITS_SMALL: usize = 18;
 pub use ratio::Ratio;
 pub use rounding::Rounding;
+pub use sum::Sum;
 
 /// Digits after the point that a result may have; the most `rust_decimal` holds.
 const SCALE_MAX: u32 = 28;

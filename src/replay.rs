@@ -1,6 +1,14 @@
 //! Recorded usage × another book → what it would have cost, line by line. The command, the browser
 //! and tests run this code; it holds no more than one line of an archive at a time.
 
+mod months;
+mod read;
+mod seen;
+mod tally;
+#[cfg(all(target_arch = "wasm32", feature = "whatif"))]
+mod wasm;
+pub mod whatif;
+
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Situation, input_total};
@@ -17,6 +25,9 @@ pub struct Attempt {
     pub customer: String,
     /// Position in the customer's chain.
     pub seq: u64,
+    /// On a correction: the record it corrects.
+    #[serde(default)]
+    pub corrects: Option<u64>,
     /// The attempt; a correction names the same one.
     pub attempt_id: String,
     /// Settled, voided or unresolved.
@@ -25,6 +36,9 @@ pub struct Attempt {
     pub model: String,
     /// When it was asked: the price of that moment applies.
     pub received_at: Timestamp,
+    /// Where it was served, where that made a price.
+    #[serde(default)]
+    pub region: Option<String>,
     /// The service tier that served.
     #[serde(default)]
     pub served_tier: Option<String>,
@@ -84,6 +98,9 @@ pub struct LineChange {
     /// The line after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new: Option<Line>,
+    /// After less before; absent where that is not exact in 28 digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Exact>,
 }
 
 /// An archive's line: the record with its signature, or the record alone.
@@ -139,7 +156,8 @@ impl Attempt {
     }
 
     fn price_usage(&self, book: &Book, model: &str, usage: &Usage) -> Result<Priced, NoPrice> {
-        let situation = Situation { at: Some(self.received_at), ..Situation::default() };
+        let region = self.region.as_deref();
+        let situation = Situation { at: Some(self.received_at), region, ..Situation::default() };
         let model = book.find(None, model).ok_or(NoPrice::ModelNotPriced)?;
         let card = model.card(&situation).ok_or(NoPrice::ModelNotPriced)?;
         let input = input_total(usage)?;
@@ -188,8 +206,12 @@ pub fn reprice_json(book: &Book, line: &str) -> String {
 /// The lines that differ, in the order of the meters.
 pub fn line_changes(old: &Priced, new: &Priced) -> Vec<LineChange> {
     let of = |priced: &Priced, meter| priced.lines.iter().find(|line| line.meter == meter).cloned();
-    let change =
-        |meter: &Meter| LineChange { meter: *meter, old: of(old, *meter), new: of(new, *meter) };
+    let amount = |line: &Option<Line>| line.as_ref().map_or(Exact::ZERO, |line| line.amount);
+    let change = |meter: &Meter| {
+        let (old, new) = (of(old, *meter), of(new, *meter));
+        let difference = amount(&new).minus(amount(&old)).ok();
+        LineChange { meter: *meter, old, new, difference }
+    };
     Meter::ALL.iter().map(change).filter(|change| change.old != change.new).collect()
 }
 

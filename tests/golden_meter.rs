@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use data_encoding::BASE64;
-use farebox::meter::{End, ExactCounter, Framing, Metering, Reading};
+use farebox::meter::{End, Framing, Metering, Reading, TEXTS_MAX};
 use farebox::wire::usage::{Meter, Provenance};
 use serde_json::{Map, Value, json};
 
@@ -356,10 +356,12 @@ fn a_stream_cut_before_its_usage_is_charged_what_came_and_never_more_than_was_al
         let read = |counter: bool, most: u64| {
             let mut metering = metering(&case).with_max_output(most);
             if counter {
-                metering = metering.with_counter(Box::new(ExactCounter::new(requested)));
+                metering = metering.with_texts(TEXTS_MAX);
             }
             metering.chunk(&body(&case));
-            metering.end(End::Cut)
+            let mut reading = metering.end(End::Cut);
+            reading.count(requested);
+            reading
         };
         let (plain, exact) = (read(false, u64::MAX), read(true, u64::MAX));
         let charged = |reading: &Reading| reading.usage.get(Meter::OutputTotal).unwrap_or_default();

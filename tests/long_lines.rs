@@ -3,7 +3,7 @@
 //! `make fuzz`; a build without optimisation would take minutes.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::arithmetic_side_effects)]
 
 use std::time::{Duration, Instant};
 

@@ -12,6 +12,7 @@ import { forgetSession, keepSession, keptSession, takeSessionFromAddress } from 
 import { ExpiredNotice, SignIn } from "./signin.js";
 import { Spend } from "./spend.js";
 import { describe } from "./status.js";
+import { WhatIf } from "./whatif.js";
 
 function App({ first }) {
   const [token, setToken] = useState(first);
@@ -77,6 +78,7 @@ function Board({ token, snapshot, skew }) {
       <${Requests} snapshot=${snapshot} />
       <${Quote} token=${token} snapshot=${snapshot} />
     </div>
+    <${WhatIf} />
   `;
 }
 

@@ -2,7 +2,7 @@
 
 import { html } from "./vendor/preact.js";
 import { Absent, Money } from "./money.js";
-import { leadingLimit, softMark } from "./snapshot.js";
+import { isMoney, leadingLimit, softMark } from "./snapshot.js";
 import { periodWords, usedWords } from "./status.js";
 import { momentWords, untilWords } from "./time.js";
 import { Moment, useClock } from "./when.js";
@@ -38,17 +38,19 @@ export function Limits({ snapshot, skew }) {
 }
 
 function Row({ limit, currency, now }) {
-  const nature = [KINDS[limit.kind] ?? limit.kind, limit.scope, periodWords(limit.window) || limit.window];
+  const scope = limit.value ? `${limit.scope} ${limit.value}` : limit.scope;
+  const nature = [KINDS[limit.kind] ?? limit.kind, scope, periodWords(limit.window) || limit.window];
+  const amount = (text) => (isMoney(limit) ? html`<${Money} text=${text} currency=${currency} />` : `${text} ${limit.unit}`);
   return html`<tr role="row">
-    <th role="rowheader" scope="row">${limit.id}<small>${nature.join(" · ")}</small></th>
+    <th role="rowheader" scope="row">${limit.id}<small>${nature.filter(Boolean).join(" · ")}</small></th>
     <td role="cell" class="number" data-label="at">
-      <${Money} text=${limit.limit} currency=${currency} />
+      ${amount(limit.limit)}
     </td>
     <td role="cell" class="number" data-label="used">
       ${usedWords(limit) ?? html`<${Absent} why="a limit of nothing" />`}
     </td>
     <td role="cell" class="number" data-label="remaining">
-      <${Money} text=${limit.remaining} currency=${currency} />
+      ${amount(limit.remaining)}
     </td>
     <td role="cell" class="resets" data-label="resets"><${Reset} text=${limit.resets_at} now=${now} /></td>
   </tr>`;

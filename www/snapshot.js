@@ -45,18 +45,23 @@ export function rowKey(row) {
  * The limit the page leads with: the one that stops this customer first, i.e. the hard limit on the
  * whole customer with the least remaining; failing that any hard one; failing that a soft one.
  */
-export function leadingLimit({ limits = [] }) {
+export function leadingLimit({ limits: all = [] }) {
+  const limits = all.filter(isMoney);
   const hard = limits.filter((limit) => limit.kind === "hard");
   const whole = hard.filter((limit) => limit.scope === "customer");
   const [group] = [whole, hard, limits].filter((found) => found.length > 0);
   return group?.reduce((a, b) => (compare(b.remaining, a.remaining) === -1 ? b : a));
 }
 
+/** Other measures are limits too, but no money: older servers do not say which it is. */
+export const isMoney = ({ measure = "money" }) => measure === "money";
+
 /** The soft limit that warns before `limit` stops: same scope, same window. */
 export function softMark({ limits = [] }, limit) {
   return limits.find(
     (other) =>
       other.kind === "soft" &&
+      isMoney(other) &&
       other !== limit &&
       other.scope === limit.scope &&
       other.window === limit.window,

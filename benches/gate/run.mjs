@@ -23,7 +23,7 @@ usage: node benches/gate/run.mjs [options]     (needs Linux, and a build: script
   --only TEXT         only cases whose name contains TEXT ("not streamed", "64 open",
                       "latency", "memory", "start", "size"); may be repeated
   --worker NAME=DIR   another gate to measure beside it: the folder of a built Worker with
-                      index.js and farebox_bg.wasm; may be repeated
+                      index.js and its Wasm; may be repeated
   --patience SECONDS  how long to wait before a round for others to leave the machine alone (60)
   --json              JSON on stdout instead of the table
   --out FILE          write the JSON, with every round in it, to a file too
@@ -209,6 +209,8 @@ function sizes() {
   return [
     ...one('Worker, Wasm', 'build/worker/farebox_bg.wasm', 1024 * 1024),
     ...one('Worker, JavaScript', 'build/worker/index.js'),
+    ...one('tokeniser, o200k, on first need', 'build/worker/o200k.wasm', 1_800_000),
+    ...one('tokeniser, cl100k, on first need', 'build/worker/cl100k.wasm', 1_800_000),
     ...one('browser engine, Wasm', 'pkg/dist/farebox_bg.wasm', 200 * 1024),
   ];
 }

@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { mintKey, secrets, settings } from '../../tests/edge/gate.mjs';
 import { Bucket } from './r2-stand-in.mjs';
-import { WORKER, WORKER_FILES, floorConfig, gateConfig, startWorkerd } from './workerd.mjs';
+import { WORKER, filesOf, floorConfig, gateConfig, startWorkerd } from './workerd.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const UPSTREAM_KEY = 'sk-demo-upstream';
@@ -42,7 +42,7 @@ export class Stage {
     for (const [name, built] of Object.entries({ gate: WORKER, ...variants })) {
       workers[name] = join(folder, `worker-${name}`);
       mkdirSync(workers[name]);
-      for (const file of WORKER_FILES) copyFileSync(join(built, file), join(workers[name], file));
+      for (const file of filesOf(built)) copyFileSync(join(built, file), join(workers[name], file));
     }
     const upstream = await program(join(here, '../../examples/upstream/server.mjs'), ['--port', '0']);
     return new Stage({ folder, upstream, workers });

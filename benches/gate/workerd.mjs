@@ -2,7 +2,7 @@
 // memory can be read from /proc and belong to nothing else.
 
 import { spawn } from 'node:child_process';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,8 @@ import { COMPATIBILITY } from '../../tests/edge/gate.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 export const WORKERD = join(root, 'node_modules/workerd/bin/workerd');
 export const WORKER = join(root, 'build/worker');
-export const WORKER_FILES = ['index.js', 'farebox_bg.wasm'];
+/** The files of a built Worker, its entry first. */
+export const filesOf = (worker) => ['index.js', ...readdirSync(worker).filter((name) => name.endsWith('.wasm'))];
 const START_MS = 20_000;
 const STOP_MS = 5_000;
 
@@ -64,11 +65,12 @@ export function floorConfig(folder, upstreamUrl) {
 export function gateConfig(folder, { vars, bucketPort, worker = WORKER }) {
   const storage = join(folder, 'storage');
   mkdirSync(storage, { recursive: true });
-  for (const file of WORKER_FILES) copyFileSync(join(worker, file), join(folder, file));
+  const [entry, ...wasm] = filesOf(worker);
+  for (const file of [entry, ...wasm]) copyFileSync(join(worker, file), join(folder, file));
   return write(folder, config({
     modules: [
-      '(name = "index.js", esModule = embed "index.js")',
-      '(name = "farebox_bg.wasm", wasm = embed "farebox_bg.wasm")',
+      `(name = ${text(entry)}, esModule = embed ${text(entry)})`,
+      ...wasm.map((name) => `(name = ${text(name)}, wasm = embed ${text(name)})`),
     ],
     bound: [
       ...bindings(vars),

@@ -8,7 +8,7 @@ mod answers;
 
 use std::time::Instant;
 
-use farebox::meter::{End, Framing, Metering};
+use farebox::meter::{End, Framing, Metering, TEXTS_MAX};
 
 /// Bytes of each answer.
 const SIZE: usize = 64 * 1024 * 1024;
@@ -26,7 +26,7 @@ fn main() {
 
 fn run(framing: Framing, answer: &[u8]) -> f64 {
     let began = Instant::now();
-    let mut metering = Metering::new(framing, 200);
+    let mut metering = Metering::new(framing, 200).with_texts(TEXTS_MAX);
     answer.chunks(CHUNK).for_each(|chunk| metering.chunk(chunk));
     let reading = metering.end(End::Eof);
     assert!(reading.usage_present && reading.is_final);

@@ -97,14 +97,24 @@ impl Ring {
         mac.is_some_and(|mac| mac.chain_update(message).verify_slice(tag).is_ok())
     }
 
+    /// The same numbers with secrets for another purpose: HMAC-SHA256 of the purpose's name under
+    /// each. Whoever learns one of them learns nothing of its origin.
+    pub fn derived(&self, purpose: &[u8]) -> Option<Self> {
+        let derive = |(number, secret): (&u32, &Vec<u8>)| {
+            let secret = mac(secret, &[b"farebox-derive-v1", purpose])?.finalize().into_bytes();
+            Some((*number, secret.to_vec()))
+        };
+        self.0.iter().map(derive).collect::<Option<_>>().map(Self)
+    }
+
     /// The `<number><tag>` that ends a token.
-    pub(super) fn ending(&self, parts: &[&[u8]]) -> Option<String> {
+    pub(crate) fn ending(&self, parts: &[&[u8]]) -> Option<String> {
         let (number, tag) = self.sign(parts)?;
         Some(format!("{number}{}", BASE32_NOPAD.encode(&tag).to_ascii_lowercase()))
     }
 
     /// Whether `ending` is a right `<number><tag>` for `parts`.
-    pub(super) fn ends_well(&self, parts: &[&[u8]], ending: &str) -> bool {
+    pub(crate) fn ends_well(&self, parts: &[&[u8]], ending: &str) -> bool {
         let split = ending.len().saturating_sub(TAG_LEN);
         let (Some(number), Some(tag)) = (ending.get(..split), ending.get(split..)) else {
             return false;

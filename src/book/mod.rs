@@ -12,12 +12,13 @@ mod open;
 mod rates;
 mod schema;
 mod shape;
+mod timeline;
 mod version;
 
 use crate::clock::Timestamp;
 use check::{Faults, Place};
 use names::Names;
-use open::Row;
+use open::Rows;
 
 pub use check::{BOOK_MAX, BookError, FAULTS_MAX, Fault, MODELS_MAX};
 pub use choose::{CardRef, Situation, input_total, is_default_tier};
@@ -27,6 +28,7 @@ pub use schema::{
     Variant,
 };
 pub use shape::SCHEMA;
+pub use timeline::{Activation, InForce, SCHEDULED_MAX, TIMELINE_MAX, Timeline};
 
 /// The book that is built into the Worker: what the demo sells.
 pub const DEFAULT: &str = include_str!("../../books/default.json");
@@ -37,7 +39,7 @@ pub struct Book {
     /// What it says; of an opened book without the models.
     document: Document,
     /// The models of an opened book, each read when it is first asked for.
-    rows: Vec<Row>,
+    rows: Rows,
     names: Names,
 }
 
@@ -80,12 +82,12 @@ impl Book {
             let own = core::iter::once(&model.model).chain(&model.aliases).map(String::as_str);
             names.add(&model.provider, own, &model.families);
         }
-        Ok(Self { document, rows: Vec::new(), names })
+        Ok(Self { document, rows: Rows::default(), names })
     }
 
     /// All of its models, in book order.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
-        self.document.models.iter().chain(self.rows.iter().filter_map(Row::model))
+        self.document.models.iter().chain(self.rows.iter())
     }
 
     /// What guards its margin.
@@ -117,10 +119,7 @@ impl Book {
 
     fn at(&self, place: u32) -> Option<&Model> {
         let at = usize::try_from(place).ok()?;
-        match self.rows.get(at) {
-            Some(row) => row.model(),
-            None => self.document.models.get(at),
-        }
+        if self.rows.is_empty() { self.document.models.get(at) } else { self.rows.get(at) }
     }
 
     /// The model sold under a name, by the letter: a name, an alias, or a family that the book

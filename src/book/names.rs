@@ -44,15 +44,21 @@ impl Places {
 impl Names {
     /// Room for so many models of these providers.
     pub(super) fn of(providers: &[Provider], models: usize) -> Self {
-        let mut names = Self { listed: providers.to_vec(), ..Self::default() };
+        let mut names = Self::default();
         names.exact.reserve(models);
         names.of.reserve(models);
+        names.served_by(providers);
+        names
+    }
+
+    /// Who serves them, and how they are spelt; before the models or after them.
+    pub(super) fn served_by(&mut self, providers: &[Provider]) {
+        self.listed = providers.to_vec();
         for provider in providers {
             for spelling in core::iter::once(&provider.id).chain(&provider.aliases) {
-                names.providers.insert(spelling.to_lowercase(), provider.id.clone());
+                self.providers.insert(spelling.to_lowercase(), provider.id.clone());
             }
         }
-        names
     }
 
     /// Adds the next model.

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::lines::{self, LineError};
-use crate::meter::{End, ExactCounter, Framing, Metering, Reading};
+use crate::meter::{End, Framing, Metering, Reading};
+use crate::tokens::TEXT_MAX;
 use crate::wire::read::SubUsage;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -19,8 +20,8 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 pub(super) struct Args {
     #[command(flatten)]
     lines: lines::Args,
-    /// Also give what was counted here where the upstream reported less (lower bounds): in tokens where
-    /// the model's vocabulary is known, else by events and words.
+    /// Also give what was counted here where the upstream reported less (lower bounds): the text's
+    /// tokens, or events and words where there is no text.
     #[arg(long)]
     count: bool,
 }
@@ -80,11 +81,13 @@ fn read(input: &Input<'_>, count: bool) -> Result<Reading, LineError> {
         metering = metering.with_provider(provider);
     }
     if count {
-        let model = input.request.as_ref().and_then(|request| request.get("model")?.as_str());
-        metering = metering.with_counter(Box::new(ExactCounter::new(model)));
+        metering = metering.with_texts(TEXT_MAX);
     }
     metering.chunk(&bytes);
-    Ok(metering.end(End::Eof))
+    let mut reading = metering.end(End::Eof);
+    let model = input.request.as_ref().and_then(|request| request.get("model")?.as_str());
+    reading.count(model);
+    Ok(reading)
 }
 
 fn metering(input: &Input<'_>) -> Result<Metering, LineError> {

@@ -16,6 +16,7 @@ mod lines;
 mod meter;
 mod plan;
 mod price;
+mod quote;
 mod rate;
 mod remote;
 mod replay;
@@ -53,6 +54,8 @@ enum Verb {
     /// Check, compare and make price books.
     #[command(subcommand)]
     Book(book::Verb),
+    /// Bound what requests, documents and months cost, before they are sent.
+    Quote(quote::Args),
     /// Price recorded usage by another book, with every difference line by line.
     Replay(replay::Args),
     /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Verb::Dev(args) => dev::run(&args),
         Verb::Meter(args) => meter::run(&args),
         Verb::Price(args) => price::run(&args),
+        Verb::Quote(args) => quote::run(&args, json),
         Verb::Replay(args) => replay::run(&args, json),
         Verb::Book(verb) => book::run(&verb, json),
         Verb::Rate(args) => rate::run(&args),

@@ -27,13 +27,37 @@ impl Gate {
 
     /// One call below `/v1/farebox/admin/`.
     pub(super) fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failure> {
+        let answer = self.send(method, path, body.to_string())?;
+        Ok(serde_json::from_str(&answer.text).unwrap_or_default())
+    }
+
+    /// The same for what is no JSON value, or long.
+    pub(super) fn send(&self, method: &str, path: &str, body: String) -> Result<Answer, Failure> {
         let url = self.url().ok_or("the gate's address is missing: --url or FAREBOX_URL")?;
         let token = self
             .secrets
             .get("FAREBOX_ADMIN_TOKEN")
             .ok_or("FAREBOX_ADMIN_TOKEN is not set: the operator's API takes nothing without it")?;
-        call(url, &token, method, path, body)
+        send(url, &token, method, path, body)
     }
+}
+
+/// Longest answer that is read: the archive's newest records are 16 MiB at most.
+const ANSWER_MAX: u64 = 32 * 1024 * 1024;
+
+/// What a gate answered.
+pub(super) struct Answer {
+    pub text: String,
+    /// It says that it is not all there is.
+    pub is_partial: bool,
+}
+
+/// A part of a path, with everything encoded that could end it.
+pub(super) fn encoded(part: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    part.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 pub(super) fn call(
@@ -43,6 +67,11 @@ pub(super) fn call(
     path: &str,
     body: &Value,
 ) -> Result<Value, Failure> {
+    let answer = send(url, token, method, path, body.to_string())?;
+    Ok(serde_json::from_str(&answer.text).unwrap_or_default())
+}
+
+fn send(url: &str, token: &str, method: &str, path: &str, body: String) -> Result<Answer, Failure> {
     let config =
         ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false);
     let agent: ureq::Agent = config.build().into();
@@ -51,15 +80,18 @@ pub(super) fn call(
         .uri(format!("{url}/v1/farebox/admin/{path}"))
         .header("authorization", format!("Bearer {token}"))
         .header("content-type", "application/json")
-        .body(body.to_string())
+        .body(body)
         .map_err(|error| format!("{url}: {error}"))?;
     let mut response = agent.run(request).map_err(|error| format!("{url}: {error}"))?;
     let status = response.status();
-    let text = response.body_mut().read_to_string().map_err(|error| format!("{url}: {error}"))?;
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    let is_partial =
+        response.headers().get("x-farebox-partial").is_some_and(|value| value == "true");
+    let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string();
+    let text = body.map_err(|error| format!("{url}: {error}"))?;
     if status.is_success() {
-        return Ok(answer);
+        return Ok(Answer { text, is_partial });
     }
+    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
     let detail = answer.get("detail").and_then(Value::as_str).unwrap_or("no reason given");
     Err(format!("{url} answered {status}: {detail}"))
 }

@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 /// The last record of each attempt: a correction replaces what it corrects.
-type Attempts = BTreeMap<(String, u64), Attempt>;
+pub(super) type Attempts = BTreeMap<(String, u64), Attempt>;
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let new = book::read(&args.book)?;
@@ -51,8 +51,19 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
 
 /// The revenue effect of a new book over recorded usage.
 pub(super) fn effect(path: &Path, old: &Book, new: &Book) -> Result<Totals, Failure> {
+    effect_on(&attempts(path)?, old, new)
+}
+
+/// The same over records that came in one text.
+pub(super) fn effect_of(records: &str, old: &Book, new: &Book) -> Result<Totals, Failure> {
+    let mut found = Found::default();
+    found.read("the archive", records.as_bytes())?;
+    effect_on(&found.attempts, old, new)
+}
+
+fn effect_on(attempts: &Attempts, old: &Book, new: &Book) -> Result<Totals, Failure> {
     let mut totals = Totals::default();
-    for attempt in attempts(path)?.values() {
+    for attempt in attempts.values() {
         totals.add(attempt, &attempt.price(old), &attempt.price(new))?;
     }
     Ok(totals)
@@ -65,13 +76,26 @@ fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
     }
 }
 
-fn attempts(path: &Path) -> Result<Attempts, Failure> {
-    let mut attempts = Attempts::new();
-    let mut last: HashMap<(String, String), u64> = HashMap::new();
+pub(super) fn attempts(path: &Path) -> Result<Attempts, Failure> {
+    let mut found = Found::default();
     for file in archive::files(path)? {
         let name = file.display().to_string();
-        let reader =
-            BufReader::new(fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?);
+        let opened = fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?;
+        found.read(&name, BufReader::new(opened))?;
+    }
+    Ok(found.attempts)
+}
+
+/// Attempts, and the last record of each.
+#[derive(Default)]
+struct Found {
+    attempts: Attempts,
+    last: HashMap<(String, String), u64>,
+}
+
+impl Found {
+    fn read(&mut self, name: &str, reader: impl BufRead) -> Result<(), Failure> {
+        let Self { attempts, last } = self;
         for (nth, line) in reader.lines().enumerate() {
             let line = line.map_err(|error| format!("{name}: {error}"))?;
             if line.trim().is_empty() {
@@ -89,8 +113,8 @@ fn attempts(path: &Path) -> Result<Attempts, Failure> {
             last.insert(id, attempt.seq);
             attempts.insert((attempt.customer.clone(), attempt.seq), attempt);
         }
+        Ok(())
     }
-    Ok(attempts)
 }
 
 type Outcome = Result<Priced, NoPrice>;

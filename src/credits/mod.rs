@@ -9,8 +9,11 @@ mod order;
 mod read;
 mod replay;
 mod timeline;
+mod wallet;
 
 use core::fmt;
+
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::Calendar;
 use crate::clock::Timestamp;
@@ -18,10 +21,12 @@ use crate::money::{Exact, OutOfRange};
 
 pub use order::BurnOrder;
 pub use read::{ENTRIES_MAX, Log};
-pub use replay::{Covered, GrantState, Replayed, replay};
+pub use replay::{Covered, Ended, GrantState, Replayed, replay};
+pub use wallet::{Aside, Wallet};
 
 /// Where credit comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// Bought.
     Paid,
@@ -36,11 +41,13 @@ impl Source {
 }
 
 /// What a grant may be spent on; an empty list bounds nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eligible {
     /// Meters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meters: Vec<String>,
     /// Models.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
 }
 
@@ -62,16 +69,17 @@ impl Eligible {
 }
 
 /// What credit is spent on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct On {
     /// The meter.
     pub meter: String,
     /// The model, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 }
 
 /// An amount of credit, and when and for what it is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// Names the grant.
     pub id: String,
@@ -88,8 +96,10 @@ pub struct Grant {
     /// The first instant it is good.
     pub starts: Timestamp,
     /// The first instant it no longer is; `None`: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
     /// What it may be spent on.
+    #[serde(default)]
     pub eligible: Eligible,
 }
 

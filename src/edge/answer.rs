@@ -9,7 +9,7 @@ use super::http::{Incoming, internal, names, response};
 use super::upstream::{Sent, Upstream};
 use super::{jobs, js, tap};
 use crate::api::{Code, Problem};
-use crate::meter::{End, Framing, Metering};
+use crate::meter::{End, Framing, Metering, TEXTS_MAX};
 use crate::money::Exact;
 use crate::wire::request::Bound;
 use crate::wire::route::Endpoint;
@@ -59,13 +59,16 @@ thread_local! {
 pub fn client_headers(
     incoming: &Incoming,
     answer: &web_sys::Response,
-    held: Option<Exact>,
+    attempt: Option<&Attempt>,
 ) -> Result<web_sys::Headers, Problem> {
     let headers = TO_CLIENT_NAMES.with(|allow| js::copy_headers(&answer.headers(), allow));
     let set = |name: &str, value: &str| headers.set(name, value).map_err(|error| internal(&error));
     set("x-farebox-request-id", &incoming.id)?;
-    if let Some(held) = held {
-        set("x-farebox-held", &held.to_string())?;
+    if let Some(attempt) = attempt {
+        set("x-farebox-held", &attempt.quote.upper.to_string())?;
+        for (name, value) in attempt.limits.iter() {
+            set(name, value)?;
+        }
     }
     Ok(headers)
 }
@@ -79,7 +82,7 @@ pub async fn deliver(
 ) -> Result<web_sys::Response, Problem> {
     let began = js::now();
     let from = answer.headers();
-    let headers = client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = client_headers(incoming, &answer, Some(&attempt))?;
     let status = answer.status();
     if status >= 400 {
         return refused_upstream(incoming, attempt, sent.call.upstream, &answer, &headers).await;
@@ -90,13 +93,22 @@ pub async fn deliver(
     let mut metering = metering(sent, framing, status, &from);
     if sent.ask.has_output {
         // What is counted here is bounded by what was held, not by a field the upstream may ignore.
-        let most = attempt.quote.output_tokens.upper.to_u64();
-        metering = metering.with_max_output(most.unwrap_or(u64::MAX));
+        let most = attempt.most_output();
+        metering = metering.with_max_output(most.unwrap_or(u64::MAX)).with_texts(TEXTS_MAX);
+    }
+    let room = attempt.room.clone();
+    if let Some(room) = room.as_ref().filter(|_| framing != Framing::Sse) {
+        // Not the stream that was asked for: it cannot be ended amid, so all of it is held for as
+        // far as that goes. It is paid for in any case.
+        attempt.extend(room, room.most).await;
     }
     let followed = tap::Followed { attempt, metering, status, began };
     match (framing, stated) {
         (Framing::Json, _) if sent.ask.job => {
             jobs::started(incoming, followed, &answer, &headers, sent).await
+        }
+        (Framing::Sse, _) if let Some(room) = room => {
+            followed.stepped(incoming, &answer, &headers, sent, room)
         }
         (Framing::Sse, _) if sent.strip => followed.filtered(incoming, &answer, &headers),
         // A stream by the path, framed as one JSON list.
@@ -156,15 +168,19 @@ async fn whole(
     watch: &Watch,
 ) -> Result<web_sys::Response, Problem> {
     let tap::Followed { attempt, mut metering, status, began } = followed;
-    let reading = js::read_whole(answer, &incoming.request);
-    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, None).await else {
+    let drain_ms = if attempt.drains { attempt.reads_on_ms() } else { 0 };
+    let reading = js::read_whole(answer, &incoming.request, tap::ms(drain_ms));
+    // Short as it is, the rest of it may take no longer than its beginning.
+    let timeout = Some(attempt.config.upstream_timeout);
+    let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, timeout).await else {
         let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
         let message = "The provider broke off in the middle of its answer.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };
     metering.chunk(&Uint8Array::new(&body).to_vec());
-    let cost = attempt.settle(Ended::heard(metering.end(End::Eof), status, began)).await;
+    let ended = Ended::heard(metering.end(End::Eof), status, began);
+    let cost = attempt.settle_first(incoming, ended).await;
     with_cost(headers, cost)?;
     response(&body, status, headers).map_err(|error| internal(&error))
 }
@@ -176,7 +192,7 @@ pub fn with_cost(headers: &web_sys::Headers, cost: Option<Exact>) -> Result<(), 
 }
 
 /// The upstream refused: passed on as it is, but for our key should it be quoted, and not charged.
-async fn refused_upstream(
+pub async fn refused_upstream(
     incoming: &Incoming,
     attempt: Attempt,
     upstream: &Upstream,

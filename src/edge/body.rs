@@ -7,6 +7,7 @@ use wasm_bindgen_futures::JsFuture;
 use super::http::Incoming;
 use super::js;
 use crate::api::{Code, Problem};
+use crate::ids::Name;
 
 /// Longest request body. An isolate has 128 MB and holds a body twice while it is read; the APIs
 /// themselves stop at 10 to 32 MB.
@@ -23,14 +24,17 @@ pub struct Body {
 }
 
 /// Bytes taken of the isolate's room for bodies.
-pub struct Room(u32);
+pub struct Room {
+    bytes: u32,
+    whose: Name,
+}
 
 impl Room {
-    /// Takes room for `bytes`, waiting in line for it.
-    pub async fn take(bytes: u32) -> Result<Self, Problem> {
-        let taken = JsFuture::from(js::take_room(f64::from(bytes))).await;
-        if taken.is_ok_and(|taken| taken.is_truthy()) {
-            return Ok(Self(bytes));
+    /// Takes room for `bytes` of a customer's, waiting in line for it.
+    pub async fn take(bytes: u32, whose: &Name) -> Result<Self, Problem> {
+        let taken = js::take_room(f64::from(bytes), whose.as_str());
+        if JsFuture::from(taken).await.is_ok_and(|taken| taken.is_truthy()) {
+            return Ok(Self { bytes, whose: whose.clone() });
         }
         let message = "The gateway is reading as many large requests as it has room for. Retry \
                        shortly.";
@@ -39,20 +43,20 @@ impl Room {
 
     /// Gives back what was taken above `bytes`.
     fn shrink(&mut self, bytes: u32) {
-        let rest = self.0.saturating_sub(bytes);
-        self.0 = self.0.saturating_sub(rest);
-        js::give_room(f64::from(rest));
+        let rest = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(rest);
+        js::give_room(f64::from(rest), self.whose.as_str());
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        js::give_room(f64::from(self.0));
+        js::give_room(f64::from(self.bytes), self.whose.as_str());
     }
 }
 
-/// Reads the body of `incoming`.
-pub async fn read(incoming: &Incoming) -> Result<Body, Problem> {
+/// Reads the body of `incoming`, in the room of who sends it.
+pub async fn read(incoming: &Incoming, whose: &Name) -> Result<Body, Problem> {
     let encoding = incoming.header("content-encoding");
     if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
         let message = "Compressed request bodies are not read. Send the body without \
@@ -65,7 +69,7 @@ pub async fn read(incoming: &Incoming) -> Result<Body, Problem> {
         discard(incoming).await;
         return Err(too_large());
     };
-    let mut room = match Room::take(length).await {
+    let mut room = match Room::take(length, whose).await {
         Ok(room) => room,
         Err(problem) => {
             discard(incoming).await;

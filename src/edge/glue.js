@@ -122,56 +122,6 @@ async function discard(body) {
   } catch { /* it has gone */ }
 }
 
-/**
- * Room for request bodies. They are kept until the upstream begins to answer, and an isolate has
- * 128 MB for everything: two of the longest fit, and one of them twice while it is read.
- */
-const ROOM_BYTES = 48 * 1024 * 1024;
-const ROOM_WAITERS = 256; // each is a few hundred bytes and an unread connection
-const ROOM_WAIT_MS = 10_000; // SDKs wait longer; the bodies before it have gone by then, or hang
-
-let roomTaken = 0;
-const roomQueue = [];
-
-/** Takes room for `bytes`, waiting in line for it: true, or false where none came free in time. */
-export async function takeRoom(bytes) {
-  if (roomQueue.length === 0 && roomTaken + bytes <= ROOM_BYTES) {
-    roomTaken += bytes;
-    return true;
-  }
-  if (roomQueue.length >= ROOM_WAITERS) return false;
-  const waiter = { bytes };
-  const served = new Promise((resolve) => { waiter.serve = () => resolve(true); });
-  roomQueue.push(waiter);
-  if (await within(served, ROOM_WAIT_MS)) return true;
-  const at = roomQueue.indexOf(waiter);
-  if (at < 0) return true; // served while the time ran out
-  roomQueue.splice(at, 1);
-  serveRoom(); // a smaller one behind it may fit
-  return false;
-}
-
-/** Gives `bytes` of room back. */
-export function giveRoom(bytes) {
-  roomTaken -= bytes;
-  serveRoom();
-}
-
-/** All of it is free: the engine was started afresh, and with the old one went its requests. */
-export function clearRoom() {
-  // Who waits in line is gone with it, and would never give its room back.
-  roomQueue.length = 0;
-  roomTaken = 0;
-}
-
-function serveRoom() {
-  while (roomQueue.length > 0 && roomTaken + roomQueue[0].bytes <= ROOM_BYTES) {
-    const waiter = roomQueue.shift();
-    roomTaken += waiter.bytes;
-    waiter.serve();
-  }
-}
-
 /** What ends the upstream's call made for a request, by that request. */
 const calls = new WeakMap();
 
@@ -205,15 +155,20 @@ export function stopCall(request, reason) {
   calls.get(request)?.(reason);
 }
 
-/** The whole body; a client that leaves ends the upstream's call, and so the read. */
-export async function readWhole(response, request) {
-  const left = () => stopCall(request, 'left');
+/**
+ * The whole body; a client that leaves ends the upstream's call, and so the read, `drainMs` later.
+ */
+export async function readWhole(response, request, drainMs) {
+  let timer;
+  const stop = () => stopCall(request, 'left');
+  const left = () => { if (drainMs > 0) timer = setTimeout(stop, drainMs); else stop(); };
   const { signal } = request;
   signal.addEventListener('abort', left);
   if (signal.aborted) left();
   try {
     return await response.arrayBuffer();
   } finally {
+    clearTimeout(timer);
     signal.removeEventListener('abort', left);
   }
 }
@@ -352,8 +307,10 @@ export class Tap {
 }
 
 /**
- * The slower path: every chunk passes `onChunk`, which answers what the client may have of it.
- * `onEnd(how)` is called exactly once, with 'eof', 'cut' or 'left', and may answer a last piece.
+ * The slower path: every chunk passes `onChunk`, which answers what the client may have of it, at
+ * once or by a promise; or `{last}`, with which the stream is stopped.
+ * `onEnd(how)` is called exactly once, with 'eof', 'cut', 'left' or 'stopped', and may answer a last
+ * piece.
  * `readOn()` says whether the usage is worth waiting for after the client has left.
  */
 export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
@@ -371,7 +328,7 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
     const until = Date.now() + readOnMs;
     while (readOn() && Date.now() < until) {
       const out = await within(take(), until - Date.now());
-      if (out === undefined || out === null) break;
+      if (out === undefined || out === null || out.last) break;
     }
     onEnd('left');
     await reader.cancel();
@@ -382,6 +339,13 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
         let out;
         do out = await take(); while (out !== null && out.length === 0);
         if (left) return;
+        if (out?.last) {
+          onEnd('stopped');
+          controller.enqueue(out.last);
+          controller.close();
+          waitUntil(reader.cancel().catch(() => {})); // ends the upstream's call
+          return;
+        }
         const rest = out ?? onEnd('eof');
         if (rest.length) controller.enqueue(rest);
         if (out === null) controller.close();
@@ -396,6 +360,42 @@ export function filtered(body, onChunk, onEnd, readOn, waitUntil, readOnMs) {
       waitUntil(finish().catch(() => onEnd('cut')));
     },
   });
+}
+
+/**
+ * The way of what must be charged before it is handed out: each chunk is shown to `onChunk`, whose
+ * promise it waits for, so a client is never further ahead than one chunk. `onEnd(how)` is called
+ * exactly once, with 'eof', 'cut' or 'left', and the end waits for it too.
+ */
+export function metered(body, signal, onChunk, onEnd, waitUntil) {
+  const reader = body.getReader();
+  let ending = null;
+  const end = (how) => {
+    ending ??= onEnd(how);
+    return ending;
+  };
+  const stop = (how) => waitUntil(Promise.allSettled([end(how), reader.cancel()]));
+  // A client that leaves while nothing comes is seen by its signal alone.
+  signal.addEventListener('abort', () => stop('left'));
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (signal.aborted) return;
+        if (!done) {
+          await onChunk(value);
+          controller.enqueue(value);
+          return;
+        }
+        await end('eof');
+        controller.close();
+      } catch (error) {
+        stop('cut');
+        controller.error(error);
+      }
+    },
+    cancel: () => stop('left'),
+  }, { highWaterMark: 0 });
 }
 
 /**

@@ -13,7 +13,7 @@ use super::attempt::{self, Attempt, Ended};
 use super::body::Room;
 use super::http::{Incoming, internal, response};
 use super::upstream::{self, Call, Sent};
-use super::{js, tap};
+use super::{books, js, tap};
 use crate::api::{Code, Problem};
 use crate::ledger::{self, Command, Park, Reply};
 use crate::meter::{End, Framing, Metering};
@@ -76,6 +76,7 @@ async fn park(attempt: &Attempt, job: Job, sent: &Sent<'_>) -> bool {
             model: sent.ask.model.clone(),
         },
         life: attempt.config.job_ttl,
+        unresolved: attempt.config.unresolved_jobs,
     };
     match attempt.ledger.tell(&Command::Park(park)).await {
         Some(Reply::Held { .. }) => true,
@@ -98,7 +99,7 @@ pub async fn poll(
     }
     check_query(incoming.query())?;
     let config = incoming.config()?;
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
     let ledger = ledger_of(incoming, &key).await?;
     let found = ledger.look(&json!({ "job": { "id": id } }).to_string()).await?;
     let found: Option<FoundJob> =
@@ -119,7 +120,7 @@ pub async fn poll(
     }
     // Polls cost nothing, so they share the room of the bodies.
     let stated = answer::plain_length(&answer.headers()).unwrap_or(JOB_ANSWER_MAX);
-    let _room = Room::take(stated.min(JOB_ANSWER_MAX)).await?;
+    let _room = Room::take(stated.min(JOB_ANSWER_MAX), &key.customer).await?;
     let reading = js::read_body(&answer, f64::from(JOB_ANSWER_MAX));
     let body = whole(JsFuture::from(reading).await)?;
     let bytes = Uint8Array::new(&body).to_vec();
@@ -132,7 +133,7 @@ pub async fn poll(
         let ended = Ended::heard(metering.end(End::Eof), status, began);
         // Of two who ask at once, one settles it; the other changes nothing.
         let served = (job.upstream.as_str(), job.model.as_str());
-        let book = &config.book;
+        let book = &books::current(incoming).await?.book;
         if let Some(Reply::Closed { charged, .. }) =
             attempt::settle(&ledger, book, served, job.attempt_id, ended).await
         {
@@ -155,7 +156,7 @@ fn check_query(query: &str) -> Result<(), Problem> {
     Err(Problem::new(Code::InvalidRequest, message))
 }
 
-fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
+pub fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
     let read = read.map_err(|_| {
         let message = "The provider broke off in the middle of its answer.";
         Problem::new(Code::UpstreamUnreachable, message)

@@ -1,4 +1,4 @@
-//! Bindings to `glue.js` and to the few platform calls the `worker` crate does not offer.
+//! Bindings to `glue.js`, `bridge.js` and `count.js`, and to the few platform calls the `worker` crate does not offer.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -13,13 +13,6 @@ extern "C" {
 
     #[wasm_bindgen(js_name = readPrefix)]
     pub fn read_prefix(body: &JsValue, max: f64) -> Promise;
-
-    #[wasm_bindgen(js_name = takeRoom)]
-    pub fn take_room(bytes: f64) -> Promise;
-    #[wasm_bindgen(js_name = giveRoom)]
-    pub fn give_room(bytes: f64);
-    #[wasm_bindgen(js_name = clearRoom)]
-    pub fn clear_room();
 
     pub fn forward(
         request: &web_sys::Request,
@@ -48,7 +41,11 @@ extern "C" {
     pub fn header_pairs(from: &web_sys::Headers, names: &JsValue) -> Array;
 
     #[wasm_bindgen(js_name = readWhole)]
-    pub fn read_whole(response: &web_sys::Response, request: &web_sys::Request) -> Promise;
+    pub fn read_whole(
+        response: &web_sys::Response,
+        request: &web_sys::Request,
+        drain_ms: f64,
+    ) -> Promise;
 
     pub type Watch;
     #[wasm_bindgen(constructor)]
@@ -92,12 +89,42 @@ extern "C" {
         read_on_ms: f64,
     ) -> web_sys::ReadableStream;
 
+    pub fn metered(
+        body: &web_sys::ReadableStream,
+        signal: &web_sys::AbortSignal,
+        on_chunk: &Function,
+        on_end: &Function,
+        wait_until: &Function,
+    ) -> web_sys::ReadableStream;
+
     #[wasm_bindgen(catch)]
     pub fn commit(storage: &JsValue, rows: &Array) -> Result<(), JsValue>;
     #[wasm_bindgen(catch)]
     pub fn query(storage: &JsValue, sql: &str, parameters: &Array) -> Result<Array, JsValue>;
     #[wasm_bindgen(js_name = setAlarm)]
     pub fn set_alarm(storage: &JsValue, at: f64);
+}
+
+#[wasm_bindgen(module = "/src/edge/records.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = recentRecords)]
+    pub fn recent_records(bucket: &JsValue, objects_max: u32, bytes_max: u32) -> Promise;
+}
+
+#[wasm_bindgen(module = "/src/edge/count.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = countTokens)]
+    pub fn count_tokens(vocabulary: &str, texts: &Array) -> Promise;
+}
+
+#[wasm_bindgen(module = "/src/edge/room.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = takeRoom)]
+    pub fn take_room(bytes: f64, whose: &str) -> Promise;
+    #[wasm_bindgen(js_name = giveRoom)]
+    pub fn give_room(bytes: f64, whose: &str);
+    #[wasm_bindgen(js_name = clearRoom)]
+    pub fn clear_room();
 }
 
 #[wasm_bindgen(module = "/src/edge/bridge.js")]
@@ -169,6 +196,12 @@ pub fn random<const N: usize>() -> [u8; N] {
     get_random_values(&array);
     array.copy_to(&mut bytes);
     bytes
+}
+
+/// Waits.
+pub async fn pause(ms: f64) {
+    let never = Promise::new(&mut |_, _| {});
+    let _ = wasm_bindgen_futures::JsFuture::from(within(&never, ms)).await;
 }
 
 /// Writes one line to the operator's log. Callers pass ids and codes, never content.

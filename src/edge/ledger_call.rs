@@ -14,6 +14,8 @@ use crate::ledger::{Command, Reply};
 const PATIENT: [f64; 5] = [50.0, 200.0, 800.0, 3_000.0, 8_000.0];
 /// One more try at once: the usual cause is an object that was just restarted.
 const QUICK: [f64; 1] = [0.0];
+/// How long one try may take: a ledger under the heaviest load that it bears answers in a second.
+const TRY_MS: f64 = 4_000.0;
 
 /// A customer's ledger.
 #[derive(Clone)]
@@ -49,7 +51,7 @@ impl LedgerClient {
     /// Reads: JSON in, JSON out.
     pub async fn look(&self, query: &str) -> Result<String, Problem> {
         let text = self.send(|stub| stub.look(query)).await;
-        text.ok_or_else(unavailable)
+        text.map_err(|_| unavailable())
     }
 
     /// Hands a WebSocket request over.
@@ -64,8 +66,7 @@ impl LedgerClient {
         let mut text = serde_json::to_string(command).ok()?;
         for (tries, pause) in core::iter::once(&0.0).chain(pauses).enumerate() {
             if *pause > 0.0 {
-                let never = js_sys::Promise::new(&mut |_, _| {});
-                let _ = JsFuture::from(js::within(&never, *pause)).await;
+                js::pause(*pause).await;
             }
             if tries == 1
                 && let Command::Reserve(reserve) = command
@@ -74,8 +75,11 @@ impl LedgerClient {
                 let again = crate::ledger::Reserve { again: true, ..(**reserve).clone() };
                 text = serde_json::to_string(&Command::Reserve(Box::new(again))).ok()?;
             }
-            if let Some(reply) = self.send(|stub| stub.apply(&text)).await {
-                return serde_json::from_str(&reply).ok();
+            match self.send(|stub| stub.apply(&text)).await {
+                Ok(reply) => return serde_json::from_str(&reply).ok(),
+                // More of the same makes it worse: at once never, and what must arrive, later.
+                Err(Lost::Overloaded) if pauses == QUICK => return None,
+                Err(_) => {}
             }
         }
         None
@@ -89,20 +93,33 @@ impl LedgerClient {
     async fn send(
         &self,
         call: impl Fn(&js::LedgerStub) -> Result<js_sys::Promise, JsValue>,
-    ) -> Option<String> {
-        let sent = call(&self.stub()?);
-        let result = match sent {
-            Ok(promise) => JsFuture::from(promise).await,
+    ) -> Result<String, Lost> {
+        let sent = self.stub().ok_or(Lost::Otherwise)?;
+        let result = match call(&sent) {
+            Ok(promise) => JsFuture::from(js::within(&promise, TRY_MS)).await,
             Err(error) => Err(error),
         };
         match result {
-            Ok(text) => text.as_string(),
+            Ok(text) => text.as_string().ok_or_else(|| {
+                js::log(&format!("ledger {}: no answer in {TRY_MS} ms", self.customer));
+                Lost::Otherwise
+            }),
             Err(error) => {
                 js::log(&format!("ledger {}: {}", self.customer, js::reason(&error)));
-                None
+                let overloaded = Reflect::get(&error, &"overloaded".into());
+                let overloaded = overloaded.is_ok_and(|overloaded| overloaded.is_truthy());
+                Err(if overloaded { Lost::Overloaded } else { Lost::Otherwise })
             }
         }
     }
+}
+
+/// Why a try had no answer. Whether it arrived is not known.
+enum Lost {
+    /// The object has more to do than it can, by the platform's word.
+    Overloaded,
+    /// It failed, or took too long.
+    Otherwise,
 }
 
 fn unavailable() -> Problem {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
+use super::batch::FoundFile;
 use super::config::{Config, config};
 use super::jobs::FoundJob;
 use super::outbox;
@@ -13,10 +14,16 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{Command, Context, Ledger, RefusalCode, Reply, State};
+use crate::ledger::{Command, Context, File, Ledger, RefusalCode, Reply, State};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
+
+/// Time between two rounds of letting go of old rows.
+const PRUNE_EVERY_MS: u64 = 3_600_000;
+/// Records of one request in one answer, about two megabytes. A batch has one for each line; whoever
+/// wants more asks for those after the last.
+const REQUEST_RECORDS_MAX: u64 = 1_000;
 
 /// A read: answered from storage, changes nothing.
 #[derive(Deserialize)]
@@ -26,10 +33,20 @@ enum Look {
     Snapshot {},
     /// The same, with the records after a position only.
     Update { after: u64 },
-    /// The records of one request.
-    Request { id: RequestId },
+    /// The records of one request after a position.
+    Request {
+        id: RequestId,
+        #[serde(default)]
+        after: u64,
+    },
     /// One of the customer's jobs.
     Job { id: String },
+    /// One of the customer's batches.
+    Batch { id: String },
+    /// The customer's batches at a path, newest first.
+    Batches { path: String, after: Option<String>, limit: u64 },
+    /// One of the customer's files; with the batch whose results it holds.
+    File { id: String },
 }
 
 /// One customer's ledger object.
@@ -42,6 +59,8 @@ pub struct LedgerObject {
     ledger: RefCell<Option<Ledger>>,
     /// When the alarm is set for; absent where that is not known.
     alarm_at: Cell<Option<Timestamp>>,
+    /// When old rows were last let go.
+    pruned_at: Cell<Option<Timestamp>>,
     /// The last request was turned away at a spent limit. A limit is hardly ever spent to the last
     /// digit, so this is what "stopped" looks like to a customer. Shown, never stored.
     turned_away: Cell<bool>,
@@ -62,6 +81,7 @@ impl LedgerObject {
             bucket,
             ledger: RefCell::new(None),
             alarm_at: Cell::new(None),
+            pruned_at: Cell::new(None),
             turned_away: Cell::new(false),
         }
     }
@@ -95,11 +115,18 @@ impl LedgerObject {
         if let Err(error) = self.run(&Command::Sweep) {
             js::log(&format!("sweep: {error}"));
         }
+        if let Err(error) = self.prune() {
+            js::log(&format!("prune: {error}"));
+        }
         if let Err(error) = self.send_out().await {
             js::log(&format!("outbox: {error}"));
         }
         let _ = self.arm();
     }
+}
+
+fn told(found: &impl serde::Serialize) -> Result<String, String> {
+    serde_json::to_string(found).map_err(|error| error.to_string())
 }
 
 fn failed(error: impl std::fmt::Display) -> JsValue {
@@ -118,9 +145,9 @@ impl LedgerObject {
         let mut slot = self.ledger.borrow_mut();
         let mut ledger = match slot.take() {
             Some(ledger) => ledger,
-            None => Ledger::load(store.load()?, now).map_err(|error| error.to_string())?,
+            None => Ledger::load(store.load(now)?, now).map_err(|error| error.to_string())?,
         };
-        let prior = store.prior(command, |attempt| ledger.has_hold(attempt))?;
+        let prior = store.prior(command, &ledger, now)?;
         let context = Context {
             now,
             // Any command may expire a hold, and its record needs a salt.
@@ -147,6 +174,16 @@ impl LedgerObject {
             _ => {}
         }
         Ok(outcome.reply)
+    }
+
+    /// Once an hour of the object's life, so that it costs nothing to speak of.
+    fn prune(&self) -> Result<(), String> {
+        let now = js::now();
+        if self.pruned_at.get().is_some_and(|at| now.since(at) < PRUNE_EVERY_MS) {
+            return Ok(());
+        }
+        self.pruned_at.set(Some(now));
+        self.store()?.prune(now)
     }
 
     /// Sets the alarm for whatever is due first: a hold's end, or a batch of records. Only ever
@@ -193,11 +230,24 @@ impl LedgerObject {
         match look {
             Look::Snapshot {} => self.frame("snapshot", &store.newest(0, SHOWN_MAX)?),
             Look::Update { after } => self.frame("update", &store.newest(*after, SHOWN_MAX)?),
-            Look::Job { id } => {
-                let found = store.job(id)?.map(|(job, open)| FoundJob { job, open });
-                serde_json::to_string(&found).map_err(|error| error.to_string())
+            Look::Job { id } => told(&store.job(id)?.map(|(job, open)| FoundJob { job, open })),
+            Look::Batch { id } => told(&store.batch(id)?),
+            Look::Batches { path, after, limit } => {
+                told(&store.batches(path, after.as_deref(), (*limit).min(SHOWN_MAX))?)
             }
-            Look::Request { id } => own::request_view(&store.of_request(*id)?),
+            Look::File { id } => {
+                let Some(file) = store.file(id)? else { return Ok("null".to_owned()) };
+                let batch = match &file {
+                    File::Results { batch_id, .. } => store.batch(batch_id)?,
+                    File::Requests(_) => None,
+                };
+                told(&FoundFile { file, batch })
+            }
+            Look::Request { id, after } => {
+                let most = REQUEST_RECORDS_MAX;
+                let records = store.of_request(*id, *after, most.saturating_add(1))?;
+                own::request_view(&records, most, store.charged_of_request(*id)?)
+            }
         }
     }
 

@@ -4,8 +4,15 @@
 mod admit;
 mod answer;
 mod attempt;
+mod batch;
 mod body;
+mod books;
+mod caps;
 mod config;
+mod count;
+mod d1;
+mod fail_open;
+mod fit;
 mod heard;
 mod http;
 mod jobs;
@@ -14,9 +21,13 @@ mod ledger_call;
 mod ledger_object;
 mod outbox;
 mod own;
+mod own_keys;
+mod own_terms;
 mod proxy;
+mod quote;
 mod realtime;
 mod sql;
+mod stepped;
 mod tap;
 mod upstream;
 
@@ -24,6 +35,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::api::{Code, Problem, Shape};
 use crate::ids::Id;
+use crate::wire::batch::Place;
 use crate::wire::route::{Route, poll_of};
 use http::{Incoming, respond};
 
@@ -73,6 +85,9 @@ async fn route(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     }
     if let Some((route, id)) = poll_of(path) {
         return jobs::poll(incoming, &route, id).await;
+    }
+    if let Some(place) = Place::of(path) {
+        return batch::serve(incoming, &place).await;
     }
     match path.strip_prefix("/v1/farebox/") {
         Some(rest) => own::route(incoming, rest).await,

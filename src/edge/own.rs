@@ -5,18 +5,22 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::admit::ledger_of;
+use super::admit::{key_of, ledger_of};
+use super::books;
+use super::caps;
 use super::http::{self, Incoming, bearer, internal};
-use super::js;
 use super::ledger_call::LedgerClient;
+use super::own_keys;
 use super::proxy::name;
+use super::{js, quote};
 use crate::api::{Code, Problem};
-use crate::auth::{ApiKey, Denied, Rights, Session};
-use crate::clock::Millis;
+use crate::auth::{Denied, Rights, Session};
+use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{Admin, Command, LimitRule, Reply, Snapshot};
-use crate::quote::quote_json;
+use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
+use crate::money::Exact;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
+use crate::wire::query::parameters;
 use crate::wire::usage::Meter;
 
 /// Longest body of an admin request.
@@ -26,22 +30,24 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
     let parts: Vec<&str> = rest.split('/').collect();
     let method = incoming.request.method();
     match (method.as_str(), parts.as_slice()) {
-        ("GET", ["health"]) => health(incoming),
+        ("GET", ["health"]) => health(incoming).await,
         ("GET", ["spend"]) => standing(incoming, customer(incoming)?).await,
         ("GET", ["requests", id]) => request(incoming, id).await,
-        ("GET", ["book"]) => book(incoming),
-        ("POST", ["quote"]) => quote(incoming).await,
+        ("GET", ["book"]) => book(incoming).await,
+        ("POST", ["quote"]) => quote::answer(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
+        ("PUT", ["caps"]) => caps::put(incoming).await,
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
     }
 }
 
 /// Whether this gateway can serve at all.
-fn health(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    let config = incoming.config()?;
+async fn health(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+    incoming.config()?;
+    let in_use = books::current(incoming).await?;
     let body = json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION"),
-                       "book_version": config.book.version() });
+                       "book_version": in_use.book.version() });
     http::json(&incoming.id, 200, body.to_string())
 }
 
@@ -51,7 +57,7 @@ fn customer(incoming: &Incoming) -> Result<Name, Problem> {
     Ok(session(incoming, token.as_deref().unwrap_or_default())?.customer)
 }
 
-fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
+pub(super) fn session(incoming: &Incoming, token: &str) -> Result<Session, Problem> {
     let config = incoming.config()?;
     let message = match Session::verify(token, &config.sessions, js::now()) {
         Ok(session) => return Ok(session),
@@ -78,7 +84,11 @@ async fn standing(incoming: &Incoming, customer: Name) -> Result<web_sys::Respon
 async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Problem> {
     let id: crate::ids::RequestId =
         id.parse().map_err(|()| Problem::new(Code::InvalidRequest, "A request id is a UUID."))?;
-    let query = json!({ "request": { "id": id } }).to_string();
+    let after = parameters(incoming.query()).find(|each| each.name == "after");
+    let after = after.map_or(Ok(0), |after| after.value.parse::<u64>());
+    let after = after
+        .map_err(|_| Problem::new(Code::InvalidRequest, "`after` is the `seq` of a record."))?;
+    let query = json!({ "request": { "id": id, "after": after } }).to_string();
     let customer = caller(incoming).await?;
     let found = LedgerClient::new(&incoming.env, customer)?.look(&query).await?;
     if found == "null" {
@@ -89,30 +99,24 @@ async fn request(incoming: &Incoming, id: &str) -> Result<web_sys::Response, Pro
 }
 
 /// Whose request this is: by an API key in force, or by a session.
-async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
+pub async fn caller(incoming: &Incoming) -> Result<Name, Problem> {
     let token = bearer(incoming).or_else(|| incoming.header("x-api-key")).unwrap_or_default();
     let config = incoming.config()?;
-    let Ok(key) = ApiKey::verify(&token, &config.keys) else {
+    if token.starts_with("fbs_") || token.is_empty() {
         return Ok(session(incoming, &token)?.customer);
-    };
+    }
+    let key = key_of(incoming, &config, &token).await?;
     ledger_of(incoming, &key).await?;
     Ok(key.customer)
 }
 
 /// The price book as the customer may see it.
-fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+async fn book(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
     customer(incoming)?;
-    http::json(&incoming.id, 200, incoming.config()?.book_projection.clone())
-}
-
-/// What a request would cost; nothing is held and nothing is forwarded.
-async fn quote(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
-    caller(incoming).await?;
-    let body = super::body::read(incoming).await?;
-    let bytes = js_sys::Uint8Array::new(&body.bytes).to_vec();
-    let text = String::from_utf8_lossy(&bytes);
-    let answer = quote_json(&incoming.config()?.book, &text);
-    http::json(&incoming.id, 200, answer)
+    let in_use = books::current(incoming).await?;
+    let text =
+        books::projection(&in_use.book).map_err(|error| internal(&error.to_string().into()))?;
+    http::json(&incoming.id, 200, text.to_string())
 }
 
 /// The dashboard's socket. The token comes in the subprotocol: a URL would end up in logs.
@@ -156,16 +160,37 @@ async fn admin(
         ("PUT", ["customers", customer, "keys", key_id]) => {
             put_key(incoming, customer, key_id).await
         }
+        ("PUT", ["customers", customer, "own-keys", key_id]) => {
+            put_own_key(incoming, customer, key_id).await
+        }
         ("DELETE", ["customers", customer, "keys", key_id]) => {
             let revoke = Admin::RevokeKey { key_id: name(key_id)? };
             carry_out(incoming, customer, revoke).await
+        }
+        ("PUT" | "DELETE", ["customers", customer, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: None, frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("PUT" | "DELETE", ["customers", customer, "keys", key_id, "freeze"]) => {
+            let freeze = Admin::Freeze { key_id: Some(name(key_id)?), frozen: method == "PUT" };
+            carry_out(incoming, customer, freeze).await
+        }
+        ("GET", ["customers", customer, "standing", scope, value]) => {
+            party_standing(incoming, customer, scope, value).await
+        }
+        (_, ["books", rest @ ..]) => books::routes::route(incoming, method, rest).await,
+        ("GET", ["records"]) => records(incoming).await,
+        (_, ["customers", customer, rest @ ("plan" | "grants"), id @ ..]) => {
+            super::own_terms::route(incoming, method, customer, rest, id).await
         }
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
 }
 
-async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, Problem> {
+pub(super) async fn body<T: serde::de::DeserializeOwned>(
+    incoming: &Incoming,
+) -> Result<T, Problem> {
     let reading = js::read_body(&incoming.request, ADMIN_BODY_MAX);
     let body = wasm_bindgen_futures::JsFuture::from(reading).await;
     let bytes = js_sys::Uint8Array::new(&body.map_err(|error| internal(&error))?).to_vec();
@@ -179,11 +204,15 @@ async fn body<T: serde::de::DeserializeOwned>(incoming: &Incoming) -> Result<T, 
 struct Terms {
     currency: String,
     limits: Vec<LimitRule>,
+    #[serde(default)]
+    zone: Option<String>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_customer(incoming: &Incoming, customer: &str) -> Result<web_sys::Response, Problem> {
-    let Terms { currency, limits } = body(incoming).await?;
-    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits };
+    let Terms { currency, limits, zone, allows } = body(incoming).await?;
+    let put = Admin::PutCustomer { customer: name(customer)?, currency, limits, zone, allows };
     carry_out(incoming, customer, put).await
 }
 
@@ -193,6 +222,10 @@ struct NewKey {
     secret_sha256: Digest,
     #[serde(default)]
     label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
 }
 
 async fn put_key(
@@ -200,12 +233,66 @@ async fn put_key(
     customer: &str,
     key_id: &str,
 ) -> Result<web_sys::Response, Problem> {
-    let NewKey { secret_sha256, label } = body(incoming).await?;
-    let put = Admin::PutKey { key_id: name(key_id)?, secret_sha256, label };
+    let NewKey { secret_sha256, label, expires_at, allows } = body(incoming).await?;
+    let key_id = name(key_id)?;
+    let put = Admin::PutKey { key_id, secret_sha256, label, expires_at, allows };
     carry_out(incoming, customer, put).await
 }
 
-async fn carry_out(
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnKey {
+    key_sha256: Digest,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+    #[serde(default)]
+    allows: Allows,
+}
+
+/// A key that the operator issued by itself: in the directory, so that it is found, and in the
+/// ledger, which decides on it. Asking again does no harm, so a failure half-way is mended by it.
+async fn put_own_key(
+    incoming: &Incoming,
+    customer: &str,
+    key_id: &str,
+) -> Result<web_sys::Response, Problem> {
+    if !incoming.config()?.own_keys {
+        let message = "Keys of the operator's own are turned off here (FAREBOX_OWN_KEYS).";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let OwnKey { key_sha256, label, expires_at, allows } = body(incoming).await?;
+    let (customer, key_id) = (name(customer)?, name(key_id)?);
+    let owner = (customer.clone(), key_id.clone());
+    own_keys::put(&incoming.env, key_sha256, &owner).await?;
+    let put = Admin::PutKey { key_id, secret_sha256: key_sha256, label, expires_at, allows };
+    carry_out(incoming, customer.as_str(), put).await
+}
+
+/// How each limit of one key, model or tag stands.
+async fn party_standing(
+    incoming: &Incoming,
+    customer: &str,
+    scope: &str,
+    value: &str,
+) -> Result<web_sys::Response, Problem> {
+    let unknown = || Problem::new(Code::NotFound, "A party is a key, model or tag.");
+    let scope: Scope = serde_json::from_value(scope.into()).map_err(|_| unknown())?;
+    if matches!(scope, Scope::Customer | Scope::EndUser) {
+        return Err(unknown());
+    }
+    let value = crate::wire::query::decoded(value);
+    let ledger = LedgerClient::new(&incoming.env, name(customer)?)?;
+    match ledger.ask(&Command::Standing(Party { scope, value })).await? {
+        Reply::Standing(limits) => {
+            http::json(&incoming.id, 200, json!({ "limits": limits }).to_string())
+        }
+        other => Err(internal(&format!("standing answered {other:?}").into())),
+    }
+}
+
+pub(super) async fn carry_out(
     incoming: &Incoming,
     customer: &str,
     admin: Admin,
@@ -237,6 +324,34 @@ async fn new_session(incoming: &Incoming, customer: &str) -> Result<web_sys::Res
     let url = format!("{}/#session={token}", incoming.origin());
     let body = json!({ "token": token, "expires_at": session.expires, "url": url });
     http::json(&incoming.id, 200, body.to_string())
+}
+
+/// Objects and bytes of the archive in one answer: some ten thousand records, enough to see what a
+/// change of prices does.
+const RECENT_OBJECTS_MAX: u32 = 200;
+const RECENT_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+/// The newest archived records, private parts included, as NDJSON in one string.
+async fn records(incoming: &Incoming) -> Result<web_sys::Response, Problem> {
+    let bucket = js_sys::Reflect::get(&incoming.env, &"RECORDS".into()).unwrap_or_default();
+    if bucket.is_undefined() {
+        let message = "There is no archive: no R2 bucket is bound as RECORDS.";
+        return Err(Problem::new(Code::NotFound, message));
+    }
+    let reading = js::recent_records(&bucket, RECENT_OBJECTS_MAX, RECENT_BYTES_MAX);
+    let read = wasm_bindgen_futures::JsFuture::from(reading).await;
+    let parts = js_sys::Array::from(&read.map_err(|error| internal(&error))?);
+    let headers = web_sys::Headers::new().map_err(|error| internal(&error))?;
+    let partial = parts.get(1).as_string().unwrap_or_default();
+    for (name, value) in [
+        ("content-type", "application/x-ndjson"),
+        ("cache-control", "no-store"),
+        ("x-farebox-request-id", &incoming.id),
+        ("x-farebox-partial", &partial),
+    ] {
+        headers.set(name, value).map_err(|error| internal(&error))?;
+    }
+    http::response(&parts.get(0), 200, &headers).map_err(|error| internal(&error))
 }
 
 /// A dashboard frame: where the customer stands, and records as rows.
@@ -286,11 +401,19 @@ fn row(line: &str, charged: &str) -> Result<Value, String> {
     Ok(row)
 }
 
-/// A request's records as its customer may see them: without private parts.
-pub fn request_view(lines: &[(String, String)]) -> Result<String, String> {
-    let Some((_, charged)) = lines.last() else { return Ok("null".into()) };
+/// A request's records as its customer may see them: without private parts, and at most `most`.
+pub fn request_view(
+    lines: &[(String, String)],
+    most: u64,
+    charged: Exact,
+) -> Result<String, String> {
+    if lines.is_empty() {
+        return Ok("null".into());
+    }
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let has_more = lines.len() > most;
     let mut records = Vec::new();
-    for (line, _) in lines {
+    for (line, _) in lines.iter().take(most) {
         let mut sealed: SealedLine<'_> =
             serde_json::from_str(line).map_err(|error| error.to_string())?;
         sealed.private = None;
@@ -298,5 +421,6 @@ pub fn request_view(lines: &[(String, String)]) -> Result<String, String> {
         records.push(serde_json::to_string(&sealed).map_err(|error| error.to_string())?);
     }
     // Records are joined as text: their bytes are signed.
-    Ok(format!(r#"{{"cost":"{charged}","records":[{}]}}"#, records.join(",")))
+    let records = records.join(",");
+    Ok(format!(r#"{{"cost":"{charged}","has_more":{has_more},"records":[{records}]}}"#))
 }

@@ -5,15 +5,17 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Admission, authenticate, bad_request, price};
+use super::admit::{Caller, Priced, authenticate, bad_request, enter_by, once, price};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
 use super::config::Config;
+use super::fit::{self, Fit};
 use super::http::Incoming;
 use super::upstream::{self, Call, Sent, Upstream};
-use super::{js, realtime};
+use super::{js, quote, realtime};
 use crate::api::{Code, Problem};
+use crate::book::Book;
 use crate::ids::Name;
 use crate::wire::request::{Ask, Request, inspect, with_usage_asked};
 use crate::wire::route::{Endpoint, Route};
@@ -28,25 +30,48 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
-    let Body { bytes: body, room } = body::read(incoming).await?;
+    let key = authenticate(incoming, &config).await?;
+    let Body { bytes: received, room } = body::read(incoming, &key.customer).await?;
     crash_if_asked(incoming, &config);
-    let bytes = Uint8Array::new(&body).to_vec();
-    let ask = Rc::new(read(incoming, route, &bytes)?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let (body, strip) = upstream_body(&ask, body, &bytes, upstream, &config)?;
+    let bytes = Uint8Array::new(&received).to_vec();
+    let mut ask = read(incoming, route, &bytes)?;
+    let promise = quote::sent(incoming, &config, &key, received_at)?;
+    if let Some(promise) = &promise {
+        quote::check(promise, (incoming, route, &bytes), &mut ask)?;
+    }
+    let once = once(incoming, &bytes)?;
     drop(bytes);
-    let provider = pinned.provider.clone();
-    let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
-    let attempt = admission.reserve(received_at).await?;
+    let caller = Caller { incoming, route, key, ask: Rc::new(ask), once, received_at };
+    let priced = |book: &Book| {
+        let ask = &caller.ask;
+        let (quote, pinned, upstream) = match &promise {
+            Some(promise) => quote::honour(promise, ask, &config, book)?,
+            None => price(ask, &config, book, received_at)?,
+        };
+        let ready = upstream_body(ask, &received, upstream, &config)?;
+        Ok(Priced { quote, pinned, upstream, ready })
+    };
+    let hold = async |admission| fit::admit(incoming, admission, &received, received_at).await;
+    let (fit, upstream, (mut body, mut strip)) = enter_by(&caller, &config, priced, hold).await?;
+    let Fit { attempt, ask, clamped } = fit;
+    let length = clamped.as_ref().map(|(_, length)| *length);
+    if let Some((bytes, _)) = clamped {
+        let shorter = Uint8Array::from(bytes.as_slice()).buffer();
+        (body, strip) = upstream_body(&ask, &shorter, upstream, &config)?;
+    }
+    let provider = attempt.quote.provider.clone();
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "POST", protocols: None };
     let sent = Sent { call, ask: &ask, provider: &provider, strip, watch: &watch };
-    let answer = upstream::call(incoming, &attempt, &sent, &body).await?;
+    let answer = upstream::call(incoming, &attempt, &sent, &body)
+        .await
+        .map_err(|problem| attempt.told(problem))?;
     // The upstream has it: others may come in.
-    drop((body, room));
-    answer::deliver(incoming, attempt, &sent, answer).await
+    drop((body, received, room));
+    let unheld = attempt.unheld.clone();
+    let answer = answer::deliver(incoming, attempt, &sent, answer).await?;
+    fit::tell(&answer.headers(), unheld.as_deref(), length)?;
+    Ok(answer)
 }
 
 pub fn read(incoming: &Incoming, route: &Route<'_>, body: &[u8]) -> Result<Ask, Problem> {
@@ -65,8 +90,7 @@ fn crash_if_asked(incoming: &Incoming, config: &Config) {
 /// option set. Says whether the usage chunk must be taken out again.
 fn upstream_body(
     ask: &Ask,
-    body: ArrayBuffer,
-    bytes: &[u8],
+    body: &ArrayBuffer,
     upstream: &Upstream,
     config: &Config,
 ) -> Result<(JsValue, bool), Problem> {
@@ -74,10 +98,10 @@ fn upstream_body(
         && ask.stream
         && ask.include_usage != Some(true);
     if !silent || !upstream.include_usage {
-        return Ok((body.into(), false));
+        return Ok((body.clone().into(), false));
     }
-    let changed =
-        with_usage_asked(bytes).map_err(|bad| Problem::new(Code::InvalidRequest, bad.message))?;
+    let changed = with_usage_asked(&Uint8Array::new(body).to_vec())
+        .map_err(|bad| Problem::new(Code::InvalidRequest, bad.message))?;
     Ok((Uint8Array::from(changed.as_slice()).into(), !config.pass_usage_chunk))
 }
 

@@ -8,18 +8,16 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::admit::{Admission, authenticate, bad_request, price};
+use super::admit::{Admission, Caller, Entered, authenticate, bad_request, enter};
 use super::attempt::{Attempt, Ended, Watch};
 use super::heard::Heard;
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
 use super::upstream::{self, Call, Sent};
-use super::{answer, proxy};
+use super::{answer, proxy, quote};
 use crate::api::{self, Code, Problem};
 use crate::clock::{Millis, Timestamp};
 use crate::meter::{End, Metering, Reading};
-use crate::money::Exact;
-use crate::quote;
 use crate::wire::request::{BadRequest, Transcription};
 use crate::wire::route::Route;
 
@@ -42,25 +40,27 @@ pub async fn serve(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
     }
     let config = incoming.config()?;
     let received_at = js::now();
-    let key = authenticate(incoming, &config)?;
+    let key = authenticate(incoming, &config).await?;
+    quote::none_sent(incoming)?;
     let ask = Rc::new(proxy::read(incoming, route, b"")?);
-    let (quote, pinned, upstream) = price(&ask, &config, received_at)?;
-    let provider = pinned.provider.clone();
-    let priced = (quote, pinned);
-    let admission = Admission::new(incoming, route, key, ask.clone(), config.clone(), priced)?;
+    let caller = Caller { incoming, route, key, ask: ask.clone(), once: None, received_at };
     let offered = incoming.header("sec-websocket-protocol").unwrap_or_default();
     let offered: Vec<&str> =
         protocols(&offered).filter(|protocol| PROTOCOLS.contains(protocol)).collect();
     let joined = offered.join(", ");
-    let attempt = admission.reserve(received_at).await?;
+    let entered = enter(&caller, &config, |_| Ok(())).await?;
+    let Entered { admission, attempt, upstream, .. } = entered;
+    let provider = attempt.quote.provider.clone();
     let watch = Watch::new();
     let call = Call { route, model: &ask.model, upstream, method: "GET", protocols: Some(&joined) };
     let sent = Sent { call, ask: &ask, provider: &provider, strip: false, watch: &watch };
-    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED).await?;
+    let answer = upstream::call(incoming, &attempt, &sent, &JsValue::UNDEFINED)
+        .await
+        .map_err(|problem| attempt.told(problem))?;
     if !js::is_open(&answer) {
         return not_open(incoming, attempt, &sent, answer).await;
     }
-    let headers = answer::client_headers(incoming, &answer, Some(attempt.quote.upper))?;
+    let headers = answer::client_headers(incoming, &answer, Some(&attempt))?;
     if let Some(protocol) = chosen(&answer, incoming) {
         headers.set("sec-websocket-protocol", &protocol).map_err(|error| internal(&error))?;
     }
@@ -104,9 +104,10 @@ struct Session {
     heard: Rc<RefCell<Heard>>,
     /// The hold of the turn under way or next; more where turns run side by side.
     held: Vec<Attempt>,
-    /// The same for transcripts, of which each may cost `transcript`.
+    /// The same for transcripts.
     held_transcripts: Vec<Attempt>,
-    transcript: Exact,
+    /// What each transcript is held for by: the dearest of the models that were agreed.
+    transcript: Option<Admission>,
     request_id: String,
     began: Timestamp,
 }
@@ -136,7 +137,7 @@ impl Session {
             heard,
             held: vec![attempt],
             held_transcripts: Vec::new(),
-            transcript: Exact::ZERO,
+            transcript: None,
             request_id,
             began: js::now(),
         }
@@ -217,9 +218,10 @@ impl Session {
             };
             if holds.0 < needed.0 {
                 self.held.push(self.admission.reserve(js::now()).await?);
-            } else if holds.1 < needed.1 {
-                let hold = self.admission.reserve_of(js::now(), self.transcript).await?;
-                self.held_transcripts.push(hold);
+            } else if holds.1 < needed.1
+                && let Some(transcript) = &self.transcript
+            {
+                self.held_transcripts.push(transcript.reserve(js::now()).await?);
             } else {
                 break;
             }
@@ -253,15 +255,15 @@ impl Session {
             let message = "Name the model to transcribe with.".to_owned();
             return Err(bad_request(BadRequest { message, param: Some("model") }));
         };
-        let (book, provider) = (&self.admission.config.book, &self.admission.quote.provider);
         let unpriced = |why| api::unpriced(&why, &name);
-        let model = book.find(Some(provider.as_str()), &name);
-        let model = model.ok_or_else(|| unpriced(quote::Unpriced::Model))?;
-        let priced = quote::quote_model(&ask, book, model, Some(js::now())).map_err(unpriced)?;
-        if priced.upper > self.transcript || self.held_transcripts.is_empty() {
-            let most = priced.upper.max(self.transcript);
-            let hold = self.admission.reserve_of(js::now(), most).await?;
-            self.transcript = most;
+        let asked = self.admission.beside(&ask, js::now()).map_err(unpriced)?;
+        let dearest = match self.transcript.clone() {
+            Some(known) if known.quote.upper >= asked.quote.upper => known,
+            _ => asked,
+        };
+        let is_held = |hold: &Attempt| hold.quote.upper >= dearest.quote.upper;
+        if !self.held_transcripts.iter().any(is_held) {
+            let hold = dearest.reserve(js::now()).await?;
             // Those of what was dearest before stand for what is under way, and no longer.
             let before = core::mem::replace(&mut self.held_transcripts, vec![hold]);
             if self.heard.borrow().metering.open_transcripts() > 0 {
@@ -270,6 +272,7 @@ impl Session {
                 void(before, "transcript_not_begun").await;
             }
         }
+        self.transcript = Some(dearest);
         let mut heard = self.heard.borrow_mut();
         heard.transcribes = true;
         heard.metering.transcribed_by(&name);
@@ -294,7 +297,7 @@ impl Session {
     async fn charge(&self, hold: Option<Attempt>, used: Reading) {
         let hold = match hold {
             Some(hold) => Ok(hold),
-            None => self.admission.reserve_of(js::now(), Exact::ZERO).await,
+            None => self.admission.at_nothing().reserve(js::now()).await,
         };
         match hold {
             Ok(hold) => drop(hold.settle(Ended::heard(used, SWITCHING, self.began)).await),

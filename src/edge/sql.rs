@@ -1,49 +1,25 @@
-//! The ledger's tables: the only place with SQL. Amounts are TEXT and never compared or summed
-//! here: SQLite would turn them into floating point.
+//! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them
+//! into floating point.
+
+mod rows;
+mod schema;
+
+use std::collections::BTreeMap;
 
 use js_sys::Array;
 use wasm_bindgen::{JsCast, JsValue};
 
+use schema::{DELETE_HOLD, PUT_HOLD, PUT_HOUR, PUT_RECORD, PUT_SINK, SCHEMA, TABLES};
+
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
-use crate::ledger::{Command, Head, Job, Loaded, Prior, PriorRecord, RecordRow, Row};
+use crate::ledger::{
+    Batch, BatchCommand, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE, ONCE_MAX,
+    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, shown_from,
+};
 use crate::money::Exact;
 use crate::record::{Class, Digest};
-
-/// Version of the schema below. A later version migrates in [`Store::open`].
-const SCHEMA: u32 = 1;
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS account (id INTEGER PRIMARY KEY CHECK (id = 1), body TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS keys (key_id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS holds (attempt_id TEXT PRIMARY KEY, expired INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS hours (start INTEGER PRIMARY KEY, amount TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS records (
-  seq INTEGER PRIMARY KEY, attempt_id TEXT NOT NULL, request_id TEXT NOT NULL, class TEXT NOT NULL,
-  charged TEXT NOT NULL, command TEXT, hash TEXT NOT NULL, line TEXT NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS records_by_attempt ON records (attempt_id);
-CREATE INDEX IF NOT EXISTS records_by_request ON records (request_id);
-CREATE TABLE IF NOT EXISTS jobs (job_id TEXT PRIMARY KEY, attempt_id TEXT NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS subjects (value TEXT PRIMARY KEY, key TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
-";
-
-const PUT_HOLD: &str =
-    "INSERT INTO holds VALUES (?, 0, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const EXPIRE_HOLD: &str = "UPDATE holds SET expired = 1 WHERE attempt_id = ?";
-const DELETE_HOLD: &str = "DELETE FROM holds WHERE attempt_id = ?";
-const PUT_RECORD: &str = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-const PUT_HOUR: &str =
-    "INSERT INTO hours VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount";
-const PUT_ACCOUNT: &str =
-    "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_KEY: &str =
-    "INSERT INTO keys VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
-const PUT_JOB: &str = "INSERT INTO jobs VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
-const PUT_SUBJECT: &str = "INSERT INTO subjects VALUES (?, ?) ON CONFLICT DO NOTHING";
-const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";
 
 /// Storage failed, or holds what it cannot hold. The text is for the log.
 pub type Failed = String;
@@ -113,6 +89,10 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
+            Some(found) if ["1", "2"].contains(&found.as_str()) => {
+                let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
+                store.query(sql, &[SCHEMA.to_string().into()])?;
+            }
             Some(found) => {
                 return Err(format!("the tables are of schema {found}, newer than this code"));
             }
@@ -133,7 +113,7 @@ impl Store {
     }
 
     /// Everything a ledger keeps in memory.
-    pub fn load(&self) -> Result<Loaded, Failed> {
+    pub fn load(&self, now: Timestamp) -> Result<Loaded, Failed> {
         let mut loaded = Loaded::default();
         for row in self.query("SELECT body FROM account", &[])? {
             loaded.account = Some(parsed(&row.get(0))?);
@@ -142,20 +122,99 @@ impl Store {
             loaded.keys.push(parsed(&row.get(0))?);
         }
         for row in self.query("SELECT start, amount FROM hours", &[])? {
-            let start = i64::try_from(whole(&row.get(0))?).map_err(|error| error.to_string())?;
-            loaded.hours.push((Timestamp::from_ms(start), amount(&row.get(1))?));
+            loaded.hours.push((time(&row.get(0))?, read(&row.get(1))?));
+        }
+        loaded.minute = self.minute(&Party::customer())?;
+        let shown = shown_from(now);
+        for row in self
+            .query("SELECT start, code, count FROM refusals WHERE start >= ?", &[millis(shown)])?
+        {
+            let code =
+                serde_json::from_value(text(&row.get(1))?.into()).map_err(|e| e.to_string())?;
+            loaded.refusals.push((time(&row.get(0))?, code, whole(&row.get(2))?));
         }
         for row in self.query("SELECT body FROM holds WHERE expired = 0", &[])? {
             loaded.holds.push(parsed(&row.get(0))?);
         }
-        for row in self.query("SELECT seq, hash FROM records ORDER BY seq DESC LIMIT 1", &[])? {
+        for row in self.query("SELECT body FROM terms", &[])? {
+            loaded.terms.terms.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT body FROM plan_uses", &[])? {
+            loaded.terms.uses.push(parsed(&row.get(0))?);
+        }
+        for row in self.query("SELECT unit, id, body FROM credit", &[])? {
+            let unit = unit_of(&text(&row.get(0))?)?;
+            loaded.terms.grants.push((unit, text(&row.get(1))?, parsed(&row.get(2))?));
+        }
+        let last = "SELECT seq, hash, line FROM records ORDER BY seq DESC LIMIT 1";
+        for row in self.query(last, &[])? {
             loaded.head = Head { seq: whole(&row.get(0))?, hash: digest(&row.get(1))? };
+            loaded.last_record_at = Some(parsed::<Written>(&row.get(2))?.record.recorded_at);
+        }
+        for row in self.query("SELECT value FROM meta WHERE name = 'in_force'", &[])? {
+            loaded.in_force = Some(parsed(&row.get(0))?);
         }
         Ok(loaded)
     }
 
+    fn minute(&self, party: &Party) -> Result<Option<(Timestamp, crate::ledger::Tally)>, Failed> {
+        let rows =
+            self.query("SELECT start, used FROM minutes WHERE party = ?", &[party.text().into()])?;
+        rows.first().map(|row| Ok((time(&row.get(0))?, read(&row.get(1))?))).transpose()
+    }
+
+    /// Everything of a party.
+    fn party(&self, party: &Party) -> Result<PartyRows, Failed> {
+        let rows =
+            self.query("SELECT start, used FROM uses WHERE party = ?", &[party.text().into()])?;
+        let hours = rows.iter().map(|row| Ok((time(&row.get(0))?, read(&row.get(1))?)));
+        Ok(PartyRows { hours: hours.collect::<Result<_, Failed>>()?, minute: self.minute(party)? })
+    }
+
+    /// A request of the same name, and how it ended.
+    fn once(&self, key: Digest) -> Result<Option<PriorOnce>, Failed> {
+        let rows = self.query("SELECT body FROM once WHERE key = ?", &[key.to_string().into()])?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let mut once: PriorOnce = parsed(&row.get(0))?;
+        let record = self.last_record(&once.attempt_id.to_string().into())?;
+        once.ended = record.map(|record| (record.class, record.charged));
+        Ok(Some(once))
+    }
+
+    fn last_record(&self, attempt_id: &JsValue) -> Result<Option<PriorRecord>, Failed> {
+        let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
+        let rows = self.query(last, core::slice::from_ref(attempt_id))?;
+        rows.first().map(prior_record).transpose()
+    }
+
+    /// Lets go of what has been kept long enough, and of the oldest where there is too much.
+    pub fn prune(&self, now: Timestamp) -> Result<(), Failed> {
+        let before = |life: crate::clock::Millis| {
+            millis(Timestamp::from_ms(now.ms().saturating_sub(i64::from(life.0))))
+        };
+        self.query("DELETE FROM refusals WHERE start < ?", &[before(REFUSALS_LIFE)])?;
+        self.query("DELETE FROM once WHERE at < ?", &[before(ONCE_LIFE)])?;
+        let oldest =
+            "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
+        self.query(oldest, &[number(ONCE_MAX)]).map(drop)
+    }
+
     /// What the ledger may need to know beside its memory for this command.
     pub fn prior(
+        &self,
+        command: &Command,
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Result<Prior, Failed> {
+        let mut prior = self.prior_of_attempt(command, |attempt| ledger.has_hold(attempt))?;
+        for party in ledger.needs(command, &prior, now) {
+            let rows = self.party(&party)?;
+            prior.parties.insert(party, rows);
+        }
+        Ok(prior)
+    }
+
+    fn prior_of_attempt(
         &self,
         command: &Command,
         in_memory: impl Fn(AttemptId) -> bool,
@@ -163,23 +222,32 @@ impl Store {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
-                if let Some(value) = &reserve.end_user {
-                    let rows =
-                        self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
-                    prior.subject = rows.first().map(|row| digest(&row.get(0))).transpose()?;
+                prior.subject = self.subject(reserve)?;
+                if let Some(once) = reserve.once {
+                    prior.once = self.once(once.key)?;
                 }
                 reserve.again.then_some(reserve.attempt_id)
+            }
+            Command::Unreserved(unreserved) => {
+                prior.subject = self.subject(&unreserved.reserve)?;
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.job(&park.job_id)?.map(|(job, _)| job);
                 None
             }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command)?;
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
+            }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
             Command::Renew { .. }
+            | Command::Extend { .. }
             | Command::Sweep
             | Command::Admin(_)
             | Command::Status
+            | Command::Standing(_)
             | Command::CheckKey { .. } => None,
         };
         let Some(attempt) = attempt.filter(|attempt| !in_memory(*attempt)) else {
@@ -189,9 +257,15 @@ impl Store {
         let expired =
             self.query("SELECT body FROM holds WHERE attempt_id = ?", std::slice::from_ref(&id))?;
         prior.expired = expired.first().map(|row| parsed(&row.get(0))).transpose()?;
-        let last = "SELECT seq, class, charged, command FROM records WHERE attempt_id = ? ORDER BY seq DESC LIMIT 1";
-        prior.record = self.query(last, &[id])?.first().map(prior_record).transpose()?;
+        prior.record = self.last_record(&id)?;
         Ok(prior)
+    }
+
+    /// The pseudonym key of the end user that a request names.
+    fn subject(&self, reserve: &Reserve) -> Result<Option<Digest>, Failed> {
+        let Some(value) = &reserve.end_user else { return Ok(None) };
+        let rows = self.query("SELECT key FROM subjects WHERE value = ?", &[value.into()])?;
+        rows.first().map(|row| digest(&row.get(0))).transpose()
     }
 
     /// Writes rows in one transaction: all of them, or none.
@@ -204,50 +278,6 @@ impl Store {
         js::commit(&self.storage, &statements).map_err(|error| js::reason(&error))
     }
 
-    fn statement(&self, row: &Row) -> Result<Array, Failed> {
-        Ok(match row {
-            Row::PutHold(hold) => {
-                Array::of3(&self.put_hold, &hold.attempt_id.to_string().into(), &json(hold)?)
-            }
-            Row::ExpireHold(id) => Array::of2(&EXPIRE_HOLD.into(), &id.to_string().into()),
-            Row::DeleteHold(id) => Array::of2(&self.delete_hold, &id.to_string().into()),
-            Row::PutRecord(record) => self.record_statement(record)?,
-            Row::PutHour(hour, amount) => {
-                let start = number(u64::try_from(hour.ms()).unwrap_or(0));
-                Array::of3(&self.put_hour, &start, &amount.to_string().into())
-            }
-            Row::PutAccount(account) => Array::of2(&PUT_ACCOUNT.into(), &json(account)?),
-            Row::PutKey(key) => {
-                Array::of3(&PUT_KEY.into(), &key.key_id.as_str().into(), &json(key)?)
-            }
-            Row::PutJob(name, job) => {
-                let attempt = job.attempt_id.to_string();
-                Array::of4(&PUT_JOB.into(), &name.into(), &attempt.into(), &json(job)?)
-            }
-            Row::PutSubject { value, key } => {
-                Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
-            }
-        })
-    }
-
-    fn record_statement(&self, record: &RecordRow) -> Result<Array, Failed> {
-        let line = record.sealed.line().ok_or("a record cannot be written as JSON")?;
-        let command = record.command.map_or(JsValue::NULL, |digest| digest.to_string().into());
-        Ok([
-            self.put_record.clone(),
-            number(record.seq),
-            record.attempt_id.to_string().into(),
-            record.request_id.to_string().into(),
-            class_name(record.class).into(),
-            record.charged.to_string().into(),
-            command,
-            record.sealed.hash.to_string().into(),
-            line.into(),
-        ]
-        .iter()
-        .collect())
-    }
-
     /// A job by its name, and whether it is still to be settled.
     pub fn job(&self, job_id: &str) -> Result<Option<(Job, bool)>, Failed> {
         let sql = "SELECT body, EXISTS (SELECT 1 FROM holds WHERE holds.attempt_id = jobs.attempt_id) FROM jobs WHERE job_id = ?";
@@ -256,16 +286,76 @@ impl Store {
         rows.first().map(read).transpose()
     }
 
+    /// A batch by its name.
+    pub fn batch(&self, batch_id: &str) -> Result<Option<Batch>, Failed> {
+        let rows = self.query("SELECT body FROM batches WHERE batch_id = ?", &[batch_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// The names and providers of the batches begun at a path, newest first, at most `limit`, after
+    /// the one named.
+    pub fn batches(
+        &self,
+        path: &str,
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<(String, Batch)>, Failed> {
+        let sql = "SELECT batch_id, body FROM batches WHERE path = ?1 AND (?2 IS NULL OR (at, batch_id) < (SELECT at, batch_id FROM batches WHERE batch_id = ?2)) ORDER BY at DESC, batch_id DESC LIMIT ?3";
+        let after = after.map_or(JsValue::NULL, Into::into);
+        let rows = self.query(sql, &[path.into(), after, number(limit)])?;
+        rows.iter().map(|row| Ok((text(&row.get(0))?, parsed(&row.get(1))?))).collect()
+    }
+
+    /// A file by its name.
+    pub fn file(&self, file_id: &str) -> Result<Option<File>, Failed> {
+        let rows = self.query("SELECT body FROM files WHERE file_id = ?", &[file_id.into()])?;
+        rows.first().map(|row| parsed(&row.get(0))).transpose()
+    }
+
+    /// What a command about a batch has to know of it.
+    fn known_batch(&self, command: &BatchCommand) -> Result<Option<KnownBatch>, Failed> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return Ok(None),
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let Some(batch) = self.batch(name)? else { return Ok(None) };
+        // One parameter for all of them: the platform takes a hundred.
+        let ids: Vec<Digest> = lines.iter().map(|line| line.id).collect();
+        let sql = "SELECT line FROM batch_lines WHERE batch_id = ? AND line IN (SELECT value FROM json_each(?))";
+        let rows =
+            if ids.is_empty() { Vec::new() } else { self.query(sql, &[name.into(), json(&ids)?])? };
+        let posted = rows.iter().map(|row| digest(&row.get(0))).collect::<Result<_, _>>()?;
+        Ok(Some(KnownBatch { batch, posted }))
+    }
+
     /// Archive lines and running charges, newest first, at most `limit`, after `after`.
     pub fn newest(&self, after: u64, limit: u64) -> Result<Vec<(String, String)>, Failed> {
         let sql = "SELECT line, charged FROM records WHERE seq > ? ORDER BY seq DESC LIMIT ?";
         self.lines(sql, &[number(after), number(limit)])
     }
 
-    /// The records of one request, oldest first.
-    pub fn of_request(&self, id: RequestId) -> Result<Vec<(String, String)>, Failed> {
-        let sql = "SELECT line, charged FROM records WHERE request_id = ? ORDER BY seq";
-        self.lines(sql, &[id.to_string().into()])
+    /// The records of one request after a position, oldest first, at most `limit`.
+    pub fn of_request(
+        &self,
+        id: RequestId,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<(String, String)>, Failed> {
+        let sql = "SELECT line, charged FROM records WHERE request_id = ? AND seq > ? ORDER BY seq LIMIT ?";
+        self.lines(sql, &[id.to_string().into(), number(after), number(limit)])
+    }
+
+    /// What a request was charged, all its attempts together.
+    pub fn charged_of_request(&self, id: RequestId) -> Result<Exact, Failed> {
+        let sql = "SELECT attempt_id, charged FROM records WHERE request_id = ? ORDER BY seq";
+        let mut charged = BTreeMap::new();
+        for row in self.query(sql, &[id.to_string().into()])? {
+            charged.insert(text(&row.get(0))?, amount(&row.get(1))?);
+        }
+        Exact::sum(charged.into_values()).map_err(|error| error.to_string())
     }
 
     /// Archive lines from `first` on, oldest first, at most `limit`.
@@ -300,6 +390,29 @@ fn amount(value: &JsValue) -> Result<Exact, Failed> {
     text(value)?.parse().map_err(|_| "an amount in storage is not a number".to_owned())
 }
 
+fn read<T: core::str::FromStr>(value: &JsValue) -> Result<T, Failed> {
+    text(value)?.parse().map_err(|_| "what was used cannot be read from storage".to_owned())
+}
+
+fn time(value: &JsValue) -> Result<Timestamp, Failed> {
+    Ok(Timestamp::from_ms(i64::try_from(whole(value)?).map_err(|error| error.to_string())?))
+}
+
+fn millis(time: Timestamp) -> JsValue {
+    number(u64::try_from(time.ms()).unwrap_or(0))
+}
+
+/// The part of an archive line that tells when it was written.
+#[derive(serde::Deserialize)]
+struct Written {
+    record: WrittenRecord,
+}
+
+#[derive(serde::Deserialize)]
+struct WrittenRecord {
+    recorded_at: Timestamp,
+}
+
 fn digest(value: &JsValue) -> Result<Digest, Failed> {
     text(value)?.parse().map_err(|()| "a hash in storage is not one".to_owned())
 }
@@ -312,6 +425,14 @@ fn prior_record(row: &Array) -> Result<PriorRecord, Failed> {
         charged: amount(&row.get(2))?,
         command: command.map(|value| digest(&value)).transpose()?,
     })
+}
+
+fn unit_of(name: &str) -> Result<Unit, Failed> {
+    match name {
+        "money" => Ok(Unit::Money),
+        "credits" => Ok(Unit::Credits),
+        _ => Err("a unit of credit in storage is not known".to_owned()),
+    }
 }
 
 fn class_name(class: Class) -> &'static str {

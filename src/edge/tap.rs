@@ -1,6 +1,6 @@
 //! Streams: the client gets every chunk at once, and the meter reads a copy.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Promise, Uint8Array};
@@ -32,8 +32,6 @@ const READS_MAX: usize = 512;
 /// taken, so this bounds an isolate's memory. A full read is not ahead: the client has taken it.
 /// Past the bound the upstream's call is ended: nothing flows unmetered.
 const AHEAD_MAX: u64 = 48 * 1024 * 1024;
-/// How long the usage is waited for after the client left at the end of the content.
-const READ_ON_MS: u64 = 5_000;
 /// What has arrived already is there within this time.
 const BUFFERED_MS: u64 = 30;
 /// How long what has arrived is read after the client has all of it or has left: the largest
@@ -80,16 +78,18 @@ impl Followed {
         let Some(tap) = answer.body().map(|body| Tap::new(&body, &signal)) else {
             return self.empty(incoming, headers);
         };
-        let mut length = 0_u32;
+        let (mut length, mut heard) = (0_u32, js::now());
         let (status, client) = (self.status, tap.client());
         while length <= WHOLE_MAX {
             match self.read(&tap, f64::from(self.attempt.renew_every())).await {
-                Read::Some(bytes) => length = length.saturating_add(bytes),
-                Read::Nothing if tap.left() => break,
+                Read::Some(bytes) => {
+                    (length, heard) = (length.saturating_add(bytes), js::now());
+                }
+                Read::Nothing if tap.left() || self.attempt.is_stalled(heard) => break,
                 Read::Nothing => self.attempt.renew(self.attempt.quote.lower).await,
                 Read::End(end) => {
                     let ended = Ended::heard(self.metering.end(end), status, self.began);
-                    let cost = self.attempt.settle(ended).await;
+                    let cost = self.attempt.settle_first(incoming, ended).await;
                     with_cost(headers, cost)?;
                     return response(&client, status, headers).map_err(|error| internal(&error));
                 }
@@ -100,7 +100,7 @@ impl Followed {
     }
 
     /// A success without a body.
-    fn empty(
+    pub fn empty(
         self,
         incoming: &Incoming,
         headers: &web_sys::Headers,
@@ -128,7 +128,7 @@ impl Followed {
 
     async fn drain(&mut self, tap: &Tap) -> End {
         let mut ahead = 0_u64;
-        let mut renewed = js::now();
+        let (mut renewed, mut heard) = (js::now(), js::now());
         let renew_every = u64::from(self.attempt.renew_every());
         let mut pause = PAUSE_FIRST_MS;
         loop {
@@ -139,6 +139,7 @@ impl Followed {
                 match self.take(JsFuture::from(read).await) {
                     Read::End(end) => return end,
                     Read::Some(bytes) => {
+                        heard = js::now();
                         if bytes < READ_FULL {
                             ahead = ahead.saturating_add(u64::from(bytes));
                             break;
@@ -152,7 +153,8 @@ impl Followed {
                 return self.after_leaving(tap).await;
             }
             let now = js::now();
-            if ahead > AHEAD_MAX || now.since(self.began) > ANSWER_MAX_MS {
+            let is_long = now.since(self.began) > ANSWER_MAX_MS;
+            if ahead > AHEAD_MAX || is_long || self.attempt.is_stalled(heard) {
                 return End::Bound;
             }
             if now.since(renewed) >= renew_every {
@@ -167,15 +169,18 @@ impl Followed {
     async fn after_leaving(&mut self, tap: &Tap) -> End {
         let left_at = js::now();
         loop {
-            let near_end = self.metering.near_end();
-            let (in_all, patience) =
-                if near_end { (READ_ON_MS, READ_ON_MS) } else { (BACKLOG_MS, BUFFERED_MS) };
-            if js::now().since(left_at) >= in_all {
+            let waits = self.attempt.reads_on() || self.metering.near_end();
+            let in_all = if waits { self.attempt.reads_on_ms() } else { BACKLOG_MS };
+            let rest = in_all.saturating_sub(js::now().since(left_at));
+            if rest == 0 {
                 break;
             }
-            match self.read(tap, ms(patience)).await {
+            // A drained answer may outlive its hold.
+            let soon = u64::from(self.attempt.renew_every()).min(rest);
+            match self.read(tap, ms(if waits { soon } else { BUFFERED_MS })).await {
                 Read::Some(_) => {}
                 Read::End(end) => return end,
+                Read::Nothing if waits => self.attempt.renew(self.attempt.quote.lower).await,
                 Read::Nothing => break,
             }
         }
@@ -210,23 +215,27 @@ impl Followed {
     ) -> Result<web_sys::Response, Problem> {
         let Some(body) = answer.body() else { return self.empty(incoming, headers) };
         let Self { attempt, metering, status, began } = self;
+        let read_on_ms = attempt.reads_on_ms();
         let shared = Rc::new(RefCell::new(Some(Filter { metering, strip: Strip::default() })));
         let done = Ending::new();
+        let request = Clone::clone(&incoming.request);
+        let heard = Rc::new(Cell::new(js::now()));
+        incoming.keep(keep_held(attempt.clone(), done.promise(), heard.clone(), request));
         let on_chunk = {
             let shared = shared.clone();
             Closure::<dyn FnMut(Uint8Array) -> Uint8Array>::new(move |chunk: Uint8Array| {
+                heard.set(js::now());
                 let bytes = chunk.to_vec();
                 let out = shared.borrow_mut().as_mut().map(|filter| filter.chunk(&bytes));
                 Uint8Array::from(out.unwrap_or_default().as_slice())
             })
         };
         let read_on = {
-            let shared = shared.clone();
+            let (shared, always) = (shared.clone(), attempt.reads_on());
             Closure::<dyn Fn() -> bool>::new(move || {
-                shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
+                always || shared.borrow().as_ref().is_some_and(|filter| filter.metering.near_end())
             })
         };
-        incoming.keep(keep_held(attempt.clone(), done.promise()));
         let keeper = incoming.clone();
         let on_end = Closure::<dyn FnMut(String) -> Uint8Array>::new(move |how: String| {
             let Some(filter) = shared.borrow_mut().take() else {
@@ -246,7 +255,7 @@ impl Followed {
             on_end.into_js_value().unchecked_ref(),
             read_on.into_js_value().unchecked_ref(),
             &incoming.keeper(),
-            ms(READ_ON_MS),
+            ms(read_on_ms),
         );
         response(&stream, status, headers).map_err(|error| internal(&error))
     }
@@ -254,7 +263,7 @@ impl Followed {
 
 /// Milliseconds, as timers take them.
 #[allow(clippy::cast_precision_loss)] // a few thousand
-fn ms(length: u64) -> f64 {
+pub fn ms(length: u64) -> f64 {
     length as f64
 }
 
@@ -286,8 +295,14 @@ impl Filter {
     }
 }
 
-/// Renews a hold until `done`.
-async fn keep_held(attempt: Attempt, done: Promise) {
+/// Renews a hold until `done`. An upstream that says nothing more is ended: `heard` is when the last
+/// of its bytes came.
+pub async fn keep_held(
+    attempt: Attempt,
+    done: Promise,
+    heard: Rc<Cell<Timestamp>>,
+    request: web_sys::Request,
+) {
     let renewals = ANSWER_MAX_MS.div_ceil(u64::from(attempt.renew_every().max(1)));
     for _ in 0..renewals {
         let soon = js::within(&done, f64::from(attempt.renew_every()));
@@ -295,5 +310,9 @@ async fn keep_held(attempt: Attempt, done: Promise) {
             Ok(value) if value.is_undefined() => attempt.renew(attempt.quote.lower).await,
             _ => return,
         }
+        if attempt.is_stalled(heard.get()) {
+            break;
+        }
     }
+    js::stop_call(&request, "stalled");
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::admit::bad_request;
 use super::attempt::{Attempt, Ended, Watch};
 use super::config::text;
 use super::http::{Incoming, names};
@@ -74,6 +75,24 @@ struct Entry {
     /// Where its answers report usage, if in no place that is known here.
     #[serde(default)]
     usage: Option<Custom>,
+    /// Where it serves, as the price book names regions.
+    #[serde(default)]
+    region: Option<String>,
+    /// What becomes of requests that refer to things kept in the operator's account.
+    #[serde(default)]
+    stored_state: StoredState,
+}
+
+/// Files, answers and conversations stand in the operator's account, where one customer's look like
+/// another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredState {
+    /// Requests may refer to them.
+    #[default]
+    Pass,
+    /// Requests that do are refused.
+    Refuse,
 }
 
 /// What becomes of requests with input from a bucket.
@@ -96,11 +115,15 @@ pub struct Upstream {
     auth: Auth,
     path: Option<Template>,
     /// Clients may name input in buckets.
-    pub stored_inputs: bool,
+    stored_inputs: StoredInputs,
     /// It takes `stream_options.include_usage`.
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
     pub usage: Option<Arc<Custom>>,
+    /// Where it serves, as the price book names regions.
+    pub region: Option<String>,
+    /// Whether requests may refer to things kept in the operator's account.
+    stored_state: StoredState,
     /// The bare key.
     key: String,
     /// Each secret part of the key.
@@ -129,6 +152,9 @@ pub fn is_key(parameter: &Parameter<'_>) -> bool {
     KEY_PARAMETERS.iter().any(|name| parameter.name.eq_ignore_ascii_case(name))
 }
 
+/// Longest name of a region: it stands on every record.
+const REGION_MAX: usize = 64;
+
 thread_local! {
     static TO_UPSTREAM_NAMES: JsValue = names(&TO_UPSTREAM);
 }
@@ -150,8 +176,8 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, stored_inputs, include_usage, usage } = entry;
-        let stored_inputs = stored_inputs == StoredInputs::Allow;
+        let Entry { base_url, auth, secret, path, include_usage, usage, region, .. } = entry;
+        let (stored_inputs, stored_state) = (entry.stored_inputs, entry.stored_state);
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -163,6 +189,9 @@ impl Upstream {
         if !(clean || (dev && plain)) {
             return Err("base_url must be https://<host>[/path]".into());
         }
+        if region.as_ref().is_some_and(|region| region.is_empty() || region.len() > REGION_MAX) {
+            return Err(format!("region must have 1 to {REGION_MAX} bytes"));
+        }
         let path = path.map(|path| Template::read(&path)).transpose()?;
         if auth == Auth::Google {
             check_project(&base_url, path.as_ref())?;
@@ -171,7 +200,41 @@ impl Upstream {
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, stored_inputs, include_usage, usage, key, secrets })
+        Ok(Self {
+            base_url,
+            auth,
+            path,
+            stored_inputs,
+            include_usage,
+            usage,
+            region,
+            stored_state,
+            key,
+            secrets,
+        })
+    }
+
+    /// Refuses what `provider` here may not be asked: what would be read by the rights of the
+    /// operator's account, where the operator wants that refused.
+    pub fn check(&self, ask: &Ask, provider: &str) -> Result<(), Problem> {
+        let allows_stored = self.stored_inputs == StoredInputs::Allow;
+        ask.check_upstream(provider, allows_stored).map_err(bad_request)?;
+        self.check_stored(ask.stored)
+    }
+
+    /// Refuses what refers to things in the operator's account, where the operator wants that.
+    fn check_stored(&self, stored: Option<&'static str>) -> Result<(), Problem> {
+        match stored.filter(|_| self.stored_state == StoredState::Refuse) {
+            None => Ok(()),
+            Some(field) => {
+                let message = format!(
+                    "`{field}` refers to something kept by the provider, which this gateway does \
+                     not pass on. Send the content itself."
+                );
+                let problem = Problem::new(Code::InvalidRequest, message);
+                Err(Problem { param: Some(field), ..problem })
+            }
+        }
     }
 
     /// What must never reach a client: each secret part of the key, and what was made from it.
@@ -325,7 +388,17 @@ pub async fn look(
     call: &Call<'_>,
     timeout: Millis,
 ) -> Result<web_sys::Response, Problem> {
-    let sent = send(incoming, call, &JsValue::UNDEFINED).await;
+    look_with(incoming, call, &JsValue::UNDEFINED, timeout).await
+}
+
+/// The same, with a body.
+pub async fn look_with(
+    incoming: &Incoming,
+    call: &Call<'_>,
+    body: &JsValue,
+    timeout: Millis,
+) -> Result<web_sys::Response, Problem> {
+    let sent = send(incoming, call, body).await;
     let promise = sent.map_err(|error| no_credentials(&error))?;
     let answer = JsFuture::from(js::within(&promise, f64::from(timeout.0))).await;
     let answer = answer.map_err(|_| unreachable())?;

@@ -1,15 +1,23 @@
 //! What a ledger is told, what it answers, and what it wants written.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::access::{Admin, KeyState};
+use super::batch::{BatchCommand, BatchRow, KnownBatch};
+use super::limits::{Hour, Party, PartyRows, Tally};
+use super::purse::{Stored, Unit};
 use super::state::{Account, Hold};
-use super::status::{Refusal, Snapshot};
+use super::status::{LimitView, Refusal, RefusalCode, Snapshot, Standing};
+use super::terms::{Terms, UseRow};
 use crate::auth::Ring;
-use crate::book::{Card, CardRef, ContextTier, Rates, Tiers};
-use crate::clock::{Millis, Timestamp, Window};
+use crate::book::{Card, CardRef, ContextTier, InForce, Rates, Tiers};
+use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
+use crate::quote::Worst;
 use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
@@ -26,18 +34,33 @@ pub enum Command {
         /// The least it will cost; only ever raises the hold's floor.
         floor: Exact,
     },
+    /// It is still running, and needs a larger hold: every limit is asked again.
+    Extend {
+        /// Which.
+        attempt_id: AttemptId,
+        /// How much to hold for it in all; a hold never shrinks.
+        held: Exact,
+        /// The least it will cost, as in a renewal.
+        floor: Exact,
+    },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
+    /// It is a batch, or what batches are made of.
+    Batch(BatchCommand),
     /// It is over; this is what it used.
     Settle(Box<Settle>),
     /// It is over; it used nothing.
     Void(Void),
+    /// It ran, and is over, while the ledger could not be reached.
+    Unreserved(Box<Unreserved>),
     /// Expire what has expired.
     Sweep,
     /// The operator changes something.
     Admin(Admin),
     /// Where does the customer stand?
     Status,
+    /// Where does one party stand with its limits?
+    Standing(Party),
     /// Is this key in force?
     CheckKey {
         /// Which.
@@ -66,6 +89,9 @@ pub struct Pinned {
     /// What the upstream charges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Card>,
+    /// Its worst case is sold below the margin that the book guards: kept for the record.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
     /// Input tokens counted at admission: charged where no one reports better.
     pub input_least: u64,
 }
@@ -75,6 +101,30 @@ impl Pinned {
     pub fn card(&self) -> CardRef<'_> {
         CardRef { rates: &self.rates, tiers: &self.tiers, context: &self.context }
     }
+}
+
+/// Among whom a request counts, beside its customer, key and end user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scopes {
+    /// The model as the book names it: a model's other names are the same model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Its tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Tokens it may use at most, input and output. Absent in holds of the first schema only; those
+    /// were made before any limit counted tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<Exact>,
+}
+
+/// The client's own name for a request, so that it is not run twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Once {
+    /// SHA-256 of the `Idempotency-Key`.
+    pub key: Digest,
+    /// SHA-256 of what was asked for; the body itself is never kept.
+    pub body: Digest,
 }
 
 /// Asks for a hold.
@@ -92,9 +142,22 @@ pub struct Reserve {
     pub floor: Exact,
     /// Prices.
     pub pinned: Pinned,
+    /// The most it can use, for customers with a plan or credit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst: Option<Worst>,
+    /// What the prices rest on, to be checked by the ledger's clock; absent where that was done
+    /// before, in a session that goes by the prices of its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<InForce>,
     /// The end user in clear, where the client named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
+    /// Among whom it counts.
+    #[serde(default)]
+    pub scopes: Scopes,
+    /// The client's own name for it, where it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub once: Option<Once>,
     /// Asked before, with an answer that was lost: storage is looked through for it.
     #[serde(default)]
     pub again: bool,
@@ -109,6 +172,21 @@ pub struct Park {
     pub job: Job,
     /// How long the hold is kept from now on.
     pub life: Millis,
+    /// What is charged if nobody asks for its end.
+    #[serde(default)]
+    pub unresolved: Unresolved,
+}
+
+/// What a job or batch is charged whose end nobody has asked for when its time is over: the
+/// operator's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unresolved {
+    /// The least that it can have cost.
+    #[default]
+    Floor,
+    /// All that is still held for it.
+    Hold,
 }
 
 /// Which attempt a job belongs to, and whom to ask for it.
@@ -195,81 +273,14 @@ pub struct Void {
     pub finished_at: Timestamp,
 }
 
-/// What the operator may change.
+/// An attempt that ran under the operator's allowance, without a hold: what would have been
+/// reserved, and what it used.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Admin {
-    /// Creates the customer, or replaces its limits.
-    PutCustomer {
-        /// The customer's name.
-        customer: Name,
-        /// Currency of its limits and charges.
-        currency: String,
-        /// All of its limits; an empty list means none, and has to be said.
-        limits: Vec<LimitRule>,
-    },
-    /// Adds a key, or brings a revoked one back.
-    PutKey {
-        /// Which.
-        key_id: Name,
-        /// SHA-256 of its secret, in hex.
-        secret_sha256: Digest,
-        /// What people call it.
-        #[serde(default)]
-        label: String,
-    },
-    /// Ends a key at once.
-    RevokeKey {
-        /// Which.
-        key_id: Name,
-    },
-}
-
-/// Whether a limit stops or only warns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strictness {
-    /// Refuses what does not fit.
-    Hard,
-    /// Lets through and shows.
-    Soft,
-}
-
-/// A limit on what a customer spends in a window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitRule {
-    /// Names it in refusals.
-    pub id: Name,
-    /// Over which span.
-    pub window: Window,
-    /// Stops or warns.
-    pub kind: Strictness,
-    /// How much, in the customer's currency.
-    pub limit: Exact,
-}
-
-/// Whether a key opens anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyStatus {
-    /// In force.
-    Active,
-    /// Ended.
-    Revoked,
-}
-
-/// What the ledger knows of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyState {
-    /// Which.
-    pub key_id: Name,
-    /// SHA-256 of its secret.
-    pub secret_sha256: Digest,
-    /// In force or not.
-    pub status: KeyStatus,
-    /// What people call it.
-    pub label: String,
+pub struct Unreserved {
+    /// As it was asked for, with the same attempt id.
+    pub reserve: Reserve,
+    /// As it ended.
+    pub settle: Settle,
 }
 
 /// What storage knows of an attempt or end user that is not held in memory; looked up by the shell
@@ -285,6 +296,29 @@ pub struct Prior {
     pub subject: Option<Digest>,
     /// The job of the name to be parked.
     pub job: Option<Job>,
+    /// The attempt that used the client's name for its request before.
+    pub once: Option<PriorOnce>,
+    /// The batch of the name that the command is about.
+    pub batch: Option<KnownBatch>,
+    /// Everything of the parties that [`Ledger::needs`](super::Ledger::needs) names. One without
+    /// rows was never used: it is there all the same, and empty.
+    pub parties: BTreeMap<Party, PartyRows>,
+}
+
+/// A request that had the same name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorOnce {
+    /// Its attempt.
+    pub attempt_id: AttemptId,
+    /// The request.
+    pub request_id: RequestId,
+    /// What was asked for.
+    pub body: Digest,
+    /// When it was admitted.
+    pub at: Timestamp,
+    /// How it ended, if it did, and what it was charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<(Class, Exact)>,
 }
 
 /// The last record of an attempt.
@@ -325,9 +359,17 @@ pub enum Reply {
         /// What is left of the tightest hard limit after it; absent without one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remaining: Option<Exact>,
+        /// How the limits stand after it; empty without hard limits.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        standings: Vec<Standing>,
     },
     /// It may not run, and nothing was changed.
     Refused(Box<Refusal>),
+    /// Its prices are not in force: look again which are, and ask anew. Nothing was changed.
+    StalePrice {
+        /// The ledger's clock.
+        now: Timestamp,
+    },
     /// The attempt is settled or voided.
     Closed {
         /// Position of its record.
@@ -352,6 +394,8 @@ pub enum Reply {
     Invalid(String),
     /// Where the customer stands.
     Status(Box<Snapshot>),
+    /// Where a party stands.
+    Standing(Vec<LimitView>),
 }
 
 /// One row to write. All rows of an outcome go into one transaction.
@@ -365,14 +409,45 @@ pub enum Row {
     DeleteHold(AttemptId),
     /// Append a record. It is also the outbox's row.
     PutRecord(Box<RecordRow>),
-    /// Replace the spend of the hour that starts at this time.
-    PutHour(Timestamp, Exact),
+    /// Replace what the customer used in the hour that starts at this time.
+    PutHour(Timestamp, Hour),
+    /// Remove the customer's hours that start at these times: the one at the start of time has them.
+    DropHours(Vec<Timestamp>),
+    /// Replace what a party used in the hour that starts at this time.
+    PutUse(Party, Timestamp, Hour),
+    /// Remove a party's hours that start at these times.
+    DropUse(Party, Vec<Timestamp>),
+    /// Replace what a party used in the last minute that was counted.
+    PutMinute(Party, Timestamp, Tally),
+    /// Replace the number of refusals of the hour that starts at this time.
+    PutRefusals(Timestamp, RefusalCode, u64),
+    /// Remember whose a client's name for a request is.
+    PutOnce {
+        /// The name's digest.
+        key: Digest,
+        /// Whose, as far as it is known by then.
+        once: PriorOnce,
+    },
     /// Replace the account.
     PutAccount(Account),
     /// Insert or replace a key.
     PutKey(KeyState),
+    /// Replace the newest activation that a request was admitted under.
+    PutInForce(InForce),
+    /// Insert terms.
+    PutTerms(Box<Terms>),
+    /// Remove terms that were to come.
+    DropTerms(u32),
+    /// Insert or replace the usage of one place of a plan.
+    PutPlanUse(Box<UseRow>),
+    /// Forget the usage of a plan's period.
+    DropPlanUses(u32, Timestamp),
+    /// Insert or replace a piece of credit; without one, remove it.
+    PutCredit(Unit, String, Option<Box<Stored>>),
     /// Name a job. A name that is there stays as it is.
     PutJob(String, Job),
+    /// What is kept of batches.
+    Batch(BatchRow),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

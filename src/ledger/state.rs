@@ -4,8 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::command::{KeyState, LimitRule, Pinned, Reserve};
-use super::limits::LimitState;
+use super::SWEEP_MAX;
+use super::access::{Allows, KeyState};
+use super::apply::Broken;
+use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
+use super::limits::{Hour, LimitRule, Limits, Need, Party, PartyRows, Scope, Tally};
+use super::refusals::Refusals;
+use super::status::RefusalCode;
+use super::terms::{Contracts, HeldTerms, LoadedTerms};
+use crate::book::InForce;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::money::{Exact, OutOfRange};
@@ -20,10 +27,36 @@ pub struct Account {
     pub customer: Name,
     /// Currency of every amount.
     pub currency: String,
-    /// All limits.
+    /// The operator's limits.
     pub limits: Vec<LimitRule>,
     /// Since when.
     pub created_at: Timestamp,
+    /// The customer's own limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub caps: Vec<LimitRule>,
+    /// The IANA zone whose calendar its limits follow; absent: UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// What its plan allows.
+    #[serde(default, skip_serializing_if = "Allows::is_all")]
+    pub allows: Allows,
+    /// Nothing new may begin.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub frozen: bool,
+    /// Since when the parties of a scope are counted: since the first limit on any of them, and
+    /// from then on for ever, so that a limit that is changed or set again finds them counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tracked: BTreeMap<Scope, Timestamp>,
+    /// Since when minutes are counted: since the first limit on one, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<Timestamp>,
+}
+
+impl Account {
+    /// The moments from which on something is counted.
+    pub fn counted_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.tracked.values().copied().chain(self.minutes)
+    }
 }
 
 /// Money set aside for one running attempt.
@@ -43,19 +76,46 @@ pub struct Hold {
     pub admitted: Admitted,
     /// The prices of that moment.
     pub pinned: Pinned,
+    /// Among whom it counts.
+    #[serde(default)]
+    pub scopes: Scopes,
+    /// What is no longer held of it: the lines of a batch that are charged, and what turned out not
+    /// to be needed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: Exact,
+    /// The customer's terms of that moment, where it had any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<HeldTerms>>,
 }
 
 impl Hold {
+    pub(super) fn need(&self) -> Need {
+        Need { money: self.amount(), tokens: self.scopes.tokens.unwrap_or_default() }
+    }
+
+    /// Which of a scope's parties it is of.
+    pub(super) fn value(&self, scope: Scope) -> Option<String> {
+        value_of(&self.admitted, &self.scopes, scope)
+    }
+
+    /// What is held now. Never below zero: no more is released than is there.
     pub(super) fn amount(&self) -> Exact {
-        self.admitted.held
+        self.admitted.held.minus(self.released).unwrap_or(Exact::ZERO)
     }
 
     /// Whether `reserve` asks for this very hold again.
     pub(super) fn is_for(&self, reserve: &Reserve) -> bool {
-        let without_end_user =
-            |admitted: &Admitted| Admitted { end_user: None, ..admitted.clone() };
+        // Under a plan the ledger itself decides how much is held.
+        let asked = self.terms.as_ref().map_or(self.admitted.held, |terms| terms.asked.0);
+        let without_end_user = |admitted: &Admitted| Admitted {
+            end_user: None,
+            held: Exact::ZERO,
+            ..admitted.clone()
+        };
         self.request_id == reserve.request_id
             && self.pinned == reserve.pinned
+            && self.scopes == reserve.scopes
+            && asked == reserve.admitted.held
             && without_end_user(&self.admitted) == without_end_user(&reserve.admitted)
     }
 }
@@ -76,12 +136,22 @@ pub struct Loaded {
     pub account: Option<Account>,
     /// All keys.
     pub keys: Vec<KeyState>,
-    /// Settled spend by hour.
-    pub hours: Vec<(Timestamp, Exact)>,
+    /// What the customer used, by the hour.
+    pub hours: Vec<(Timestamp, Hour)>,
+    /// The last minute that was counted, where a limit counts minutes.
+    pub minute: Option<(Timestamp, Tally)>,
+    /// Refusals of the last day, by hour and code.
+    pub refusals: Vec<(Timestamp, RefusalCode, u64)>,
+    /// When the last record was written: the ledger's clock does not run back behind it.
+    pub last_record_at: Option<Timestamp>,
     /// Holds that were neither closed nor expired.
     pub holds: Vec<Hold>,
     /// The end of the chain.
     pub head: Head,
+    /// The newest activation that a request was admitted under.
+    pub in_force: Option<InForce>,
+    /// Plans, usage under them, and credit.
+    pub terms: LoadedTerms,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -89,93 +159,158 @@ pub struct Loaded {
 pub struct Ledger {
     pub(super) account: Option<Account>,
     pub(super) keys: BTreeMap<Name, KeyState>,
-    pub(super) limits: Vec<LimitState>,
+    pub(super) limits: Limits,
     pub(super) holds: HashMap<AttemptId, Hold>,
     /// The same holds by expiry.
     pub(super) expiry: BTreeSet<(Timestamp, AttemptId)>,
-    /// Settled spend by the start of its hour.
-    pub(super) hours: BTreeMap<Timestamp, Exact>,
+    pub(super) refusals: Refusals,
     pub(super) settled: Exact,
     pub(super) held: Exact,
     pub(super) head: Head,
+    /// The newest activation that a request was admitted under; none of a pushed book: absent.
+    pub(super) in_force: Option<InForce>,
+    pub(super) contracts: Contracts,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
 
 impl Ledger {
-    /// Rebuilds the ledger from its rows.
+    /// Rebuilds the ledger from its rows. Its clock goes on from the last thing it is known to have
+    /// done: a machine's clock that was set back stands still here until it has caught up.
     pub fn load(loaded: Loaded, now: Timestamp) -> Result<Self, OutOfRange> {
         let holds = loaded.holds;
-        let mut ledger = Self {
+        let counted = loaded.account.iter().flat_map(Account::counted_since);
+        let done = holds.iter().map(|hold| hold.reserved_at).chain(loaded.last_record_at);
+        let done = done.chain(counted);
+        let last = done.max().map_or(now, |done| done.max(now));
+        let customer = PartyRows { hours: loaded.hours, minute: loaded.minute };
+        let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;
+        Ok(Self {
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
-            limits: Vec::new(),
+            contracts: Contracts::load(loaded.terms, holds.iter())?,
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
-            settled: Exact::sum(loaded.hours.iter().map(|(_, amount)| *amount))?,
+            settled: limits.charged()?,
             held: Exact::sum(holds.iter().map(Hold::amount))?,
-            hours: loaded.hours.into_iter().collect(),
+            limits,
+            refusals: Refusals::load(loaded.refusals),
             holds: holds.into_iter().map(|hold| (hold.attempt_id, hold)).collect(),
             account: loaded.account,
             head: loaded.head,
-            last: now,
-        };
-        ledger.rebuild_limits(now)?;
-        Ok(ledger)
+            in_force: loaded.in_force,
+            last,
+        })
     }
 
     /// Counts every limit anew: after a change of the limits.
     pub(super) fn rebuild_limits(&mut self, now: Timestamp) -> Result<(), OutOfRange> {
-        let rules = self.account.iter().flat_map(|account| account.limits.iter().cloned());
-        self.limits = rules
-            .map(|rule| LimitState::count(rule, now, &self.hours, self.holds.values()))
-            .collect::<Result<_, _>>()?;
+        let customer = self.limits.take_customer();
+        let holds = self.holds.values();
+        self.limits = Limits::count(self.account.as_ref(), customer, &holds, now)?;
         Ok(())
     }
 
-    /// Starts the window of every limit whose time has come.
-    pub(super) fn roll_limits(&mut self, now: Timestamp) -> Result<(), OutOfRange> {
-        for limit in &mut self.limits {
-            if limit.is_over(now) {
-                let rule = limit.rule.clone();
-                *limit = LimitState::count(rule, now, &self.hours, self.holds.values())?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn add_hold(&mut self, hold: Hold) -> Result<(), OutOfRange> {
+    pub(super) fn add_hold(&mut self, hold: Hold, now: Timestamp) -> Result<(), Broken> {
         self.held = self.held.plus(hold.amount())?;
-        for limit in &mut self.limits {
-            limit.hold(hold.reserved_at, hold.amount())?;
-        }
+        let parties = self.parties_of(&hold);
+        self.limits.hold(&parties, &hold, now)?;
         self.expiry.insert((hold.expires_at, hold.attempt_id));
         self.holds.insert(hold.attempt_id, hold);
         Ok(())
     }
 
-    pub(super) fn take_hold(&mut self, attempt_id: AttemptId) -> Result<Option<Hold>, OutOfRange> {
+    pub(super) fn take_hold(
+        &mut self,
+        attempt_id: AttemptId,
+        now: Timestamp,
+    ) -> Result<Option<Hold>, OutOfRange> {
         let Some(hold) = self.holds.remove(&attempt_id) else { return Ok(None) };
         self.expiry.remove(&(hold.expires_at, attempt_id));
         self.held = self.held.minus(hold.amount())?;
-        for limit in &mut self.limits {
-            limit.release(hold.reserved_at, hold.amount())?;
-        }
+        let parties = self.parties_of(&hold);
+        self.limits.release(&parties, &hold, now)?;
         Ok(Some(hold))
     }
 
-    /// Adds to the spend of the hour a hold was made in; answers that hour and its new sum.
+    /// Counts what the request of a hold used.
     pub(super) fn add_spend(
         &mut self,
-        reserved_at: Timestamp,
-        amount: Exact,
-    ) -> Result<(Timestamp, Exact), OutOfRange> {
-        let hour = hour_of(reserved_at);
-        let sum = self.hours.get(&hour).copied().unwrap_or_default().plus(amount)?;
-        self.hours.insert(hour, sum);
-        self.settled = self.settled.plus(amount)?;
-        for limit in &mut self.limits {
-            limit.spend(reserved_at, amount)?;
+        (reserved_at, parties): (Timestamp, &[Party]),
+        used: Tally,
+        now: Timestamp,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), Broken> {
+        self.settled = self.settled.plus(used.money)?;
+        self.limits.spend(parties, reserved_at, used, now, rows)
+    }
+
+    pub(super) fn parties_of(&self, hold: &Hold) -> Vec<Party> {
+        self.limits.parties_of(|scope| hold.value(scope)).collect()
+    }
+
+    /// The parties of which a command needs everything that storage holds, in [`Prior::parties`].
+    /// Asked after the rest of `prior` was looked up; mostly there are none, for those in use are in
+    /// memory.
+    pub fn needs(&self, command: &Command, prior: &Prior, now: Timestamp) -> Vec<Party> {
+        let now = now.max(self.last);
+        let mut needed = Vec::new();
+        let mut need = |hold: &Hold| {
+            let parties = self.limits.parties_of(|scope| hold.value(scope));
+            needed.extend(parties.filter(|party| !self.limits.knows(party, hold.reserved_at)));
+        };
+        // Whatever the command, this much may expire first.
+        for (_, attempt_id) in self.expiry.iter().take(SWEEP_MAX).take_while(|(at, _)| *at <= now) {
+            self.holds.get(attempt_id).into_iter().for_each(&mut need);
         }
-        Ok((hour, sum))
+        let ends = match command {
+            Command::Settle(settle) => Some(settle.attempt_id),
+            Command::Void(void) => Some(void.attempt_id),
+            Command::Extend { attempt_id, .. } => Some(*attempt_id),
+            Command::Unreserved(unreserved) => Some(unreserved.reserve.attempt_id),
+            _ => None,
+        };
+        let ends = ends.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
+        ends.into_iter().for_each(need);
+        // A batch's lines count where its hold did.
+        if let Some(batch) = prior.batch.as_ref().map(|known| &known.batch) {
+            let value = |scope| value_of(&batch.admitted, &batch.scopes, scope);
+            let parties = self.limits.parties_of(value);
+            needed.extend(parties.filter(|party| !self.limits.knows(party, batch.reserved_at)));
+        }
+        let asked: Vec<Party> = match command {
+            Command::Reserve(reserve) => self.parties_asked(reserve, prior),
+            Command::Unreserved(unreserved) => self.parties_asked(&unreserved.reserve, prior),
+            Command::Status => self.limits.named_parties(),
+            Command::Standing(party) => vec![party.clone()],
+            _ => Vec::new(),
+        };
+        needed.extend(asked.into_iter().filter(|party| !self.limits.knows(party, now)));
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    fn parties_asked(&self, reserve: &Reserve, prior: &Prior) -> Vec<Party> {
+        let user = reserve.end_user.as_deref().zip(prior.subject.as_ref());
+        let user = user.map(|(value, key)| pseudonym(key, value));
+        self.limits.parties_of(|scope| reserve.value(scope, user.as_deref())).collect()
+    }
+
+    /// Takes in what was looked up for a command.
+    pub(super) fn load_parties(
+        &mut self,
+        prior: &Prior,
+        now: Timestamp,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), OutOfRange> {
+        for (party, found) in &prior.parties {
+            let is_of = |hold: &&Hold| hold.value(party.scope).as_ref() == Some(&party.value);
+            let holds = self.holds.values().filter(is_of);
+            // An expired hold may still be settled, into the hour it was made in.
+            let made = holds.clone().chain(prior.expired.iter()).map(|hold| hold.reserved_at);
+            let oldest = made.min().unwrap_or(now);
+            self.limits.load(party, found.clone(), &holds, oldest, now, rows)?;
+        }
+        Ok(())
     }
 
     /// When the next hold expires, if there is one: the latest the shell must call again.
@@ -197,6 +332,40 @@ impl Ledger {
     pub fn has_hold(&self, attempt_id: AttemptId) -> bool {
         self.holds.contains_key(&attempt_id)
     }
+}
+
+/// Which of a scope's parties something that was admitted is of.
+fn value_of(admitted: &Admitted, scopes: &Scopes, scope: Scope) -> Option<String> {
+    match scope {
+        Scope::Customer => None,
+        Scope::Key => Some(admitted.key_id.to_string()),
+        Scope::Model => scopes.model.clone(),
+        Scope::Tag => scopes.tag.clone(),
+        Scope::EndUser => admitted.end_user.clone(),
+    }
+}
+
+impl Reserve {
+    /// Which of a scope's parties it is of; the end user is known by its pseudonym.
+    pub(super) fn value(&self, scope: Scope, end_user: Option<&str>) -> Option<String> {
+        match scope {
+            Scope::Customer => None,
+            Scope::Key => Some(self.admitted.key_id.to_string()),
+            Scope::Model => self.scopes.model.clone(),
+            Scope::Tag => self.scopes.tag.clone(),
+            Scope::EndUser => end_user.map(ToOwned::to_owned),
+        }
+    }
+}
+
+/// The end user under a key of its own, so that erasing the key erases the link.
+pub(super) fn pseudonym(key: &Digest, value: &str) -> String {
+    crate::auth::pseudonym(&key.0, value.as_bytes())
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands a reference over
+fn is_zero(amount: &Exact) -> bool {
+    amount.is_zero()
 }
 
 /// The start of the UTC hour.

@@ -8,11 +8,21 @@
 )]
 
 mod access;
+mod batches;
 mod charges;
 mod endings;
+mod fits;
 mod harness;
 mod jobs;
 mod limits;
+mod measures;
+mod once;
+mod price;
+mod scopes;
+mod stopping;
+pub mod terms;
+mod windows;
+mod words;
 
 use harness::check;
 
@@ -85,4 +95,54 @@ fn golden_script_of_expired_transfers_which_here_settle_late() {
         status         -> ok settled 46 held 0 open 0 exposure 0
         ",
     );
+}
+
+#[test]
+fn golden_script_of_balancing_transfers_where_the_caller_asks_for_what_is_left() {
+    // A ledger that balances hands out what is left. Here the refusal says what is left, and the
+    // caller asks for it: a client is told what its request was clamped to before it is sent.
+    check(
+        "
+        limits all=lifetime/hard/10
+        reserve t1 3     -> held, 7 left
+        reserve t2 13    -> refused request_exceeds_limit by all
+        limit all        -> settled 0 held 3 left 7
+        reserve t2 7     -> held, 0 left
+        reserve t3 1     -> refused in_flight_budget_exhausted by all
+        limit all        -> settled 0 held 10 left 0
+        reserve t3 0     -> held, 0 left
+        settle t1 3      -> closed 1 at 3
+        settle t2 5      -> closed 2 at 5
+        status           -> warn settled 8 held 0 open 1 exposure 0
+        records          -> 1 t1 settled 3; 2 t2 settled 5
+        ",
+    );
+}
+
+#[test]
+fn golden_script_of_precedence_and_overflow_where_a_failed_id_may_be_used_again() {
+    let most = "79228162514264337593543950335";
+    check(&format!(
+        "
+        limits all=lifetime/hard/100
+        # Each line mends the gravest fault of the one before.
+        reserve t1 {most} key=nobody currency=EUR -> refused invalid_key
+        key old old
+        revoke old
+        reserve t1 {most} key=old secret=old currency=EUR -> refused key_disabled
+        reserve t0 1
+        reserve t0 {most} currency=EUR            -> refused attempt_conflict
+        reserve t1 {most} currency=EUR            -> refused currency_mismatch
+        reserve t1 {most}                         -> refused amount_out_of_range   # of the sum
+        reserve t1 100 floor=101                  -> refused amount_out_of_range
+        reserve t1 101                            -> refused request_exceeds_limit by all
+        settle  t0 1
+        reserve t1 100                            -> refused spend_limit_exceeded by all
+        reserve t2 9
+        reserve t1 99                             -> refused in_flight_budget_exhausted by all
+        reserve t1 90                             -> held, 0 left   # deviation: the id was not burnt
+        settle  t1 {most}                         -> broken OutOfRange
+        settle  t1 90                             -> closed 2 at 90
+        "
+    ));
 }

@@ -42,7 +42,10 @@ pub(super) fn balance(
 }
 
 /// The quantity in the groups that match, counted for the first charge that prices it.
-fn used(groups: &[Group], matches: impl Fn(&Group) -> bool) -> Result<Exact, OutOfRange> {
+pub(super) fn used(
+    groups: &[Group],
+    matches: impl Fn(&Group) -> bool,
+) -> Result<Exact, OutOfRange> {
     let mut matching = groups.iter().filter(|group| matches(group));
     let Some(first) = matching.next() else { return Ok(Exact::ZERO) };
     let same = groups

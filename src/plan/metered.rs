@@ -140,7 +140,7 @@ fn unused<'a>(charge: &'a PlanCharge, groups: &mut Vec<Group<'a>>) {
 }
 
 /// The cell that prices an entry: of those that match, the one that names the most dimensions.
-fn cell(charge: &PlanCharge, entry: &Entry) -> Result<Option<usize>, Fault> {
+pub(super) fn cell(charge: &PlanCharge, entry: &Entry) -> Result<Option<usize>, Fault> {
     if charge.meter != entry.meter {
         return Ok(None);
     }
@@ -157,7 +157,7 @@ fn cell(charge: &PlanCharge, entry: &Entry) -> Result<Option<usize>, Fault> {
     Ok(one)
 }
 
-fn dimensions(charge: &PlanCharge, cell: usize, entry: &Entry) -> Where {
+pub(super) fn dimensions(charge: &PlanCharge, cell: usize, entry: &Entry) -> Where {
     let mut dimensions = charge.cells.get(cell).map(|cell| cell.place.clone()).unwrap_or_default();
     for name in &charge.each {
         dimensions.extend(entry.dimensions.get(name).map(|value| (name.clone(), value.clone())));

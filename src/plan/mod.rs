@@ -7,11 +7,14 @@
 
 mod balances;
 mod currency;
+mod gate;
 mod metered;
 mod price;
 mod read;
 mod rules;
+mod running;
 mod spend;
+mod standing;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -29,7 +32,9 @@ use crate::strict::{Fault, Faults};
 
 pub use currency::minor_units;
 pub use rules::Rules;
+pub use running::{Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally};
 pub use spend::allocate;
+pub use standing::Included;
 
 /// Most items in one list of a plan; keeps a plan of any size bounded, and none has a tenth of it.
 pub const ITEMS_MAX: usize = 10_000;
@@ -76,7 +81,7 @@ struct Fee {
 }
 
 /// Dimensions and the values they must have; an absent dimension may have any.
-type Where = BTreeMap<String, String>;
+pub type Where = BTreeMap<String, String>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PlanCharge {
@@ -361,7 +366,32 @@ impl Plan {
     /// The plan's grants as entries of a log of credit, for a customer who has the plan `from` an
     /// instant and whose periods follow `calendar`.
     pub fn grant_entries(&self, calendar: &Calendar, from: Timestamp) -> Vec<credits::Entry> {
-        spend::grant_entries(self, calendar, from)
+        spend::grant_entries(self, calendar, from, |_| true)
+    }
+
+    /// The same of the grants in the plan's credits alone, or of those in money.
+    pub fn grants_of(
+        &self,
+        in_credits: bool,
+        calendar: &Calendar,
+        from: Timestamp,
+    ) -> Vec<credits::Entry> {
+        spend::grant_entries(self, calendar, from, |grant| grant.in_credits == in_credits)
+    }
+
+    /// What one of the plan's credits costs beyond its grants; `None`: nothing is sold beyond them.
+    pub fn credit_worth(&self) -> Option<Exact> {
+        self.credit.as_ref().and_then(|credit| credit.worth)
+    }
+
+    /// What the plan calls its credits.
+    pub fn credit_name(&self) -> Option<&str> {
+        self.credit.as_ref().map(|credit| credit.name.as_str())
+    }
+
+    /// Whether any of its charges is for this meter.
+    pub fn prices(&self, meter: &str) -> bool {
+        self.charges.iter().any(|charge| charge.meter == meter)
     }
 
     /// What `usage` comes to.

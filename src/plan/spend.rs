@@ -152,7 +152,12 @@ fn burn(
 }
 
 /// The grants of a plan as entries of a log: once, or every period.
-pub(super) fn grant_entries(plan: &Plan, calendar: &Calendar, from: Timestamp) -> Vec<Entry> {
+pub(super) fn grant_entries(
+    plan: &Plan,
+    calendar: &Calendar,
+    from: Timestamp,
+    wanted: impl Fn(&PlanGrant) -> bool,
+) -> Vec<Entry> {
     let entry = |planned: &PlanGrant| {
         let mut grant = grant(planned, planned.amount, from);
         let act = if planned.once {
@@ -166,7 +171,7 @@ pub(super) fn grant_entries(plan: &Plan, calendar: &Calendar, from: Timestamp) -
         };
         Entry { at: from, act }
     };
-    plan.grants.iter().map(entry).collect()
+    plan.grants.iter().filter(|grant| wanted(grant)).map(entry).collect()
 }
 
 fn grant(planned: &PlanGrant, amount: Exact, at: Timestamp) -> Grant {

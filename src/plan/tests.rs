@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+mod running;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

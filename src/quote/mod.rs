@@ -1,19 +1,26 @@
 //! Request × book → what it can cost: at least, probably, at most. The edge holds the most before
 //! it forwards; the browser shows all three. Both run this code.
 
+pub mod asked;
+pub mod batch;
+pub mod document;
+pub mod month;
 mod most;
+pub mod signed;
+mod worst;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::api::{self, Code};
 use crate::book::{Book, GuardAction, Model, Rates, Situation};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 use crate::rating::Line;
-use crate::wire::request::{Ask, Request, inspect};
-use crate::wire::route::Route;
+use crate::wire::request::Ask;
 use crate::wire::usage::Meter;
+pub use asked::{quote_json, quote_text};
 use most::Most;
+pub use most::knows_newer_length;
+pub use worst::{AtMost, Worst};
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +50,7 @@ impl From<OutOfRange> for Unpriced {
 }
 
 /// What one request can cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
     /// The model as the book names it.
     pub model: String,
@@ -58,12 +65,15 @@ pub struct Quote {
     /// The least: the counted input, no output.
     pub lower: Exact,
     /// The likely cost, where the book says how long answers usually are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<Exact>,
     /// The most: what is held.
     pub upper: Exact,
     /// The arithmetic of `upper`.
     pub lines: Vec<Line>,
+    /// The same in quantities, meter by meter; none where the request is free.
+    #[serde(skip)]
+    pub worst: Vec<AtMost>,
     /// The book that priced it.
     pub book_version: String,
     /// For the operator alone, where the book knows the cost.
@@ -81,7 +91,7 @@ pub struct Margin {
 }
 
 /// From … to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// Fewest.
     pub lower: Exact,
@@ -96,7 +106,7 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// the rates that are current in the book.
 pub fn quote(ask: &Ask, book: &Book, at: Option<Timestamp>) -> Result<Quote, Unpriced> {
     let model = book.sold(&ask.model).ok_or(Unpriced::Model)?;
-    quote_model(ask, book, model, at)
+    quote_model(ask, book, model, &Situation { at, ..situation(ask) })
 }
 
 /// What a request says that prices may depend on, beside its time.
@@ -108,30 +118,31 @@ pub fn situation(ask: &Ask) -> Situation<'_> {
     }
 }
 
-/// As [`quote`], for a model already found.
+/// As [`quote`], for a model already found, in a situation that may say more than the request.
 pub fn quote_model(
     ask: &Ask,
     book: &Book,
     model: &Model,
-    at: Option<Timestamp>,
+    situation: &Situation<'_>,
 ) -> Result<Quote, Unpriced> {
     let tier = ask.service_tier.as_deref();
-    let situation = Situation { at, ..situation(ask) };
     let most = Most::of(ask, model)?;
-    let card = model.card(&situation).ok_or(Unpriced::NotInForce)?;
+    let card = model.card(situation).ok_or(Unpriced::NotInForce)?;
     let least = Exact::from(ask.input_least).min(most.input);
     let plain = card
         .rates_for(tier, least)
         .ok_or_else(|| Unpriced::ServiceTier(tier.unwrap_or("default").to_owned()))?;
     let mut lines = Vec::new();
     let mut upper = Exact::ZERO;
-    let cards = model.possible(&situation);
+    let cards = model.possible(situation);
+    let mut by_card = Vec::new();
     for rates in cards.iter().flat_map(|card| card.reachable(tier, most.input)) {
         let worst = most.at(rates)?;
         let amount = Exact::sum(worst.iter().map(|line| line.amount))?;
         if lines.is_empty() || amount > upper {
-            (lines, upper) = (worst, amount);
+            (lines, upper) = (worst.clone(), amount);
         }
+        by_card.push(worst);
     }
     let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
     let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
@@ -146,6 +157,7 @@ pub fn quote_model(
         output_tokens: Bounds { lower: Exact::ZERO, upper: most.output },
         upper,
         lines,
+        worst: if ask.free { Vec::new() } else { worst::at_most(&most.quantities(), &by_card) },
         book_version: book.version().to_owned(),
     })
 }
@@ -218,53 +230,6 @@ fn expected(
     let tokens = ask.input_most.div_ceil(BYTES_PER_TOKEN).max(ask.input_least);
     let answer = usual.times(Exact::from(ask.choices))?.min(output_most);
     Ok(Some(input.price(Exact::from(tokens))?.plus(output.price(answer)?)?))
-}
-
-/// A quote as text, the same in the browser, the Worker and the command: `request` is
-/// `{"endpoint", "body", "at"?}`, `body` the API request byte for byte. Answers a [`Quote`] as JSON, or
-/// `{"error": {"code", "message"}}`. The book is one that was checked before, as the gate's own is.
-pub fn quote_text(book: &str, request: &str) -> String {
-    match Book::open(book) {
-        Ok(book) => quote_json(&book, request),
-        Err(error) => failed(Code::Misconfigured, &format!("{error}.")),
-    }
-}
-
-fn failed(code: Code, message: &str) -> String {
-    serde_json::json!({ "error": { "code": code.as_str(), "message": message } }).to_string()
-}
-
-/// As [`quote_text`], by a book already read.
-pub fn quote_json(book: &Book, request: &str) -> String {
-    #[derive(serde::Deserialize)]
-    struct Quoted<'a> {
-        endpoint: String,
-        #[serde(default)]
-        at: Option<Timestamp>,
-        #[serde(borrow)]
-        body: &'a serde_json::value::RawValue,
-    }
-    let quoted: Quoted<'_> = match serde_json::from_str(request) {
-        Ok(quoted) => quoted,
-        Err(error) => return failed(Code::InvalidRequest, &format!("The request: {error}.")),
-    };
-    let (path, query) = quoted.endpoint.split_once('?').unwrap_or((&quoted.endpoint, ""));
-    let Some(route) = Route::of(path) else {
-        return failed(Code::NotFound, &format!("There is no endpoint {:?}.", quoted.endpoint));
-    };
-    let body = quoted.body.get().as_bytes();
-    let ask = match inspect(&Request { route, query, content_type: "application/json", body }) {
-        Ok(ask) => ask,
-        Err(bad) => return failed(Code::InvalidRequest, &bad.message),
-    };
-    match quote(&ask, book, quoted.at) {
-        Ok(quote) => serde_json::to_string(&quote)
-            .unwrap_or_else(|error| failed(Code::InternalError, &error.to_string())),
-        Err(why) => {
-            let problem = api::unpriced(&why, &ask.model);
-            failed(problem.code, &problem.message)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,19 @@ impl Most {
         Ok(most)
     }
 
+    /// How much of each total, and of each meter that stands alone, where anything bounds it.
+    pub fn quantities(&self) -> Vec<(Meter, Exact)> {
+        let totals = [
+            (Meter::InputTotal, self.input),
+            (Meter::OutputTotal, self.output),
+            (Meter::Requests, Exact::from(1)),
+        ];
+        let known = self.others.iter().filter_map(|(meter, most)| Some((*meter, (*most).ok()?)));
+        // A part of a total is bounded by it.
+        let alone = known.filter(|(meter, _)| rating::cover::total_of(*meter) == *meter);
+        totals.into_iter().chain(alone).collect()
+    }
+
     /// Adds what the book's operator lets a feature use beyond the request's own bounds. What it
     /// really uses is settled, be it more.
     fn widen(&mut self, cap: &Caps) -> Result<(), Unpriced> {
@@ -184,7 +197,7 @@ fn input_most(ask: &Ask, model: &Model) -> Result<Exact, Unpriced> {
 
 /// Whether a provider is sure to heed `max_completion_tokens`; one that does not would answer to its
 /// model's end, so that is held.
-fn knows_newer_length(provider: &str) -> bool {
+pub fn knows_newer_length(provider: &str) -> bool {
     const KNOWN: [&str; 6] = ["openai", "azure", "groq", "xai", "openrouter", "vllm"];
     KNOWN.contains(&provider)
 }

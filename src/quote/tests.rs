@@ -2,6 +2,8 @@
 use super::*;
 use crate::book::{DEFAULT, input_total};
 use crate::rating;
+use crate::wire::request::{Request, inspect};
+use crate::wire::route::Route;
 use crate::wire::usage::{Provenance, Usage};
 use proptest::prelude::*;
 use proptest::{collection, option};

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod charge;
+pub mod cover;
 mod leaves;
 pub mod outcome;
 

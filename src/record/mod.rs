@@ -3,7 +3,11 @@
 //!
 //! The format is written down in `docs/record-format.md`; this room makes it and checks it.
 
+pub mod checkpoint;
+mod plan;
+pub mod receipt;
 mod seal;
+pub mod tree;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +19,9 @@ use crate::money::Exact;
 use crate::rating::Line;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
+pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
-pub use verify::{Expected, Finding, Report, Verdict, verify};
+pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
 
 /// Version of the record format written here.
 pub const FORMAT: u32 = 1;
@@ -49,6 +54,8 @@ pub enum Flag {
     Suspect,
     /// Corrects an earlier record; its amount is the difference.
     Correction,
+    /// It ran without a hold, while the ledger could not be reached.
+    Unreserved,
     /// Another model served than was asked for; charged at the prices of the one asked for.
     ServedOther,
 }
@@ -86,6 +93,9 @@ pub struct Admitted {
     /// Service tier asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<String>,
+    /// Where it is served, as the operator names regions; absent where that makes no price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// The end user as HMAC-SHA256 under a random key of its own, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_user: Option<String>,
@@ -143,6 +153,9 @@ pub struct Record {
     pub corrects: Option<u64>,
     /// Settled, voided or unresolved.
     pub class: Class,
+    /// On a line of a batch: which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<LineOf>,
     /// What was known at admission.
     #[serde(flatten)]
     pub admitted: Admitted,
@@ -156,6 +169,9 @@ pub struct Record {
     /// The arithmetic; with those of `sub_usage`, the amounts add up to `amount` (plus `previous`,
     /// on a correction).
     pub lines: Vec<Line>,
+    /// What the customer's plan adds, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ByPlan>,
     /// Meters used that the book has no rate for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<Meter>,
@@ -174,6 +190,15 @@ pub struct Record {
     pub flags: Vec<Flag>,
     /// SHA-256 of salt ‖ canonical private part, in hex.
     pub private: Digest,
+}
+
+/// One line of a batch's results: what it is charged once by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineOf {
+    /// The batch, as its provider names it.
+    pub id: String,
+    /// SHA-256 of the line's `custom_id`: whoever knows that finds its record.
+    pub line: Digest,
 }
 
 /// Usage inside an answer that is priced by itself.
@@ -220,6 +245,9 @@ pub struct Private {
     /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
+    /// Its worst case was sold below the margin that the book guards.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
 }
 
 impl Record {

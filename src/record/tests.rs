@@ -6,7 +6,10 @@
     clippy::arithmetic_side_effects
 )]
 
+mod audit;
+mod checkpoint;
 mod example;
+mod tree;
 mod vectors;
 
 use proptest::prelude::*;
@@ -49,6 +52,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         request_id: id,
         corrects: None,
         class: Class::Settled,
+        batch: None,
         admitted: Admitted {
             key_id: name("main"),
             mode: Mode::Live,
@@ -59,6 +63,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
             stream: true,
             features: vec!["tools".into()],
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: "USD".into(),
@@ -68,6 +73,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         recorded_at: at,
         quantities: Vec::new(),
         lines: vec![line(345, "0.6", "0.000207")],
+        plan: None,
         unpriced: Vec::new(),
         sub_usage: Vec::new(),
         unknown: Vec::new(),
@@ -80,7 +86,8 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
 
 fn private() -> Private {
     let (provider, upstream) = ("openai".to_owned(), "openai".to_owned());
-    Private { v: FORMAT, provider, upstream, cost: Some("0.0001".parse().unwrap()), margin: None }
+    let cost = Some("0.0001".parse().unwrap());
+    Private { v: FORMAT, provider, upstream, cost, margin: None, below_margin: false }
 }
 
 fn sealed_by(ring: &Ring, record: Record) -> Sealed {

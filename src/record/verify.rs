@@ -1,13 +1,18 @@
 //! Checks archived records: bytes, signatures, and that none is missing.
 
+mod chain;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::Checkpoint;
+use super::receipt::Receipt;
 use super::seal::{Digest, SealedLine, canonical};
-use super::{Class, FORMAT, Record};
+use super::{Class, FORMAT, Record, tree};
 use crate::auth::Ring;
-use crate::ids::Name;
+use crate::clock::Timestamp;
+use crate::ids::{AttemptId, Name};
 use crate::money::Exact;
 
 /// The answer to "can these be trusted?", in order of the command's exit codes.
@@ -59,11 +64,29 @@ pub struct Report {
     pub records: u64,
     /// How many chains (customers).
     pub chains: u64,
+    /// How many of the records lie under a signed checkpoint.
+    pub covered: u64,
+    /// Receipts whose record is not here, and not due yet either.
+    pub pending: u64,
     /// Sum of all amounts, by currency.
     pub totals: BTreeMap<String, Exact>,
     /// The first problem, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
+}
+
+/// What records are checked by.
+#[derive(Debug, Default)]
+pub struct Evidence<'a> {
+    /// The record secrets; the operator's alone. Without them a signature is not checked, and only
+    /// checkpoints vouch for the records.
+    pub ring: Option<&'a Ring>,
+    /// A promise of one record.
+    pub expected: Option<&'a Expected>,
+    /// Checkpoints, opened: see [`PublicKeys::read`](super::checkpoint::PublicKeys::read).
+    pub checkpoints: Vec<Checkpoint>,
+    /// Receipts, opened.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Why checking stopped.
@@ -84,91 +107,167 @@ pub fn verify<'a>(
     ring: &Ring,
     expected: Option<&Expected>,
 ) -> Report {
-    let mut chains: BTreeMap<Name, BTreeMap<u64, Checked>> = BTreeMap::new();
-    let mut report = Report {
-        verdict: Verdict::Ok,
-        records: 0,
-        chains: 0,
-        totals: BTreeMap::new(),
-        finding: None,
-    };
-    let found = lines
-        .into_iter()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty())
-        .try_for_each(|(at, line)| add(&mut chains, at, line, ring))
-        .and_then(|()| chains.iter().try_for_each(|(name, chain)| check_chain(name, chain)))
-        .and_then(|()| expected.map_or(Ok(()), |expected| check_expected(&chains, expected)))
-        .and_then(|()| totals(&chains, &mut report.totals));
-    report.chains = u64::try_from(chains.len()).unwrap_or(u64::MAX);
-    let records = chains.values().map(BTreeMap::len).sum::<usize>();
-    report.records = u64::try_from(records).unwrap_or(u64::MAX);
-    if let Err((verdict, finding)) = found {
-        report.verdict = verdict;
-        report.finding = Some(finding);
-    }
-    report
+    let mut audit = Audit::new(Evidence { ring: Some(ring), expected, ..Evidence::default() });
+    lines.into_iter().for_each(|line| audit.line(line));
+    audit.finish()
+}
+
+/// A check under way: give it every line, in any order, and finish. What it keeps of a record is a
+/// hundred bytes.
+pub struct Audit<'a> {
+    evidence: Evidence<'a>,
+    chains: BTreeMap<Name, Chain>,
+    totals: BTreeMap<String, Exact>,
+    lines: u64,
+    /// The first problem; what comes after it is only counted.
+    found: Option<Bad>,
+}
+
+/// One customer's records, so far.
+#[derive(Default)]
+struct Chain {
+    records: BTreeMap<u64, Checked>,
+    checkpoints: Vec<Checkpoint>,
+    /// Attempts that receipts promise a record of.
+    awaited: BTreeMap<AttemptId, Receipt>,
+    /// The latest time that anything here speaks of.
+    latest: Option<Timestamp>,
 }
 
 /// What checking the chain still needs of a record.
 struct Checked {
     hash: Digest,
     prev: Digest,
-    amount: Exact,
-    currency: String,
+    leaf: Digest,
 }
 
-fn add(
-    chains: &mut BTreeMap<Name, BTreeMap<u64, Checked>>,
-    at: usize,
-    line: &str,
-    ring: &Ring,
-) -> Result<(), Bad> {
-    let place = format!("line {}", at.saturating_add(1));
-    let sealed: SealedLine<'_> = match serde_json::from_str(line) {
-        Ok(sealed) => sealed,
-        Err(error) => return bad(Verdict::Invalid, None, format!("{place} is no record: {error}")),
-    };
-    let bytes = sealed.record.get();
-    let record: Record = match serde_json::from_str(bytes) {
-        Ok(record) => record,
-        Err(error) => {
-            return bad(
-                Verdict::Invalid,
-                None,
-                format!("{place} holds no readable record: {error}"),
-            );
+impl<'a> Audit<'a> {
+    /// Begins a check by `evidence`.
+    pub fn new(mut evidence: Evidence<'a>) -> Self {
+        let mut chains: BTreeMap<Name, Chain> = BTreeMap::new();
+        let mut found = None;
+        for checkpoint in core::mem::take(&mut evidence.checkpoints) {
+            if let Some(customer) = checkpoint.customer() {
+                chains.entry(customer).or_default().checkpoints.push(checkpoint);
+            } else {
+                let problem = format!("the log {:?} names no customer", checkpoint.origin);
+                found = bad::<()>(Verdict::Invalid, None, problem).err();
+            }
         }
-    };
-    let position = Some((&record.customer, record.seq));
-    if record.v != FORMAT {
-        let problem = format!("record format {} is not known to this version", record.v);
-        return bad(Verdict::Invalid, position, problem);
-    }
-    let value: Option<serde_json::Value> = serde_json::from_str(bytes).ok();
-    if value.and_then(|value| canonical(&value)).as_deref() != Some(bytes) {
-        return bad(Verdict::Invalid, position, "the bytes are not in canonical form (RFC 8785)");
-    }
-    let signature = &sealed.signature;
-    if signature.alg != "HMAC-SHA256"
-        || !ring.verify_bytes(signature.key_id, bytes.as_bytes(), &signature.tag.0)
-    {
-        return bad(Verdict::Invalid, position, "the signature does not fit the bytes and the key");
-    }
-    check_private(&sealed, &record)?;
-    check_amount(&record)?;
-    let checked = Checked {
-        hash: Digest::of(&[bytes.as_bytes()]),
-        prev: record.prev,
-        amount: record.amount,
-        currency: record.admitted.currency.clone(),
-    };
-    let chain = chains.entry(record.customer.clone()).or_default();
-    match chain.insert(record.seq, checked) {
-        Some(other) if chain.get(&record.seq).is_some_and(|this| this.hash != other.hash) => {
-            bad(Verdict::Fork, position, "two different records stand at this position")
+        for receipt in core::mem::take(&mut evidence.receipts) {
+            let chain = chains.entry(receipt.customer.clone()).or_default();
+            chain.awaited.insert(receipt.attempt_id, receipt);
         }
-        _ => Ok(()),
+        Self { evidence, chains, totals: BTreeMap::new(), lines: 0, found }
+    }
+
+    /// Checks one line of an archive.
+    pub fn line(&mut self, line: &str) {
+        self.lines = self.lines.saturating_add(1);
+        if line.trim().is_empty() || self.found.is_some() {
+            return;
+        }
+        self.found = self.add(line).err();
+    }
+
+    /// What came of it.
+    pub fn finish(mut self) -> Report {
+        let mut pending = 0;
+        let mut covered = 0;
+        if self.found.is_none() {
+            self.found = self
+                .chains
+                .iter()
+                .try_for_each(|(name, chain)| {
+                    check_chain(name, &chain.records)?;
+                    covered = chain::covered(name, chain)?.saturating_add(covered);
+                    pending = chain::pending(name, chain)?.saturating_add(pending);
+                    Ok(())
+                })
+                .and_then(|()| {
+                    self.evidence
+                        .expected
+                        .map_or(Ok(()), |expected| check_expected(&self.chains, expected))
+                })
+                .err();
+        }
+        let with_records = self.chains.values().filter(|chain| !chain.records.is_empty()).count();
+        let records = self.chains.values().map(|chain| chain.records.len()).sum::<usize>();
+        let (verdict, finding) = self.found.unzip();
+        Report {
+            verdict: verdict.unwrap_or(Verdict::Ok),
+            records: u64::try_from(records).unwrap_or(u64::MAX),
+            chains: u64::try_from(with_records).unwrap_or(u64::MAX),
+            covered,
+            pending,
+            totals: self.totals,
+            finding,
+        }
+    }
+}
+
+impl Audit<'_> {
+    fn add(&mut self, line: &str) -> Result<(), Bad> {
+        let place = format!("line {}", self.lines);
+        let sealed: SealedLine<'_> = match serde_json::from_str(line) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                return bad(Verdict::Invalid, None, format!("{place} is no record: {error}"));
+            }
+        };
+        let bytes = sealed.record.get();
+        let record: Record = match serde_json::from_str(bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                let problem = format!("{place} holds no readable record: {error}");
+                return bad(Verdict::Invalid, None, problem);
+            }
+        };
+        self.check_record(&sealed, &record)?;
+        let checked = Checked {
+            hash: Digest::of(&[bytes.as_bytes()]),
+            prev: record.prev,
+            leaf: tree::leaf(bytes.as_bytes()),
+        };
+        let chain = self.chains.entry(record.customer.clone()).or_default();
+        chain.awaited.remove(&record.attempt_id);
+        chain.latest = chain.latest.max(Some(record.recorded_at));
+        match chain.records.get(&record.seq) {
+            Some(other) if other.hash != checked.hash => {
+                let problem = "two different records stand at this position";
+                return bad(Verdict::Fork, Some((&record.customer, record.seq)), problem);
+            }
+            Some(_) => return Ok(()),
+            None => chain.records.insert(record.seq, checked),
+        };
+        let total = self.totals.entry(record.admitted.currency.clone()).or_default();
+        match total.plus(record.amount) {
+            Ok(sum) => *total = sum,
+            Err(error) => return bad(Verdict::Invalid, None, format!("the total: {error}")),
+        }
+        Ok(())
+    }
+
+    fn check_record(&self, sealed: &SealedLine<'_>, record: &Record) -> Result<(), Bad> {
+        let (bytes, position) = (sealed.record.get(), Some((&record.customer, record.seq)));
+        if record.v != FORMAT {
+            let problem = format!("record format {} is not known to this version", record.v);
+            return bad(Verdict::Invalid, position, problem);
+        }
+        // What was read, written again: fields that are not known would be missing.
+        if canonical(record).as_deref() != Some(bytes) {
+            let problem = "the bytes are not in canonical form (RFC 8785)";
+            return bad(Verdict::Invalid, position, problem);
+        }
+        let signature = &sealed.signature;
+        let signed =
+            |ring: &Ring| ring.verify_bytes(signature.key_id, bytes.as_bytes(), &signature.tag.0);
+        if signature.alg != "HMAC-SHA256" || !self.evidence.ring.is_none_or(signed) {
+            let problem = "the signature does not fit the bytes and the key";
+            return bad(Verdict::Invalid, position, problem);
+        }
+        check_private(sealed, record)?;
+        check_amount(record)
     }
 }
 
@@ -195,12 +294,17 @@ fn check_amount(record: &Record) -> Result<(), Bad> {
                 return None;
             }
         }
-        let lines = Exact::sum(record.all_lines().map(|line| line.amount)).ok()?;
+        if record.plan.as_ref().is_some_and(|plan| !plan.adds_up()) {
+            return None;
+        }
+        let lines = Exact::sum(record.amounts()).ok()?;
         lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
     };
     // What nobody reported is charged at a floor, which rests on the hold and not on lines.
-    let is_floor = record.class == Class::Unresolved && record.lines.is_empty();
-    let within_hold = !record.amount.is_negative() && record.amount <= record.admitted.held;
+    let is_floor = record.class == Class::Unresolved && record.amounts().next().is_none();
+    let charged = record.amount.plus(record.previous.unwrap_or(Exact::ZERO));
+    let within_hold =
+        charged.is_ok_and(|charged| !charged.is_negative() && charged <= record.admitted.held);
     if (is_floor && within_hold) || sums() == Some(record.amount) {
         Ok(())
     } else {
@@ -227,30 +331,13 @@ fn check_chain(customer: &Name, chain: &BTreeMap<u64, Checked>) -> Result<(), Ba
     Ok(())
 }
 
-fn check_expected(
-    chains: &BTreeMap<Name, BTreeMap<u64, Checked>>,
-    expected: &Expected,
-) -> Result<(), Bad> {
+fn check_expected(chains: &BTreeMap<Name, Chain>, expected: &Expected) -> Result<(), Bad> {
     let position = Some((&expected.customer, expected.seq));
-    match chains.get(&expected.customer).and_then(|chain| chain.get(&expected.seq)) {
+    match chains.get(&expected.customer).and_then(|chain| chain.records.get(&expected.seq)) {
         None => bad(Verdict::Missing, position, "this record was promised and is not here"),
         Some(record) if record.hash != expected.hash => {
             bad(Verdict::Fork, position, "this record is not the one that was promised")
         }
         Some(_) => Ok(()),
     }
-}
-
-fn totals(
-    chains: &BTreeMap<Name, BTreeMap<u64, Checked>>,
-    totals: &mut BTreeMap<String, Exact>,
-) -> Result<(), Bad> {
-    for record in chains.values().flat_map(BTreeMap::values) {
-        let total = totals.entry(record.currency.clone()).or_default();
-        match total.plus(record.amount) {
-            Ok(sum) => *total = sum,
-            Err(error) => return bad(Verdict::Invalid, None, format!("the total: {error}")),
-        }
-    }
-    Ok(())
 }

@@ -88,6 +88,23 @@ impl Encoding {
         }
     }
 
+    /// The least that `tokens` of this vocabulary were seen to be in the model's own: all of them
+    /// where the count is exact, else so much less as it was off at most. For a model that was not
+    /// measured, as much as any that was.
+    ///
+    /// ```
+    /// use farebox::tokens::Encoding;
+    /// let least_of_100 = |model| Encoding::of_model(model).least_of(100);
+    /// assert_eq!(least_of_100("gpt-4o"), 100);
+    /// assert_eq!(least_of_100("deepseek-chat"), 91);
+    /// assert_eq!(least_of_100("claude-opus-5"), 77);
+    /// ```
+    pub fn least_of(self, tokens: u64) -> u64 {
+        let Self::Approximate { error, .. } = self else { return tokens };
+        let percent = error.map_or(LEAST_PERCENT, |seen| seen.least_percent.min(100));
+        tokens.saturating_mul(u64::from(percent)).div_euclid(100)
+    }
+
     /// The count is the model's own.
     pub fn is_exact(self) -> bool {
         matches!(self, Self::Exact(_))
@@ -142,6 +159,9 @@ const MEASURED: [(&str, Spread); 12] = [
     ("minimax-m2", spread(77, 108)),
 ];
 
+/// The lowest `least_percent` of all families measured.
+const LEAST_PERCENT: u16 = 77;
+
 const fn spread(least_percent: u16, most_percent: u16) -> Spread {
     Spread { least_percent, most_percent }
 }
@@ -177,6 +197,12 @@ mod tests {
         ] {
             assert_eq!(exact(model), vocabulary, "{model}");
         }
+    }
+
+    #[test]
+    fn a_model_that_was_not_measured_goes_by_the_furthest_off_of_those_that_were() {
+        let least = MEASURED.iter().map(|(_, spread)| spread.least_percent).min();
+        assert_eq!(least, Some(LEAST_PERCENT));
     }
 
     #[test]

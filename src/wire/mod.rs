@@ -3,6 +3,7 @@
 //! In scope: reading an upstream's answer. Out of scope: bytes on their way to the client, which
 //! never pass through here, and prices.
 
+pub mod batch;
 pub mod frame;
 pub mod job;
 pub mod json;

@@ -11,6 +11,8 @@ const EVENT_MAX: usize = 64 * 1024;
 /// and no choices.
 #[derive(Debug, Default)]
 pub struct Strip {
+    /// The usage's event goes on as well.
+    keeps_usage: bool,
     /// The unfinished event; given up and passed on past [`EVENT_MAX`].
     held: Vec<u8>,
     /// How much of it was looked through for its end.
@@ -18,6 +20,11 @@ pub struct Strip {
 }
 
 impl Strip {
+    /// Passes on every event, the usage's too: only ever whole ones.
+    pub fn keeping_usage() -> Self {
+        Self { keeps_usage: true, ..Self::default() }
+    }
+
     /// What of `chunk`, and of what was held before, may go to the client now.
     pub fn feed(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(chunk);
@@ -26,7 +33,7 @@ impl Strip {
         let mut from = self.searched;
         while let Some(end) = event_end(rest, from) {
             let (event, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            if !is_usage_only(event) {
+            if self.keeps_usage || !is_usage_only(event) {
                 out.extend_from_slice(event);
             }
             rest = after;
@@ -44,7 +51,7 @@ impl Strip {
 
     /// What is left when the stream ends.
     pub fn end(self) -> Vec<u8> {
-        if is_usage_only(&self.held) { Vec::new() } else { self.held }
+        if !self.keeps_usage && is_usage_only(&self.held) { Vec::new() } else { self.held }
     }
 }
 

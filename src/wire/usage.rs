@@ -27,6 +27,11 @@ macro_rules! meters {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// The meter of a name.
+            pub fn named(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$name),)* _ => None }
+            }
+
             /// What one of it is.
             pub fn unit(self) -> &'static str {
                 match self { $(Self::$name => $unit,)* }

@@ -117,6 +117,11 @@ function problem({ status, code, detail }) {
 }
 
 async function engineFile(state, pathname) {
+  // The what-if is tested with the real engine: it talks to no server.
+  if (pathname.startsWith("/pkg/whatif")) {
+    const type = TYPES[extname(pathname)] ?? "application/octet-stream";
+    return [200, type, await readFile(join(WWW, normalize(pathname)))];
+  }
   await state.holdEngine;
   if (state.failEngine) return [503, "text/plain", "no"];
   if (pathname.endsWith(".wasm")) return [200, TYPES[".wasm"], EMPTY_WASM];

@@ -160,8 +160,8 @@ rule('other methods are a 405 and other paths a 404, in the shape of the API ask
       assert.equal((await gate.raw(path, { method: 'HEAD', headers: auth() })).status, 405);
     }
     const paths = {
-      openai: ['/v1/', '/v1/models', '/v1/chat/completions/x', '/v1/engines', '/v1/files', '/v1/CHAT/completions', '/v1/chat%2Fcompletions', "/v1/'", '/v1/%00', '/v1/fareboxx'],
-      anthropic: ['/v1/messages/batches', '/v1/messages/count_tokens/x'],
+      openai: ['/v1/', '/v1/models', '/v1/chat/completions/x', '/v1/engines', '/v1/uploads', '/v1/CHAT/completions', '/v1/chat%2Fcompletions', "/v1/'", '/v1/%00', '/v1/fareboxx'],
+      anthropic: ['/v1/messages/batches/b/x', '/v1/messages/count_tokens/x'],
       own: ['/v1/farebox/', '/v1/farebox/x', '/v1/farebox/spend/x', '/v1/farebox/requests', '/v1/farebox/ADMIN/x'],
     };
     for (const [family, list] of Object.entries(paths)) {

@@ -15,7 +15,7 @@ const UPSTREAM_KEY = 'sk-demo-upstream';
 /** An upstream whose next answers the tests choose: `answer(response, request body)`. */
 let answer = null;
 let hits = 0;
-let server, gate, key;
+let server, gate, key, otherKey;
 before(async () => {
   server = http.createServer((request, response) => {
     hits += 1;
@@ -26,6 +26,7 @@ before(async () => {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   gate = await startGate({ vars: { FAREBOX_ALLOW_CRASH: 'true' }, upstream: { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() } });
   key = await gate.customer('acme', '1000');
+  otherKey = await gate.customer('bigco', '1000');
 });
 after(async () => {
   await gate?.stop();
@@ -67,11 +68,14 @@ rule('many large bodies at once are all served, and wait for room in memory', as
     }, 300);
   };
   const body = ask('x'.repeat(15 * MIB));
-  const answers = await Promise.all(Array.from({ length: 12 }, () => post(body)));
+  // One customer's share is room for two of them, so there are two customers.
+  const other = { headers: { ...headers(), authorization: `Bearer ${otherKey}` } };
+  const answers = await Promise.all(Array.from({ length: 12 }, (_, n) => post(body, n % 2 ? other : {})));
   assert.deepEqual(answers.map(({ status }) => status), answers.map(() => 200));
   assert.ok(answers.every(({ body: text }) => text.includes(`"${body.length}"`)), 'every body arrived whole');
   // Three of 15 MiB fit the room of 48 MiB: no fourth may be with the upstream.
   assert.equal(most, 3);
+  await gate.idle('bigco');
   await gate.idle('acme');
 });
 

@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => gate?.stop());
 
-rule('a hold of two seconds stands for as long as its answer is under way', async () => {
+rule('F14: a hold of two seconds stands for as long as its answer is under way', async () => {
   const slow = Object.entries(WAYS).map(([name, way]) => [name, '[[chunks=40 gap_ms=100]]', way, '40']);
   const silent = Object.entries(WAYS).map(([name, way]) => [`${name}, late`, '[[first_byte_ms=3500 chunks=5]]', way, '5']);
   const whole = Object.entries(WHOLE).map(([name, way]) => [`${name}, whole`, '[[first_byte_ms=3500 chunks=6]]', way, '6']);

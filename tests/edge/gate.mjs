@@ -68,8 +68,17 @@ function base32(bytes) {
   return bits.match(/.{1,5}/g).map((five) => letters[parseInt(five.padEnd(5, '0'), 2)]).join('');
 }
 
+/** The built Worker as it is deployed: its entry first, then every Wasm beside it. */
+export function built() {
+  const wasm = readdirSync(worker).filter((name) => name.endsWith('.wasm'));
+  return [
+    { type: 'ESModule', path: join(worker, 'index.js') },
+    ...wasm.map((name) => ({ type: 'CompiledWasm', path: join(worker, name) })),
+  ];
+}
+
 /** A gate, its upstream, and what tests need to steer and look at both. */
-export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null } = {}) {
+export async function startGate({ vars = {}, persist = null, secretVars = secrets(), upstream = null, database = true, modules = built(), wrapper = null } = {}) {
   const ownUpstream = upstream === null;
   upstream ??= await startUpstream({ port: 0 });
   const folder = persist ?? mkdtempSync(join(tmpdir(), 'farebox-test-'));
@@ -80,14 +89,16 @@ export async function startGate({ vars = {}, persist = null, secretVars = secret
     port: 0,
     rootPath: root,
     modules: [
-      { type: 'ESModule', path: join(worker, 'index.js') },
-      { type: 'CompiledWasm', path: join(worker, 'farebox_bg.wasm') },
+      // The text of a module that stands in front of the Worker.
+      ...(wrapper === null ? [] : [{ type: 'ESModule', path: join(worker, 'wrapper.js'), contents: wrapper }]),
+      ...modules,
     ],
     modulesRoot: worker,
     ...COMPATIBILITY,
     bindings: { ...settings(upstream.url, vars), ...secretVars },
     durableObjects: { LEDGER: { className: 'LedgerObject', useSQLite: true } },
     r2Buckets: { RECORDS: 'farebox-records' },
+    d1Databases: database ? { DB: 'farebox' } : {},
     resourcePersistencePath: folder,
     assets: {
       directory: join(root, 'www'),

@@ -184,7 +184,8 @@ rule('a job that nobody asks for is unresolved at the operator\'s limit, and its
   const key = await gate.customer('forgotten', '1');
   const { id, answer } = await running(key, KINDS.prediction);
   await gate.idle('forgotten', 15_000);
-  assert.deepEqual((await gate.bill(key, answer)).records.map((record) => record.class), ['unresolved']);
+  const unresolved = await gate.bill(key, answer);
+  assert.deepEqual([unresolved.cost, unresolved.records.map((record) => record.class)], ['0.1', ['unresolved']], 'all that was held: its floor is nothing');
   workshop.is(id, KINDS.prediction.ends);
   assert.equal((await poll(key, KINDS.prediction, id)).headers.get('x-farebox-cost'), '0.0125');
   const { cost, records } = await gate.bill(key, answer);

@@ -37,7 +37,7 @@ rule('a panic is a plain 500 with a request id, and the next request works', asy
   }
 });
 
-rule('the ledger and its chain survive panics', async () => {
+rule('F47: the ledger and its chain survive panics', async () => {
   const before = await gate.status('acme');
   for (let n = 0; n < 10; n += 1) {
     const [, answer] = await Promise.all([crash(), send('openai', 'hi')]);

@@ -105,7 +105,7 @@ export const BOOK = {
     model('gemini', 'gemini-embedding-001', { input_uncached: '1' }),
     model('query', 'gemini-2.0-flash', CHAT, LONG),
     model('vertex', 'gemini-2.5-pro', CHAT, LONG),
-    model('claude-on-vertex', 'claude-sonnet-4-5@20250929', CHAT, LONG),
+    model('claude-on-vertex', 'claude-sonnet-4-5@20250929', CHAT, { ...LONG, part_tokens_max: { file: '3000' } }),
     model('bedrock', 'amazon.nova-lite-v1:0', CHAT, LONG),
     model('bedrock', 'anthropic.claude-sonnet-4-5-20250929-v1:0', CHAT, LONG),
     model('bedrock', 'mistral.mistral-7b-instruct-v0:2', CHAT, LONG),
@@ -120,9 +120,12 @@ export const BOOK = {
   ],
 };
 
-/** An upstream that gives the answer set last to whoever asks, and tokens to a service account. */
+/**
+ * An upstream that gives the answer set last to whoever asks, and tokens to a service account. What
+ * it does after the answer's body: ends it, or by `then` breaks it off ('cut') or waits ('wait').
+ */
 async function scripted() {
-  const state = { seen: [], tokens: [], tokenStatus: 200, answer: null };
+  const state = { seen: [], tokens: [], tokenStatus: 200, answer: null, gone: 0 };
   const server = http.createServer((request, response) => {
     const parts = [];
     request.on('data', (part) => parts.push(part));
@@ -136,9 +139,12 @@ async function scripted() {
         return;
       }
       state.seen.push(exchange);
-      const { status = 200, headers: own, body } = typeof state.answer === 'function' ? state.answer(exchange) : state.answer;
+      const { status = 200, headers: own, body, then } = typeof state.answer === 'function' ? state.answer(exchange) : state.answer;
       response.writeHead(status, own);
-      response.end(body);
+      if (then === undefined) response.end(body);
+      else response.write(body);
+      if (then === 'cut') setTimeout(() => response.destroy(), 300); // what was written has gone out by then
+      response.on('close', () => { state.gone += 1; });
     });
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -150,7 +156,7 @@ async function scripted() {
 }
 
 /** A gate in front of every provider, a customer who can pay and one whose limit is spent. */
-export async function startProviders() {
+export async function startProviders(options = {}) {
   const upstream = await scripted();
   const keyFile = {
     type: 'service_account', private_key_id: SERVICE_ACCOUNT.keyId, private_key: SERVICE_ACCOUNT.pem,
@@ -160,7 +166,7 @@ export async function startProviders() {
     ...secrets(), ...KEYS, GOOGLE_KEY_FILE: JSON.stringify(keyFile), AWS_KEY: `${AWS.id}:${AWS.secret}:${AWS.session}`,
   };
   const vars = { FAREBOX_UPSTREAMS: JSON.stringify(upstreams(upstream.url)), FAREBOX_BOOK: JSON.stringify(BOOK) };
-  const gate = await startGate({ vars, secretVars, upstream });
+  const gate = await startGate({ vars, secretVars, upstream, ...options });
   const key = await gate.customer('acme', '1000');
   const poor = await spent(gate, 'poor');
   return { gate, upstream, key, poor, stop: async () => { await gate.stop(); await upstream.close(); } };

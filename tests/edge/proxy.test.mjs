@@ -188,7 +188,7 @@ rule('request headers pass by an allow-list', async () => {
 });
 
 rule('response headers pass by an allow-list', async () => {
-  const own = ['x-farebox-request-id', 'x-farebox-held', 'x-farebox-cost'];
+  const own = ['x-farebox-request-id', 'x-farebox-held', 'x-farebox-cost', 'ratelimit', 'ratelimit-policy'];
   const passed = {
     openai: ['content-type', 'x-request-id', 'openai-processing-ms', 'openai-version', 'retry-after', 'cache-control'],
     anthropic: ['content-type', 'request-id', 'retry-after', 'cache-control'],
@@ -216,7 +216,7 @@ rule('a redirect is not followed, and costs nothing', async () => {
   }
 });
 
-rule('an upstream\'s refusal passes as it is, is voided, and leaves nothing held', async () => {
+rule('F7, F8, F9: an upstream\'s refusal passes as it is, is voided, and leaves nothing held', async () => {
   for (const api of APIS) {
     for (const status of [400, 401, 403, 404, 413, 429, 500, 503, 529]) {
       for (const stream of [false, true]) {
@@ -281,7 +281,7 @@ rule('two different credentials are refused before anything is held', async () =
   assert.equal(gate.hits(), hits);
 });
 
-rule('an upstream that cannot be reached is a 502 in the API\'s own shape and costs nothing', async () => {
+rule('F6: an upstream that cannot be reached is a 502 in the API\'s own shape and costs nothing', async () => {
   const nowhere = await startGate({ upstream: { url: 'http://127.0.0.1:1', close() {}, stats: demo.stats } });
   try {
     const own = await nowhere.customer('acme', '1');

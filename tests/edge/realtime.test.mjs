@@ -394,6 +394,7 @@ rule('a transcript in a session is usage of its own model, held for before the s
   upstream.send(committed('i1'));
   upstream.send(created());
   upstream.send(transcript('i1', SPOKEN));
+  await settled('scribe', TRANSCRIPT);
   upstream.send(done());
   await settled('scribe', '0.002112');
   client.send(older({ model: 'whisper-1' }));

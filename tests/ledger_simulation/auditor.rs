@@ -5,18 +5,23 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use farebox::clock::{Timestamp, Window};
+use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
-use farebox::ledger::{Admin, Command, LimitRule, Park, Reserve, SWEEP_MAX, Settle, Strictness};
+use farebox::ledger::{
+    Admin, Command, LimitRule, Measure, Once, Park, Reserve, SWEEP_MAX, Scope, Settle, Unresolved,
+};
 use farebox::money::Exact;
 use farebox::wire::usage::Meter;
 
+use super::standing::{Standing, Used, value_of, whole};
 use super::workload::{INPUT_UNITS, OUTPUT_UNITS, TTL};
 
 /// Units of a dollar.
 const DOLLAR: u64 = 100_000_000;
-const DAY_MS: i64 = 86_400_000;
-const WINDOWS: [Window; 3] = [Window::Day, Window::Month, Window::Lifetime];
+/// How long a client's name for a request is kept.
+const ONCE_MS: u64 = 86_400_000;
+pub const SCOPES: [Scope; 5] =
+    [Scope::Customer, Scope::Key, Scope::Model, Scope::Tag, Scope::EndUser];
 
 pub fn exact(units: i128) -> Exact {
     let size = Exact::from(u64::try_from(units.abs()).unwrap());
@@ -30,7 +35,7 @@ pub fn units(amount: Exact) -> i128 {
 }
 
 #[derive(Clone, PartialEq)]
-enum Stage {
+pub enum Stage {
     Open,
     Unresolved,
     /// By this command.
@@ -38,28 +43,51 @@ enum Stage {
 }
 
 #[derive(Clone)]
-struct Attempt {
+pub struct Attempt {
     /// What a repeated reserve has to repeat.
     body: Rc<str>,
-    held: i128,
+    pub held: i128,
+    /// The most tokens it may use.
+    pub tokens: i128,
+    /// Whose it is, by scope.
+    pub values: [Option<String>; 5],
+    pub reserved_at: Timestamp,
+    /// What was counted with each scope, for windows and for minutes.
+    pub counted: [[Used; 2]; 5],
+    used: Used,
     floor: i128,
     input_least: u64,
     expires_at: Timestamp,
-    /// Day, month and lifetime in which it was reserved.
-    windows: [i64; 3],
-    stage: Stage,
+    pub stage: Stage,
     charged: i128,
+    voided: bool,
     /// Its last record.
     seq: usize,
 }
 
+impl Attempt {
+    pub fn value(&self, scope: Scope) -> Option<String> {
+        self.values[scope as usize].clone()
+    }
+}
+
 #[derive(Clone, Default)]
 pub struct Auditor {
-    limits: Vec<LimitRule>,
+    pub limits: Vec<LimitRule>,
+    pub caps: Vec<LimitRule>,
+    frozen: bool,
+    frozen_keys: Vec<String>,
+    /// Scopes whose parties are counted, and whether minutes are.
+    tracked: Vec<Scope>,
+    minutes: bool,
+    /// Clients' names for requests: the attempt, the body, and when.
+    once: BTreeMap<String, (AttemptId, String, Timestamp)>,
     /// Secret, and whether it is in force.
     keys: BTreeMap<String, (String, bool)>,
-    attempts: BTreeMap<AttemptId, Attempt>,
+    pub attempts: BTreeMap<AttemptId, Attempt>,
     subjects: Vec<String>,
+    /// From when on the newest activation applies that a request was admitted under, and its number.
+    newest: Option<(Timestamp, u64)>,
     /// Whose each job is.
     jobs: BTreeMap<String, AttemptId>,
     /// Every record there must be, in words.
@@ -69,71 +97,45 @@ pub struct Auditor {
     pub own_rows: usize,
     pub expired: usize,
     /// By how much the last command may have taken a window over its limit.
-    pub excused: i128,
+    pub excused: Used,
     pub admitted: bool,
-}
-
-/// What tells one window from another.
-fn window_of(window: Window, at: Timestamp) -> i64 {
-    let day = at.ms() / DAY_MS;
-    match window {
-        Window::Day => day,
-        Window::Lifetime => 0,
-        Window::Month => {
-            // Days since 1 March of the year 0, in eras of 400 years (H. Hinnant's algorithm).
-            let days = day + 719_468;
-            let of_era = days % 146_097;
-            let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-            let of_year = of_era - (365 * year + year / 4 - year / 100);
-            (days / 146_097 * 400 + year) * 12 + (5 * of_year + 2) / 153
-        }
-    }
-}
-
-/// Counted against one limit.
-pub struct Standing {
-    pub id: String,
-    pub hard: bool,
-    pub limit: i128,
-    pub settled: i128,
-    pub held: i128,
-    window: i64,
-}
-
-impl Standing {
-    pub fn excess(&self) -> i128 {
-        self.settled + self.held - self.limit
-    }
-
-    pub fn is_of_the_same(&self, other: &Self) -> bool {
-        self.id == other.id && self.limit == other.limit && self.window == other.window
-    }
 }
 
 impl Auditor {
     /// What the ledger must answer to `command`, after which this is the state it must be in.
     pub fn expect(&mut self, command: &Command, now: Timestamp) -> String {
         self.now = Some(now);
-        (self.own_rows, self.expired, self.excused, self.admitted) = (0, 0, 0, false);
+        (self.own_rows, self.expired, self.admitted) = (0, 0, false);
+        self.excused = Used::default();
         self.sweep();
         match command {
             Command::Reserve(reserve) => self.reserve(reserve),
             Command::Renew { attempt_id, floor } => self.renew(*attempt_id, units(*floor)),
             Command::Park(park) => self.park(park),
             Command::Settle(settle) => {
-                let (in_units, counted) = self.price(settle);
+                let (used, counted) = self.price(settle);
                 let word = if counted { "settled counted" } else { "settled" };
-                self.end(settle.attempt_id, format!("{settle:?}"), word, in_units)
+                self.end(settle.attempt_id, format!("{settle:?}"), word, used)
             }
-            Command::Void(void) => self.end(void.attempt_id, format!("{void:?}"), "voided", 0),
+            Command::Void(void) => {
+                self.end(void.attempt_id, format!("{void:?}"), "voided", Used::default())
+            }
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::CheckKey { .. } => unreachable!("not part of the workload"),
+            Command::Extend { attempt_id, held, floor } => {
+                self.extend(*attempt_id, units(*held), units(*floor))
+            }
+            Command::CheckKey { .. }
+            | Command::Standing(_)
+            | Command::Batch(_)
+            | Command::Unreserved(_) => {
+                unreachable!("not of the workload")
+            }
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub fn now(&self) -> Timestamp {
         self.now.unwrap()
     }
 
@@ -155,28 +157,26 @@ impl Auditor {
         let attempt = self.attempts.get_mut(&id).unwrap();
         attempt.stage = Stage::Unresolved;
         attempt.charged = attempt.floor;
+        let tokens = i128::from(attempt.input_least);
+        let used = Used { money: attempt.floor, tokens, requests: 1 };
         attempt.seq = self.records.len() + 1;
         let floor = exact(attempt.floor);
         self.records.push(format!("{id} unresolved {floor} counted").into());
+        self.count(id, used);
     }
 
-    /// How every limit stands.
-    pub fn standings(&self) -> Vec<Standing> {
-        self.limits.iter().map(|rule| self.standing(rule)).collect()
-    }
-
-    fn standing(&self, rule: &LimitRule) -> Standing {
-        let window = window_of(rule.window, self.now());
-        let which = WINDOWS.iter().position(|one| *one == rule.window).unwrap();
-        let inside = |a: &&Attempt| a.windows[which] == window;
-        let open = |a: &&Attempt| a.stage == Stage::Open;
-        Standing {
-            id: rule.id.to_string(),
-            hard: rule.kind == Strictness::Hard,
-            limit: units(rule.limit),
-            settled: self.attempts.values().filter(inside).map(|a| a.charged).sum(),
-            held: self.attempts.values().filter(inside).filter(open).map(|a| a.held).sum(),
-            window,
+    /// An attempt has used this much in all: the difference goes to all who are counted by now.
+    fn count(&mut self, id: AttemptId, used: Used) {
+        let (tracked, minutes) = (self.tracked.clone(), self.minutes);
+        let attempt = self.attempts.get_mut(&id).unwrap();
+        let difference = used.minus(attempt.used);
+        attempt.used = used;
+        for scope in SCOPES.into_iter().filter(|s| *s == Scope::Customer || tracked.contains(s)) {
+            let [all, by_minute] = &mut attempt.counted[scope as usize];
+            *all = all.plus(difference);
+            if minutes {
+                *by_minute = by_minute.plus(difference);
+            }
         }
     }
 
@@ -189,20 +189,47 @@ impl Auditor {
             }
             _ => return "refused InvalidKey".into(),
         }
-        let body = format!("{:?}", (&reserve.request_id, &reserve.admitted, &reserve.pinned));
+        let body = (&reserve.request_id, &reserve.admitted, &reserve.pinned, &reserve.scopes);
+        let body = format!("{body:?}");
         if let Some(attempt) = self.attempts.get(&reserve.attempt_id) {
             let stands = attempt.stage == Stage::Open && self.now() < attempt.expires_at;
             if stands && *attempt.body == *body {
-                return self.held(attempt.expires_at);
+                return self.held(attempt.expires_at, reserve);
             }
-            return "refused AttemptConflict".into();
+            // Nothing new begins for the frozen; what is over they are told afterwards.
+            let frozen = self.frozen(reserve).filter(|_| attempt.stage != Stage::Open);
+            return frozen.unwrap_or_else(|| "refused AttemptConflict".into());
+        }
+        if let Some(frozen) = self.frozen(reserve) {
+            return frozen;
+        }
+        if let Some(asked) = reserve.once.and_then(|once| self.asked_before(once)) {
+            return asked;
+        }
+        if let Some(priced) = &reserve.in_force {
+            let is_in_force =
+                priced.from <= self.now() && priced.until.is_none_or(|t| self.now() < t);
+            if !is_in_force || Some((priced.from, priced.seq)) < self.newest {
+                return format!("stale price at {}", self.now());
+            }
         }
         if reserve.admitted.currency != "USD" {
             return "refused CurrencyMismatch".into();
         }
+        match self.missing(reserve) {
+            Some(Scope::Tag) => return "refused TagRequired".into(),
+            Some(_) => return "refused EndUserRequired".into(),
+            None => {}
+        }
         let needed = units(reserve.admitted.held);
-        if let Some(refusal) = self.refusal(needed) {
+        let tokens = whole(reserve.scopes.tokens.unwrap());
+        let need = Used { money: needed, tokens, requests: 1 };
+        if let Some(refusal) = self.refusal(reserve, need) {
             return refusal;
+        }
+        if let Some(once) = reserve.once {
+            let of = (reserve.attempt_id, once.body.to_string(), self.now());
+            self.once.insert(once.key.to_string(), of);
         }
         let expires_at = self.now().plus(TTL);
         self.own_rows = 1;
@@ -212,45 +239,108 @@ impl Auditor {
             self.subjects.push(user.clone());
             self.own_rows = 2;
         }
+        if let Some(priced) = &reserve.in_force
+            && Some((priced.from, priced.seq)) > self.newest
+        {
+            self.newest = Some((priced.from, priced.seq));
+            self.own_rows += 1;
+        }
         self.admitted = true;
         let attempt = Attempt {
             body: body.into(),
             held: needed,
+            tokens,
+            values: SCOPES.map(|scope| value_of(reserve, scope)),
+            reserved_at: self.now(),
+            counted: Default::default(),
+            used: Used::default(),
             floor: units(reserve.floor),
             input_least: reserve.pinned.input_least,
             expires_at,
-            windows: WINDOWS.map(|window| window_of(window, self.now())),
             stage: Stage::Open,
             charged: 0,
+            voided: false,
             seq: 0,
         };
         self.attempts.insert(reserve.attempt_id, attempt);
-        self.held(expires_at)
+        self.held(expires_at, reserve)
     }
 
-    fn held(&self, expires_at: Timestamp) -> String {
-        let hard = self.standings().into_iter().filter(|standing| standing.hard);
+    fn frozen(&self, reserve: &Reserve) -> Option<String> {
+        if self.frozen_keys.iter().any(|key| key == reserve.admitted.key_id.as_str()) {
+            return Some("refused KeyFrozen".into());
+        }
+        self.frozen.then(|| "refused CustomerFrozen".into())
+    }
+
+    /// A request of the same name runs, or is over and gave something.
+    fn asked_before(&self, once: Once) -> Option<String> {
+        let (id, body, at) = self.once.get(&once.key.to_string())?;
+        let attempt = &self.attempts[id];
+        let runs = attempt.stage == Stage::Open;
+        if !runs && (attempt.voided || self.now().since(*at) >= ONCE_MS) {
+            return None;
+        }
+        Some(match (*body == once.body.to_string(), runs) {
+            (false, _) => "refused IdempotencyKeyReused".into(),
+            (true, true) => "refused RequestInProgress".into(),
+            (true, false) => "refused RequestCompleted".into(),
+        })
+    }
+
+    fn held(&self, expires_at: Timestamp, reserve: &Reserve) -> String {
+        Self::held_by(expires_at, self.met(reserve))
+    }
+
+    fn held_by(expires_at: Timestamp, met: Vec<Standing>) -> String {
+        let of_money = |s: &Standing| s.is_hard() && s.rule.measure == Measure::Money;
+        let hard = met.into_iter().filter(of_money);
         match hard.map(|standing| -standing.excess()).min() {
             Some(left) => format!("held until {expires_at} left {}", exact(left)),
             None => format!("held until {expires_at}"),
         }
     }
 
-    /// The objections in their order of precedence, each looked for in every limit.
-    fn refusal(&self, needed: i128) -> Option<String> {
-        if needed == 0 {
-            return None; // nothing is taken from any limit
+    /// The gravest objection of all limits that a request meets; among equals, the first.
+    fn refusal(&self, reserve: &Reserve, need: Used) -> Option<String> {
+        Self::refusal_by(&self.met(reserve), need)
+    }
+
+    fn refusal_by(met: &[Standing], need: Used) -> Option<String> {
+        let objections = met.iter().filter_map(|s| s.objection(need).map(|found| (found, s)));
+        let ((_, code), s) = objections.min_by_key(|((grave, _), _)| *grave)?;
+        let (settled, held) = (s.written(s.settled), s.written(s.held));
+        Some(format!("refused {code} by {} settled {settled} held {held}", s.rule.id))
+    }
+
+    /// As if the attempt, which has no hold meanwhile, were reserved again at its new size, in the
+    /// windows that it is charged to. An earlier window of a party, and an earlier minute, count as
+    /// full.
+    fn extend(&mut self, id: AttemptId, held: i128, floor: i128) -> String {
+        let now = self.now();
+        let Some(mut attempt) = self.attempts.get(&id).cloned() else { return "expired".into() };
+        if attempt.stage != Stage::Open || now >= attempt.expires_at {
+            return "expired".into();
         }
-        let standings: Vec<Standing> =
-            self.standings().into_iter().filter(|standing| standing.hard).collect();
-        let find = |code: &str, is_over: &dyn Fn(&Standing) -> bool| {
-            let s = standings.iter().find(|standing| is_over(standing))?;
-            let (settled, held) = (exact(s.settled), exact(s.held));
-            Some(format!("refused {code} by {} settled {settled} held {held}", s.id))
-        };
-        find("RequestExceedsLimit", &|s| needed > s.limit)
-            .or_else(|| find("SpendLimitExceeded", &|s| s.settled + needed > s.limit))
-            .or_else(|| find("InFlightBudgetExhausted", &|s| s.excess() + needed > 0))
+        if held > attempt.held {
+            let without = self.attempts.remove(&id).unwrap();
+            let need = Used { money: held, tokens: 0, requests: 0 };
+            let refusal = Self::refusal_by(&self.met_in_its_windows(&without), need);
+            self.attempts.insert(id, without);
+            if let Some(refusal) = refusal {
+                return refusal;
+            }
+            // The reserve that made it is another one now.
+            attempt.body = "grown".into();
+        }
+        self.own_rows = 1;
+        attempt.held = attempt.held.max(held);
+        attempt.floor = attempt.floor.max(floor.min(attempt.held));
+        attempt.expires_at = attempt.expires_at.max(now.plus(TTL));
+        let expires_at = attempt.expires_at;
+        let values = attempt.values.clone();
+        self.attempts.insert(id, attempt);
+        Self::held_by(expires_at, self.met_by(&values, now))
     }
 
     fn renew(&mut self, id: AttemptId, floor: i128) -> String {
@@ -274,6 +364,9 @@ impl Auditor {
         match self.attempts.get_mut(&id) {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
                 a.expires_at = a.expires_at.max(now.plus(park.life));
+                if park.unresolved == Unresolved::Hold {
+                    a.floor = a.held;
+                }
                 self.jobs.insert(park.job_id.clone(), id);
                 self.own_rows = 2;
                 format!("held until {}", a.expires_at)
@@ -283,16 +376,19 @@ impl Auditor {
     }
 
     /// What a settle charges, and whether input had to be counted.
-    fn price(&self, settle: &Settle) -> (i128, bool) {
+    fn price(&self, settle: &Settle) -> (Used, bool) {
         let tokens = |meter| settle.usage.get(meter).map(|quantity| quantity.to_u64().unwrap());
         let least = self.attempts.get(&settle.attempt_id).map_or(0, |a| a.input_least);
         let input = tokens(Meter::InputTotal);
         let output = tokens(Meter::OutputTotal).unwrap_or(0);
-        let price = INPUT_UNITS * input.unwrap_or(least) + OUTPUT_UNITS * output;
-        (i128::from(price), input.is_none())
+        let counted = input.is_none();
+        let input = input.unwrap_or(least);
+        let money = i128::from(INPUT_UNITS * input + OUTPUT_UNITS * output);
+        (Used { money, tokens: i128::from(input + output), requests: 1 }, counted)
     }
 
-    fn end(&mut self, id: AttemptId, command: String, word: &str, charged: i128) -> String {
+    fn end(&mut self, id: AttemptId, command: String, word: &str, used: Used) -> String {
+        let charged = used.money;
         let now = self.now();
         match self.attempts.get(&id) {
             None => return "unknown attempt".into(),
@@ -302,6 +398,7 @@ impl Auditor {
         let attempt = self.attempts.get_mut(&id).unwrap();
         let seq = self.records.len() + 1;
         let over = (charged - attempt.held).max(0);
+        let more_tokens = |than: i128| (used.tokens - than).max(0);
         let (class, counted) = word.split_once(' ').map_or((word, ""), |(c, _)| (c, " counted"));
         let overage = if over > 0 { " overage" } else { "" };
         let record = match &attempt.stage {
@@ -310,12 +407,14 @@ impl Auditor {
             }
             Stage::Closed(_) => return format!("conflict with {}", attempt.seq),
             Stage::Open => {
-                self.excused = over;
+                let tokens = more_tokens(attempt.tokens);
+                self.excused = Used { money: over, tokens, requests: 0 };
                 format!("{id} {class} {}{overage}{counted}", exact(charged))
             }
             Stage::Unresolved => {
                 let difference = charged - attempt.charged;
-                self.excused = difference.max(0);
+                let tokens = more_tokens(attempt.used.tokens);
+                self.excused = Used { money: difference.max(0), tokens, requests: 0 };
                 format!(
                     "{id} {class} {} corrects {} of {}{overage} late{counted} correction",
                     exact(difference),
@@ -328,19 +427,52 @@ impl Auditor {
         self.own_rows = 3;
         attempt.stage = Stage::Closed(command.into());
         (attempt.charged, attempt.seq) = (charged, seq);
+        attempt.voided = class == "voided";
+        self.count(id, used);
         format!("closed {seq} at {}", exact(charged))
     }
 
     fn admin(&mut self, admin: &Admin) -> String {
         self.own_rows = 1;
         match admin {
-            Admin::PutCustomer { limits, .. } => self.limits.clone_from(limits),
+            Admin::PutCustomer { limits, .. } => {
+                self.limits.clone_from(limits);
+                self.track();
+            }
+            Admin::PutCaps { caps } => {
+                self.caps.clone_from(caps);
+                self.track();
+            }
+            Admin::Freeze { key_id: None, frozen } => self.frozen = *frozen,
+            Admin::Freeze { key_id: Some(key), frozen } => {
+                self.frozen_keys.retain(|known| known != key.as_str());
+                if *frozen {
+                    self.frozen_keys.push(key.to_string());
+                }
+            }
             Admin::PutKey { key_id, secret_sha256, .. } => {
                 self.keys.insert(key_id.to_string(), (secret_sha256.to_string(), true));
+                self.frozen_keys.retain(|known| known != key_id.as_str());
+            }
+            Admin::PutPlan(_) | Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+                unreachable!("not part of the workload")
             }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,
         }
         "done".into()
+    }
+
+    /// What limits are set on is counted from now on, for ever.
+    fn track(&mut self) {
+        let rules: Vec<&LimitRule> = self.limits.iter().chain(&self.caps).collect();
+        let scopes: Vec<Scope> = rules.iter().map(|rule| rule.scope).collect();
+        let minute = Some(farebox::clock::Window::Minute);
+        self.minutes |= rules.iter().any(|rule| rule.window == minute);
+        for scope in scopes {
+            if !self.tracked.contains(&scope) {
+                self.tracked.push(scope);
+            }
+        }
     }
 
     fn status(&self) -> String {
@@ -351,8 +483,9 @@ impl Auditor {
         let (settled, held, exposure) = (exact(self.settled()), exact(held), exact(exposure));
         let (open, seq) = (open.len(), self.records.len());
         let mut words = format!("status {settled} {held} {open} {exposure} {seq}");
-        for s in self.standings() {
-            words.push_str(&format!("; {} {} {}", s.id, exact(s.settled), exact(s.held)));
+        for s in self.shown() {
+            let (settled, held) = (s.written(s.settled), s.written(s.held));
+            words.push_str(&format!("; {} {settled} {held}", s.rule.id));
         }
         words
     }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use farebox::book::InForce;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, Job, KeyState, Ledger, Loaded, Prior, PriorRecord, RecordRow, Row,
+    Account, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded, LoadedTerms, Party,
+    PartyRows, Prior, PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Stored, Tally, Terms,
+    Unit, UseRow,
 };
-use farebox::money::Exact;
+use farebox::plan::Place;
 use farebox::record::{Digest, Record};
 
 use super::auditor::units;
@@ -41,7 +44,11 @@ impl Fate {
 pub struct Store {
     account: Option<Account>,
     keys: BTreeMap<String, KeyState>,
-    hours: BTreeMap<Timestamp, Exact>,
+    hours: BTreeMap<Timestamp, Hour>,
+    uses: BTreeMap<Party, BTreeMap<Timestamp, Hour>>,
+    minutes: BTreeMap<Party, (Timestamp, Tally)>,
+    pub refusals: BTreeMap<(Timestamp, RefusalCode), u64>,
+    once: BTreeMap<String, PriorOnce>,
     /// The hold, and whether it has expired.
     holds: BTreeMap<AttemptId, (Hold, bool)>,
     pub records: Vec<RecordRow>,
@@ -49,10 +56,19 @@ pub struct Store {
     pub total: i128,
     pub subjects: BTreeMap<String, Digest>,
     jobs: BTreeMap<String, Job>,
+    in_force: Option<InForce>,
+    terms: BTreeMap<u32, Terms>,
+    plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
+    credit: BTreeMap<(Unit, String), Stored>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+/// As it comes back from text.
+fn written<T: std::str::FromStr + ToString>(value: &T) -> T {
+    value.to_string().parse().unwrap_or_else(|_| panic!("unreadable: {}", value.to_string()))
 }
 
 impl Store {
@@ -82,11 +98,43 @@ impl Store {
                 self.total += units(record.amount);
                 self.records.push(*row);
             }
-            Row::PutHour(hour, amount) => drop(self.hours.insert(hour, stored(&amount))),
+            Row::PutHour(hour, used) => {
+                self.hours.insert(hour, written(&used));
+            }
+            Row::DropHours(gone) => self.hours.retain(|hour, _| !gone.contains(hour)),
+            Row::PutUse(party, hour, used) => {
+                self.uses.entry(party).or_default().insert(hour, written(&used));
+            }
+            Row::DropUse(party, gone) => {
+                let hours = self.uses.entry(party).or_default();
+                hours.retain(|hour, _| !gone.contains(hour));
+            }
+            Row::PutMinute(party, at, used) => {
+                self.minutes.insert(party, (at, written(&used)));
+            }
+            Row::PutRefusals(hour, code, count) => {
+                self.refusals.insert((hour, code), count);
+            }
+            Row::PutOnce { key, once } => drop(self.once.insert(key.to_string(), stored(&once))),
             Row::PutAccount(account) => self.account = Some(stored(&account)),
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
+            Row::PutInForce(in_force) => self.in_force = Some(stored(&in_force)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
+            Row::Batch(_) => unreachable!("the workload has no batches"),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
+            Row::PutTerms(terms) => drop(self.terms.insert(terms.number, stored(&*terms))),
+            Row::DropTerms(number) => drop(self.terms.remove(&number)),
+            Row::PutPlanUse(row) => {
+                let key = (row.number, row.period, row.place.clone());
+                self.plan_uses.insert(key, stored(&*row));
+            }
+            Row::DropPlanUses(number, period) => {
+                self.plan_uses.retain(|(of, at, _), _| (*of, *at) != (number, period));
+            }
+            Row::PutCredit(unit, id, Some(piece)) => {
+                drop(self.credit.insert((unit, id), stored(&*piece)));
+            }
+            Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
         }
     }
 
@@ -95,11 +143,50 @@ impl Store {
         let loaded = Loaded {
             account: self.account.clone(),
             keys: self.keys.values().cloned().collect(),
-            hours: self.hours.iter().map(|(hour, sum)| (*hour, *sum)).collect(),
+            hours: self.hours.iter().map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(&Party::customer()).copied(),
+            refusals: self.refusals.iter().map(|((hour, code), n)| (*hour, *code, *n)).collect(),
+            last_record_at: self.last_record_at(),
             holds: self.open_holds(),
             head: head.unwrap_or_default(),
+            in_force: self.in_force,
+            terms: LoadedTerms {
+                terms: self.terms.values().cloned().collect(),
+                uses: self.plan_uses.values().cloned().collect(),
+                grants: self
+                    .credit
+                    .iter()
+                    .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
         };
         Ledger::load(loaded, now).unwrap()
+    }
+
+    fn last_record_at(&self) -> Option<Timestamp> {
+        let last = self.records.len().checked_sub(1)?;
+        Some(self.record(last).recorded_at)
+    }
+
+    /// The latest moment at which something is known to have been done.
+    pub fn known_time(&self) -> Option<Timestamp> {
+        let reserved = self.open_holds().into_iter().map(|hold| hold.reserved_at);
+        let counted = self.account.iter().flat_map(Account::counted_since);
+        reserved.chain(self.last_record_at()).chain(counted).max()
+    }
+
+    fn once_of(&self, key: &Digest) -> Option<PriorOnce> {
+        let once = self.once.get(&key.to_string())?;
+        let last = self.records.iter().rfind(|row| row.attempt_id == once.attempt_id);
+        Some(PriorOnce { ended: last.map(|row| (row.class, row.charged)), ..once.clone() })
+    }
+
+    fn party(&self, party: &Party) -> PartyRows {
+        let hours = self.uses.get(party).into_iter().flatten();
+        PartyRows {
+            hours: hours.map(|(hour, used)| (*hour, *used)).collect(),
+            minute: self.minutes.get(party).copied(),
+        }
     }
 
     pub fn open_holds(&self) -> Vec<Hold> {
@@ -108,17 +195,23 @@ impl Store {
     }
 
     /// The same look-ups, under the same conditions, as the shell makes before a command.
-    pub fn prior(&self, command: &Command, ledger: &Ledger) -> Prior {
+    pub fn prior(&self, command: &Command, ledger: &Ledger, now: Timestamp) -> Prior {
         let mut prior = Prior::default();
         let attempt = match command {
             Command::Reserve(reserve) => {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                prior.once = reserve.once.and_then(|once| self.once_of(&once.key));
                 reserve.again.then_some(reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
+            }
+            Command::Unreserved(unreserved) => {
+                let user = unreserved.reserve.end_user.as_ref();
+                prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
+                Some(unreserved.reserve.attempt_id)
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
@@ -134,6 +227,9 @@ impl Store {
                 command: row.command,
             });
         }
+        let needed = ledger.needs(command, &prior, now);
+        prior.parties =
+            needed.into_iter().map(|party| (party.clone(), self.party(&party))).collect();
         prior
     }
 

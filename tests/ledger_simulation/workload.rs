@@ -2,28 +2,33 @@
 //! that attempts go wrong.
 
 use farebox::auth::Mode;
-use farebox::book::{Rate, Rates, Tiers};
-use farebox::clock::{Millis, Timestamp, Window};
-use farebox::ids::Id;
+use farebox::book::{InForce, Rate, Rates, Tiers};
+use farebox::clock::{Millis, Timestamp};
+use farebox::ids::{Id, Name};
 use farebox::ledger::{
-    Admin, Command, Job, LimitRule, Park, Pinned, Reserve, Settle, Strictness, Void,
+    Admin, Allows, Command, Job, Once, Park, Pinned, Reserve, Scopes, Settle, Unresolved, Void,
 };
 use farebox::meter::Outcome;
 use farebox::money::Exact;
 use farebox::record::{Admitted, Digest};
 use farebox::wire::usage::{Meter, Provenance, Usage};
 
-use super::auditor::exact;
+use super::auditor::{exact, units};
 use super::random::Random;
+use super::rules;
 
 pub const TTL: Millis = Millis::from_secs(60);
 /// Price of a token in units of 1e-8 dollars: 0.15 and 0.6 dollars a million.
 pub const INPUT_UNITS: u64 = 15;
 pub const OUTPUT_UNITS: u64 = 60;
 pub const USERS: [&str; 3] = ["ann@example.com", "bob@example.com", "cyd@example.com"];
-const KEYS: [&str; 2] = ["one", "two"];
+pub const KEYS: [&str; 2] = ["one", "two"];
+pub const MODELS: [&str; 2] = ["gpt-4o-mini", "o3"];
+pub const TAGS: [&str; 2] = ["red", "blue"];
+/// Names that clients give to their requests.
+const ONCE: [&str; 3] = ["first", "second", "third"];
 /// What a request may ask for at most; limits are small multiples of it.
-const OUTPUT_MAX: u64 = 4_000;
+pub const OUTPUT_MAX: u64 = 4_000;
 
 /// What a client knows of its own attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,8 @@ pub struct Step {
 
 #[derive(Default)]
 pub struct Workload {
+    /// What is frozen at the moment.
+    frozen: Vec<Option<Name>>,
     pub attempts: Vec<Attempt>,
     /// What the ledger last said was left: some ask for exactly that, or for one unit more.
     pub left: Option<i128>,
@@ -69,7 +76,31 @@ pub fn secret(of: &str) -> Digest {
 
 pub fn put_key(key: &str) -> Command {
     let (key_id, secret_sha256) = (key.parse().unwrap(), secret(key));
-    Command::Admin(Admin::PutKey { key_id, secret_sha256, label: String::new() })
+    Command::Admin(Admin::PutKey {
+        key_id,
+        secret_sha256,
+        label: String::new(),
+        expires_at: None,
+        allows: Allows::default(),
+    })
+}
+
+/// Milliseconds from one price book to the next.
+const BOOK_MS: i64 = 20_000;
+
+/// What an isolate holds to be in force: mostly right, sometimes it has not heard of the newest book
+/// or its clock is ahead. A session's later turns do not say.
+fn in_force(random: &mut Random, now: Timestamp) -> Option<InForce> {
+    let right = now.ms() / BOOK_MS;
+    let number = match random.below(100) {
+        0..40 => return None,
+        40..94 => right,
+        94..98 => right - 1,
+        _ => right + 1,
+    };
+    let at = |number: i64| Timestamp::from_ms(number * BOOK_MS);
+    let until = random.chance(50).then(|| at(number + 1));
+    Some(InForce { seq: u64::try_from(number).unwrap(), from: at(number), until })
 }
 
 impl Workload {
@@ -81,44 +112,45 @@ impl Workload {
     }
 
     pub fn step(&mut self, random: &mut Random, now: Timestamp) -> Step {
+        if !self.frozen.is_empty() && random.chance(15) {
+            return Step { command: self.freeze(random), attempt: None };
+        }
         match random.below(100) {
             0..30 => self.new_attempt(random, now),
             30..40 => self.repeat_reserve(random),
-            40..48 => self.renew(random),
+            40..45 => self.renew(random),
+            45..48 => self.extend(random),
             48..52 => self.park(random),
             52..76 => self.finish(random, now, true),
             76..86 => self.finish(random, now, false),
             86..91 => Step { command: Command::Sweep, attempt: None },
             91..95 => Step { command: Command::Status, attempt: None },
-            95..98 => Step { command: Self::limits(random), attempt: None },
+            95..97 => Step { command: Self::limits(random), attempt: None },
+            97..98 => {
+                let caps = rules::caps(random);
+                Step { command: Command::Admin(Admin::PutCaps { caps }), attempt: None }
+            }
+            98..99 => Step { command: self.freeze(random), attempt: None },
             _ => Step { command: Self::key(random), attempt: None },
         }
     }
 
     fn limits(random: &mut Random) -> Command {
-        let generosity = (1 + random.below(12)) * if random.chance(30) { 10 } else { 1 };
-        let mut limits = Vec::new();
-        for (id, window) in
-            [("day", Window::Day), ("month", Window::Month), ("all", Window::Lifetime)]
-        {
-            if random.chance(25) {
-                continue;
-            }
-            let kind = if random.chance(80) { Strictness::Hard } else { Strictness::Soft };
-            // Now and then less than a single request may need.
-            let large = if random.chance(90) { generosity } else { 0 };
-            let size = large * OUTPUT_MAX * OUTPUT_UNITS;
-            // Longer windows hold more; a lifetime's limit may be below what was spent long since.
-            let longer = match window {
-                Window::Day => 1,
-                Window::Month => 4,
-                Window::Lifetime => 1 + random.below(40),
-            };
-            let limit = exact(i128::from(longer * size + random.below(OUTPUT_MAX * OUTPUT_UNITS)));
-            limits.push(LimitRule { id: id.parse().unwrap(), window, kind, limit });
-        }
+        let limits = rules::limits(random);
         let customer = "acme".parse().unwrap();
-        Command::Admin(Admin::PutCustomer { customer, currency: "USD".into(), limits })
+        let (currency, zone, allows) = ("USD".into(), None, Allows::default());
+        Command::Admin(Admin::PutCustomer { customer, currency, limits, zone, allows })
+    }
+
+    /// Freezes a key or everyone, for a while.
+    fn freeze(&mut self, random: &mut Random) -> Command {
+        if let Some(key_id) = self.frozen.pop() {
+            return Command::Admin(Admin::Freeze { key_id, frozen: false });
+        }
+        let key = KEYS[random.index(KEYS.len())].parse().unwrap();
+        let key_id = random.chance(50).then_some(key);
+        self.frozen.push(key_id.clone());
+        Command::Admin(Admin::Freeze { key_id, frozen: true })
     }
 
     fn key(random: &mut Random) -> Command {
@@ -153,6 +185,7 @@ impl Workload {
                 stream: random.chance(50),
                 features: Vec::new(),
                 service_tier: None,
+                region: None,
                 end_user: None,
                 book_version: "2026-11-01".into(),
                 currency: if random.chance(98) { "USD" } else { "EUR" }.into(),
@@ -166,9 +199,21 @@ impl Workload {
                 tiers: Tiers::default(),
                 context: Vec::new(),
                 cost: random.chance(50).then(|| rates("0.1", "0.4").into()),
+                below_margin: false,
                 input_least,
             },
+            worst: None,
+            in_force: in_force(random, now),
             end_user: random.chance(30).then(|| USERS[random.index(USERS.len())].to_owned()),
+            scopes: Scopes {
+                model: Some(MODELS[random.index(MODELS.len())].to_owned()),
+                tag: random.chance(60).then(|| TAGS[random.index(TAGS.len())].to_owned()),
+                tokens: Some(Exact::from(input_least + output)),
+            },
+            once: random.chance(15).then(|| Once {
+                key: secret(ONCE[random.index(ONCE.len())]),
+                body: secret(if random.chance(80) { "body" } else { "another" }),
+            }),
             again: false,
         };
         let command = Command::Reserve(Box::new(reserve.clone()));
@@ -214,6 +259,23 @@ impl Workload {
         Step { command: Command::Renew { attempt_id, floor }, attempt: None }
     }
 
+    /// A larger hold, mostly; now and then the same or a smaller one, or all that is left.
+    fn extend(&mut self, random: &mut Random) -> Step {
+        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent]) else {
+            return Step { command: Command::Status, attempt: None };
+        };
+        let reserve = &self.attempts[at].reserve;
+        let now = units(reserve.admitted.held);
+        let more = match self.left {
+            Some(left) if left > 0 && random.chance(30) => left + i128::from(random.below(2)),
+            _ => i128::from(OUTPUT_UNITS * random.below(OUTPUT_MAX)),
+        };
+        let held = exact(if random.chance(90) { now + more } else { more });
+        let floor = exact(i128::from(OUTPUT_UNITS * random.below(OUTPUT_MAX)));
+        let attempt_id = reserve.attempt_id;
+        Step { command: Command::Extend { attempt_id, held, floor }, attempt: None }
+    }
+
     /// A job of its own; now and then one of the name of another's.
     fn park(&mut self, random: &mut Random) -> Step {
         let known = [Phase::Running, Phase::Silent];
@@ -224,8 +286,9 @@ impl Workload {
         let attempt_id = self.attempts[at].reserve.attempt_id;
         let job = Job { attempt_id, upstream: "openai".into(), model: "gpt-4o-mini".into() };
         let job_id = format!("job of {}", self.attempts[named].reserve.attempt_id);
+        let unresolved = if random.chance(50) { Unresolved::Floor } else { Unresolved::Hold };
         let life = Millis::from_secs(u32::try_from(random.below(600)).unwrap());
-        Step { command: Command::Park(Park { job_id, job, life }), attempt: None }
+        Step { command: Command::Park(Park { job_id, job, life, unresolved }), attempt: None }
     }
 
     /// Tells an attempt's end. `fitting`: of one that runs or whose answer was lost, and the same

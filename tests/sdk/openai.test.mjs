@@ -115,7 +115,7 @@ rule('other refusals are the SDK\'s own errors, too', async () => {
   const unsold = await raised(() => client.chat.completions.create({ model: 'gpt-9', ...say('hi') }));
   assert.ok(unsold.error instanceof OpenAI.BadRequestError);
   assert.deepEqual([unsold.error.code, unsold.error.param, unsold.knocks], ['model_not_priced', 'model', 1]);
-  const nowhere = await raised(() => client.files.list());
+  const nowhere = await raised(() => client.vectorStores.list());
   assert.ok(nowhere.error instanceof OpenAI.NotFoundError);
   const denied = await raised(() => client.chat.completions.create({ model, ...say('hi [[status=403]]') }));
   assert.ok(denied.error instanceof OpenAI.PermissionDeniedError);

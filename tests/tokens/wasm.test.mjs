@@ -37,6 +37,11 @@ for (const name of ['o200k', 'cl100k']) {
       assert.equal(module.vocabulary(), `${name}_base`);
     });
 
+    test('counts as well after it was started afresh', () => {
+      module.__wbg_reset_state();
+      for (const [text, tokens] of Object.entries(COUNTS[name])) assert.equal(module.count(text), tokens, text);
+    });
+
     test('counts a text in parts as whole', () => {
       const text = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
       const counter = new module.Counter();

@@ -23,6 +23,19 @@ pub(in crate::cli) struct Args {
     records: Option<PathBuf>,
 }
 
+/// What differs between two books.
+#[derive(Serialize)]
+pub(super) struct Difference {
+    /// Models of the new book only.
+    added: Vec<String>,
+    /// Models of the old book only.
+    removed: Vec<String>,
+    changed: Vec<Change>,
+    /// The currencies, where they differ: every amount then means something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<(String, String)>,
+}
+
 /// One rate that differs.
 #[derive(Serialize)]
 struct Change {
@@ -42,7 +55,23 @@ type Name<'a> = (&'a str, &'a str);
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let (old, new) = (read(&args.old)?, read(&args.new)?);
-    let (before, after) = (by_name(&old), by_name(&new));
+    let difference = compare(&old, &new);
+    let effect =
+        args.records.as_deref().map(|path| replay::effect(path, &old, &new)).transpose()?;
+    if json {
+        let mut answer = serde_json::json!(difference);
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("effect".into(), serde_json::json!(effect));
+        }
+        return say(&answer.to_string());
+    }
+    difference.show(usize::MAX)?;
+    effect.iter().try_for_each(Totals::show)
+}
+
+/// Everything that differs.
+pub(super) fn compare(old: &Book, new: &Book) -> Difference {
+    let (before, after) = (by_name(old), by_name(new));
     let only =
         |one: &BTreeMap<Name<'_>, &Model>, other: &BTreeMap<Name<'_>, &Model>| -> Vec<String> {
             let gone = one.keys().filter(|name| !other.contains_key(*name));
@@ -50,30 +79,36 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
         };
     let (added, removed) = (only(&after, &before), only(&before, &after));
     let both = before.iter().filter_map(|(name, old)| Some((old, after.get(name)?)));
-    let changes: Vec<Change> = both.flat_map(|(old, new)| changes(old, new)).collect();
-    let effect =
-        args.records.as_deref().map(|path| replay::effect(path, &old, &new)).transpose()?;
-    if json {
-        let answer = serde_json::json!({ "added": added, "removed": removed, "changed": changes,
-                                         "effect": effect });
-        return say(&answer.to_string());
+    let changed = both.flat_map(|(old, new)| changes(old, new)).collect();
+    let currencies = (old.currency().to_owned(), new.currency().to_owned());
+    let currency = (currencies.0 != currencies.1).then_some(currencies);
+    Difference { added, removed, changed, currency }
+}
+
+impl Difference {
+    /// For people: at most so many lines of each kind, and how many there are.
+    pub(super) fn show(&self, most: usize) -> Result<(), Failure> {
+        show_some(most, self.added.iter().map(|name| format!("+ {name}")))?;
+        show_some(most, self.removed.iter().map(|name| format!("- {name}")))?;
+        show_some(most, self.changed.iter().map(Change::to_line))?;
+        if let Some((old, new)) = &self.currency {
+            say(&format!("currency: {old} -> {new}"))?;
+        }
+        say(&format!(
+            "{} added, {} removed, {} rates changed",
+            self.added.len(),
+            self.removed.len(),
+            self.changed.len()
+        ))
     }
-    for name in &added {
-        say(&format!("+ {name}"))?;
+}
+
+fn show_some(most: usize, mut lines: impl Iterator<Item = String>) -> Result<(), Failure> {
+    lines.by_ref().take(most).try_for_each(|line| say(&line))?;
+    match lines.count() {
+        0 => Ok(()),
+        more => say(&format!("  … and {more} more")),
     }
-    for name in &removed {
-        say(&format!("- {name}"))?;
-    }
-    for change in &changes {
-        say(&change.to_line())?;
-    }
-    say(&format!(
-        "{} added, {} removed, {} rates changed",
-        added.len(),
-        removed.len(),
-        changes.len()
-    ))?;
-    effect.iter().try_for_each(Totals::show)
 }
 
 fn by_name(book: &Book) -> BTreeMap<Name<'_>, &Model> {

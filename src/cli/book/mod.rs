@@ -1,8 +1,10 @@
-//! `farebox book`: check, compare and make price books.
+//! `farebox book`: check, compare, make and push price books.
 
 mod costs;
 mod diff;
 mod import;
+mod push;
+mod versions;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +23,12 @@ pub(super) enum Verb {
     Costs(costs::Args),
     /// Make the catalogue of upstream costs from public price data.
     Import(import::Args),
+    /// Push a book to a gate and make it apply: shows what changes, asks, and says from when on.
+    Push(push::Args),
+    /// Show which books a gate has, which applies, which will, and which did.
+    List(versions::ListArgs),
+    /// Make a pushed book apply: now, at a time, or again.
+    Activate(versions::ActivateArgs),
 }
 
 /// Check a price book.
@@ -36,6 +44,9 @@ pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
         Verb::Diff(args) => diff::run(args, json),
         Verb::Costs(args) => costs::run(args),
         Verb::Import(args) => import::run(args),
+        Verb::Push(args) => push::run(args, json),
+        Verb::List(args) => versions::list(args, json),
+        Verb::Activate(args) => versions::activate(args, json),
     }
 }
 
@@ -44,7 +55,8 @@ pub(super) fn read(path: &Path) -> Result<Book, Failure> {
     parse(path)?.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
+/// Reads a book's text.
+fn text_of(path: &Path) -> Result<String, Failure> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > BOOK_MAX as u64 {
@@ -53,7 +65,11 @@ fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
             path.display()
         ));
     }
-    Ok(Book::parse(&std::fs::read_to_string(path).map_err(failed)?))
+    std::fs::read_to_string(path).map_err(failed)
+}
+
+fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
+    Ok(Book::parse(&text_of(path)?))
 }
 
 fn check(args: &CheckArgs, json: bool) -> Result<(), Failure> {

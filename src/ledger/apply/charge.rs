@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use crate::book::{self, Card, CardRef, Rates};
 use crate::ledger::command::SubUsed;
 use crate::ledger::state::Hold;
+use crate::ledger::terms::Rest;
 use crate::money::{Exact, OutOfRange};
+use crate::rating::cover::without;
 use crate::rating::{self, Line};
-use crate::record::{Flag, SubUsage, Unknown, quantities};
+use crate::record::{ByPlan, Flag, SubUsage, Unknown, quantities};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// The arithmetic of one record.
@@ -21,6 +23,10 @@ pub(super) struct Charge {
     pub amount: Exact,
     pub cost: Option<Exact>,
     pub flags: Vec<Flag>,
+    /// What the answer's own model used, for the plan to price.
+    pub own: Usage,
+    /// What the customer's terms make of it.
+    pub plan: Option<ByPlan>,
 }
 
 impl Charge {
@@ -46,12 +52,22 @@ impl Charge {
             card.rates_for(None, input)
         });
         let rates = rates.unwrap_or(card.rates);
-        let rated = rating::rate(&apart(&charge.usage, others, hold), rates)?;
+        let own = apart(&charge.usage, others, hold);
+        let booked = for_the_book(&own, hold)?;
+        let rated = rating::rate(&booked, rates)?;
+        drop(booked);
+        if hold.terms.is_some() {
+            charge.own = own.into_owned();
+        }
         charge.amount = rated.amount;
         charge.lines = rated.lines;
         charge.unpriced = rated.unpriced;
         for other in others {
-            charge.add(sub_usage(other, hold, served_tier)?)?;
+            let mut sub = sub_usage(other, hold, served_tier)?;
+            if hold.terms.as_ref().is_some_and(|terms| terms.rest == Rest::Included) {
+                sub.lines.clear();
+            }
+            charge.add(sub)?;
         }
         let silent = !by_others && is_silent(&charge.usage, rates, hold);
         if !charge.unpriced.is_empty() || silent {
@@ -60,7 +76,7 @@ impl Charge {
         if !rated.suspect.is_empty() {
             charge.flags.push(Flag::Suspect);
         }
-        if charge.amount > hold.amount() {
+        if hold.terms.is_none() && charge.amount > hold.amount() {
             charge.flags.push(Flag::Overage);
         }
         let counted = |(meter, measured): (Meter, crate::wire::usage::Measured)| {
@@ -140,6 +156,15 @@ fn apart<'u>(usage: &'u Usage, others: &[SubUsed], hold: &Hold) -> Cow<'u, Usage
     }
     let parts: Vec<&Usage> = parts.iter().map(|part| &part.usage).collect();
     Cow::Owned(rating::without_parts(usage, &parts))
+}
+
+/// What the customer's plan leaves to the price book; all of it where there is no plan.
+fn for_the_book<'u>(own: &'u Usage, hold: &Hold) -> Result<Cow<'u, Usage>, OutOfRange> {
+    Ok(match hold.terms.as_deref() {
+        None => Cow::Borrowed(own),
+        Some(terms) if terms.rest == Rest::Included => Cow::Owned(Usage::default()),
+        Some(terms) => Cow::Owned(without(own, &terms.covered)?),
+    })
 }
 
 /// What another model used, priced at its own rates. Part of a breakdown that the book does not

@@ -4,49 +4,37 @@ use super::charge::Charge;
 use super::{Broken, Op};
 use crate::ids::AttemptId;
 use crate::ledger::command::{PriorRecord, RecordRow, Reply, Row, Settle, Void};
+use crate::ledger::limits::Tally;
 use crate::ledger::state::{Head, Hold};
 use crate::money::Exact;
 use crate::record::{
-    Answered, Class, Digest, FORMAT, Flag, Private, Record, Sealed, quantities, seal,
+    Answered, Class, Digest, FORMAT, Flag, LineOf, Private, Record, Sealed, quantities, seal,
 };
-use crate::wire::usage::{Provenance, Usage};
+use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// An attempt about to get a record.
-struct Closing {
-    hold: Hold,
-    class: Class,
-    charge: Charge,
-    answered: Answered,
+pub(super) struct Closing {
+    pub hold: Hold,
+    pub class: Class,
+    pub charge: Charge,
+    pub answered: Answered,
     /// The record it corrects.
-    corrects: Option<PriorRecord>,
+    pub corrects: Option<PriorRecord>,
     /// Digest of the command; a repetition is told from a conflict by it.
-    command: Option<Digest>,
+    pub command: Option<Digest>,
+    /// Which line of which batch it is, if it is one.
+    pub line: Option<LineOf>,
 }
 
 impl Op<'_> {
     pub(super) fn settle(&mut self, settle: &Settle) -> Result<Reply, Broken> {
-        let answered = Answered {
-            upstream_status: settle.upstream_status,
-            outcome: Some(settle.outcome),
-            served_model: settle.served_model.clone(),
-            served_tier: settle.served_tier.clone(),
-            first_byte_at: settle.first_byte_at,
-            finished_at: Some(settle.finished_at),
-            error_class: settle.error_class.clone(),
-        };
-        let tier = settle.served_tier.as_deref();
-        self.end(settle.attempt_id, digest(settle), answered, Class::Settled, |hold, late| {
-            let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
-            let mut charge = Charge::of(hold, &usage, &settle.sub_usage, tier)?;
-            charge.unknown.clone_from(&settle.unknown);
-            if settle.suspect {
-                charge.flags.push(Flag::Suspect);
-            }
-            if settle.served_other {
-                charge.flags.push(Flag::ServedOther);
-            }
-            Ok(charge)
-        })
+        self.end(
+            settle.attempt_id,
+            digest(settle),
+            answered(settle),
+            Class::Settled,
+            |hold, late| charge(hold, settle, late),
+        )
     }
 
     pub(super) fn void(&mut self, void: &Void) -> Result<Reply, Broken> {
@@ -75,11 +63,12 @@ impl Op<'_> {
         if due {
             self.expire(attempt_id)?;
         }
-        if let Some(hold) = self.ledger.take_hold(attempt_id)? {
+        if let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? {
             let charge = charge(&hold, false)?;
             self.rows.push(Row::DeleteHold(attempt_id));
             let command = Some(command);
-            return self.close(Closing { hold, class, charge, answered, corrects: None, command });
+            let (corrects, line) = (None, None);
+            return self.close(Closing { hold, class, charge, answered, corrects, command, line });
         }
         let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
         let (expired, record) = match just_expired.cloned() {
@@ -94,8 +83,8 @@ impl Op<'_> {
                 let mut charge = charge(&hold, true)?;
                 charge.flags.extend([Flag::Late, Flag::Correction]);
                 self.rows.push(Row::DeleteHold(attempt_id));
-                let (corrects, command) = (Some(record), Some(command));
-                self.close(Closing { hold, class, charge, answered, corrects, command })
+                let (corrects, command, line) = (Some(record), Some(command), None);
+                self.close(Closing { hold, class, charge, answered, corrects, command, line })
             }
             (_, Some(record)) => Ok(Reply::Conflict { seq: record.seq }),
             (_, None) => Ok(Reply::UnknownAttempt),
@@ -104,37 +93,41 @@ impl Op<'_> {
 
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
-        let Some(hold) = self.ledger.take_hold(attempt_id)? else { return Ok(()) };
+        let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
-        let charged = charge.amount;
         let class = Class::Unresolved;
-        self.close(Closing {
+        let closed = self.close(Closing {
             hold: hold.clone(),
             class,
             charge,
             answered: Answered::default(),
             corrects: None,
             command: None,
+            line: None,
         })?;
-        let seq = self.ledger.head.seq;
+        let Reply::Closed { seq, charged, .. } = closed else { return Ok(()) };
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
         Ok(())
     }
 
     /// Writes the record and moves the sums.
-    fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+        let Closing { hold, class, corrects, charge, .. } = &mut closing;
+        self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);
         let amount = charged.minus(before.unwrap_or(Exact::ZERO))?;
         let command = closing.command;
         let (attempt_id, request_id) = (closing.hold.attempt_id, closing.hold.request_id);
-        let (class, reserved_at) = (closing.class, closing.hold.reserved_at);
+        let class = closing.class;
+        let used = used(&closing, amount)?;
+        let (reserved_at, parties) =
+            (closing.hold.reserved_at, self.ledger.parties_of(&closing.hold));
         let sealed = self.sealed(seq, amount, closing)?;
         self.ledger.head = Head { seq, hash: sealed.hash };
-        let (hour, sum) = self.ledger.add_spend(reserved_at, amount)?;
-        self.rows.push(Row::PutHour(hour, sum));
+        self.ledger.add_spend((reserved_at, &parties), used, self.now, &mut self.rows)?;
         self.rows.push(Row::PutRecord(Box::new(RecordRow {
             seq,
             attempt_id,
@@ -148,7 +141,7 @@ impl Op<'_> {
     }
 
     fn sealed(&self, seq: u64, amount: Exact, closing: Closing) -> Result<Sealed, Broken> {
-        let Closing { hold, class, charge, answered, corrects, .. } = closing;
+        let Closing { hold, class, charge, answered, corrects, line, .. } = closing;
         let Some(account) = &self.ledger.account else { return Err(Broken::NoSecret) };
         let mut flags = charge.flags;
         flags.sort_unstable();
@@ -159,6 +152,7 @@ impl Op<'_> {
             upstream: hold.pinned.upstream,
             cost: charge.cost,
             margin: charge.cost.map(|cost| charge.amount.minus(cost)).transpose()?,
+            below_margin: hold.pinned.below_margin,
         };
         let record = Record {
             v: FORMAT,
@@ -169,11 +163,13 @@ impl Op<'_> {
             request_id: hold.request_id,
             corrects: corrects.as_ref().map(|record| record.seq),
             class,
+            batch: line,
             admitted: hold.admitted,
             answered,
             recorded_at: self.now,
             quantities: quantities(&charge.usage),
             lines: charge.lines,
+            plan: charge.plan,
             unpriced: charge.unpriced,
             sub_usage: charge.sub_usage,
             unknown: charge.unknown,
@@ -187,8 +183,71 @@ impl Op<'_> {
     }
 }
 
+/// What an ending adds to what was used. A correction takes back what the hold's expiry counted.
+fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
+    let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
+        let requests = if class == Class::Voided { Exact::ZERO } else { Exact::from(1) };
+        Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
+    };
+    let mut used = of(closing.class, &closing.charge)?;
+    // What a hold of the first schema counted when it expired is not known: too much is counted
+    // rather than too little.
+    if closing.corrects.is_some() && closing.hold.scopes.tokens.is_some() {
+        used = used.minus(of(Class::Unresolved, &Charge::floor(&closing.hold))?)?;
+    }
+    Ok(Tally { money: amount, ..used })
+}
+
+/// Input and output together, as far as they are known.
+fn tokens(usage: &Usage) -> Result<Exact, Broken> {
+    let known = |total, parts: &[Meter]| {
+        let whole = usage.get(total);
+        whole.map_or_else(|| Exact::sum(parts.iter().filter_map(|part| usage.get(*part))), Ok)
+    };
+    let parts = [Meter::InputUncached, Meter::CacheRead, Meter::CacheWrite];
+    let input = known(Meter::InputTotal, &parts)?;
+    Ok(input.plus(known(Meter::OutputTotal, &[])?)?)
+}
+
+impl Closing {
+    /// What was used under a hold that no window counts.
+    pub(super) fn unheld(hold: Hold, settle: &Settle, flag: Flag) -> Result<Self, Broken> {
+        let mut charge = charge(&hold, settle, false)?;
+        charge.flags.push(flag);
+        let (class, answered) = (Class::Settled, answered(settle));
+        let command = Some(digest(settle));
+        Ok(Self { hold, class, charge, answered, corrects: None, command, line: None })
+    }
+}
+
+fn answered(settle: &Settle) -> Answered {
+    Answered {
+        upstream_status: settle.upstream_status,
+        outcome: Some(settle.outcome),
+        served_model: settle.served_model.clone(),
+        served_tier: settle.served_tier.clone(),
+        first_byte_at: settle.first_byte_at,
+        finished_at: Some(settle.finished_at),
+        error_class: settle.error_class.clone(),
+    }
+}
+
+/// What a settle charges; `late`: after the hold had expired.
+fn charge(hold: &Hold, settle: &Settle, late: bool) -> Result<Charge, Broken> {
+    let usage = if late { mark_late(&settle.usage) } else { settle.usage.clone() };
+    let mut charge = Charge::of(hold, &usage, &settle.sub_usage, settle.served_tier.as_deref())?;
+    charge.unknown.clone_from(&settle.unknown);
+    if settle.suspect {
+        charge.flags.push(Flag::Suspect);
+    }
+    if settle.served_other {
+        charge.flags.push(Flag::ServedOther);
+    }
+    Ok(charge)
+}
+
 /// Reported, but after the hold had expired.
-fn mark_late(usage: &Usage) -> Usage {
+pub(super) fn mark_late(usage: &Usage) -> Usage {
     let mut late = usage.clone();
     for (meter, measured) in usage.iter() {
         if measured.provenance == Provenance::Reported {

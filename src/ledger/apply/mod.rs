@@ -1,17 +1,25 @@
 //! Commands, one after the other. Every command first expires what has expired.
 
 mod admin;
+mod admission;
+mod batch;
 mod charge;
 mod close;
+mod extend;
+mod grant;
 mod park;
+mod plan;
+mod price;
 mod reserve;
+mod terms;
+mod unreserved;
 
+use super::SWEEP_MAX;
 use super::command::{Command, Context, PriorRecord, Reply, Row};
-use super::limits::LimitState;
+use super::limits::{Frame, Strictness};
 use super::state::{Hold, Ledger};
 use super::status::{HeadView, Snapshot, SpendView, State};
-use super::{SWEEP_MAX, command::Strictness};
-use crate::clock::{Timestamp, Window};
+use crate::clock::Timestamp;
 use crate::ids::AttemptId;
 use crate::money::{Exact, OutOfRange};
 
@@ -32,6 +40,8 @@ pub enum Broken {
     OutOfRange,
     /// There is no secret to sign records with.
     NoSecret,
+    /// Something in storage was not looked up, see [`Ledger::needs`].
+    NotLookedUp,
 }
 
 impl From<OutOfRange> for Broken {
@@ -56,22 +66,30 @@ impl Ledger {
     pub fn apply(&mut self, command: &Command, context: &Context<'_>) -> Result<Outcome, Broken> {
         let now = context.now.max(self.last);
         self.last = now;
-        self.roll_limits(now)?;
-        let (rows, expired) = (Vec::new(), Vec::new());
+        self.limits.roll(now);
+        let (mut rows, expired) = (Vec::new(), Vec::new());
+        self.load_parties(&context.prior, now, &mut rows)?;
         let mut op = Op { ledger: self, context, now, rows, expired };
+        op.roll_credit()?;
         op.sweep()?;
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
+            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
             Command::Park(park) => op.park(park),
+            Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,
+            Command::Standing(party) => Reply::Standing(op.ledger.limits.party_views(party, now)?),
             Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
         };
-        Ok(Outcome { reply, rows: op.rows })
+        let rows = op.rows;
+        self.limits.rest(now);
+        Ok(Outcome { reply, rows })
     }
 }
 
@@ -95,18 +113,21 @@ impl Op<'_> {
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         // A job's hold lives longer than that.
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
-        hold.floor = hold.floor.max(floor).min(hold.admitted.held);
+        if hold.terms.is_none() {
+            // Priced by the book: of a plan's price the caller knows nothing.
+            hold.floor = hold.floor.max(floor).min(hold.amount());
+        }
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
-        Reply::Held { expires_at: hold.expires_at, remaining: None }
+        Reply::Held { expires_at: hold.expires_at, remaining: None, standings: Vec::new() }
     }
 
-    fn status(&self) -> Result<Reply, Broken> {
+    fn status(&mut self) -> Result<Reply, Broken> {
+        let limits = self.ledger.limits.views(self.now)?;
         let ledger = &*self.ledger;
         let Some(account) = &ledger.account else {
             return Ok(Reply::Invalid("this customer does not exist".into()));
         };
-        let midnight = Window::Day.around(self.now).start;
         let exposure = |hold: &Hold| hold.amount().minus(hold.floor);
         let exposures: Vec<Exact> =
             ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
@@ -118,22 +139,26 @@ impl Op<'_> {
             spend: SpendView {
                 settled: ledger.settled,
                 held: ledger.held,
-                today: Exact::sum(ledger.hours.range(midnight..).map(|(_, amount)| *amount))?,
+                today: ledger.limits.charged_in(Frame::utc_day(self.now))?,
                 open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
                 exposure: Exact::sum(exposures)?,
             },
-            limits: ledger.limits.iter().map(LimitState::view).collect::<Result<_, _>>()?,
+            limits,
+            plan: ledger.contracts.plan_view(self.now)?,
+            credit: ledger.contracts.credit_views(&account.currency, self.now)?,
+            frozen: account.frozen,
+            refused: ledger.refusals.view(self.now),
             head: HeadView { seq: ledger.head.seq, hash: ledger.head.hash },
         })))
     }
 
     fn state(&self) -> Result<State, OutOfRange> {
         let mut state = State::Ok;
-        for limit in &self.ledger.limits {
-            let this = match limit.rule.kind {
-                Strictness::Hard if limit.is_spent() => State::Stopped,
-                Strictness::Hard if limit.is_near()? => State::Warn,
-                Strictness::Soft if limit.is_spent() => State::Warn,
+        for (kind, is_spent, is_near) in self.ledger.limits.pressure(self.now)? {
+            let this = match kind {
+                Strictness::Hard if is_spent => State::Stopped,
+                Strictness::Hard if is_near => State::Warn,
+                Strictness::Soft if is_spent => State::Warn,
                 _ => State::Ok,
             };
             state = state.max(this);

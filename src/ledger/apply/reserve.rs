@@ -1,13 +1,15 @@
 //! May this attempt run?
 
-use subtle::ConstantTimeEq;
-
+use super::admission::Denial;
+use super::terms::Turned;
 use super::{Broken, Op};
-use crate::ids::Name;
-use crate::ledger::command::{KeyStatus, Reply, Reserve, Row};
-use crate::ledger::limits::LimitState;
-use crate::ledger::state::Hold;
-use crate::ledger::status::{Refusal, RefusalCode};
+use crate::ledger::PartyRows;
+use crate::ledger::command::{PriorOnce, Reply, Reserve, Row};
+use crate::ledger::limits::{Need, Objection, Party, Scope};
+use crate::ledger::purse::Unit;
+use crate::ledger::state::{Hold, pseudonym};
+use crate::ledger::status::RefusalCode;
+use crate::ledger::terms::HeldTerms;
 use crate::money::{Exact, OutOfRange};
 use crate::record::{Admitted, Digest};
 
@@ -15,39 +17,106 @@ impl Op<'_> {
     pub(super) fn reserve(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
         let key = (&reserve.admitted.key_id, &reserve.secret_sha256);
         if let Some(code) = self.key_objection(key.0, key.1) {
-            return self.refuse(code, reserve, None);
+            return Ok(self.refuse(code.into(), reserve.admitted.held));
         }
         if let Some(hold) = self.ledger.holds.get(&reserve.attempt_id) {
             let expires_at = hold.expires_at;
             // Due but not swept: from its very instant a hold is expired.
-            return Ok(if hold.is_for(reserve) && self.now < expires_at {
-                Reply::Held { expires_at, remaining: self.least_remaining()? }
-            } else {
-                self.refuse(RefusalCode::AttemptConflict, reserve, None)?
-            });
+            if !hold.is_for(reserve) || self.now >= expires_at {
+                return Ok(self.refuse(RefusalCode::AttemptConflict.into(), reserve.admitted.held));
+            }
+            let parties = self.ledger.parties_of(hold);
+            self.ledger.limits.begin(&parties, self.now)?;
+            return self.held(expires_at, &parties);
+        }
+        if let Some(denial) = self.known_already(reserve) {
+            return Ok(self.refuse(denial, reserve.admitted.held));
+        }
+        if let Some(stale) = self.stale_price(reserve) {
+            return Ok(stale);
+        }
+        if let Some(denial) = self.objection(reserve) {
+            return Ok(self.refuse(denial, reserve.admitted.held));
+        }
+        let Turned { asked, terms, objection } = match self.under_terms(reserve)? {
+            Ok(turned) => turned,
+            Err(denial) => return Ok(self.refuse(denial, reserve.admitted.held)),
+        };
+        if let Some(denial) = self.amount_objection(&asked, objection)? {
+            if let Some(terms) = &terms {
+                self.give_up(terms)?;
+            }
+            return Ok(self.refuse(denial, asked.admitted.held));
+        }
+        self.admit(&asked, terms)
+    }
+
+    /// What speaks against a new attempt whatever it costs.
+    fn known_already(&self, reserve: &Reserve) -> Option<Denial> {
+        if let Some(code) = self.frozen(&reserve.admitted.key_id) {
+            return Some(code.into());
         }
         // An attempt that is over cannot begin again; a caller that lost the answer makes a new one.
         let prior = &self.context.prior;
         let just_expired =
             self.expired.iter().any(|(hold, _)| hold.attempt_id == reserve.attempt_id);
         if just_expired || prior.record.is_some() || prior.expired.is_some() {
-            return self.refuse(RefusalCode::AttemptConflict, reserve, None);
+            return Some(RefusalCode::AttemptConflict.into());
         }
+        self.asked_before(reserve)
+    }
+
+    /// What speaks against it at these prices, before any amount is looked at; in the order of
+    /// precedence.
+    fn objection(&self, reserve: &Reserve) -> Option<Denial> {
         if self.currency() != Some(reserve.admitted.currency.as_str()) {
-            return self.refuse(RefusalCode::CurrencyMismatch, reserve, None);
+            return Some(RefusalCode::CurrencyMismatch.into());
         }
-        let needed = reserve.admitted.held;
-        if needed.is_negative() || reserve.floor.is_negative() || reserve.floor > needed {
-            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
+        if let Some(denial) = self.entitlement_objection(reserve) {
+            return Some(denial);
         }
-        let exact = self.stays_exact(reserve).and_then(|()| self.limit_objection(needed));
-        let Ok(objection) = exact else {
-            return self.refuse(RefusalCode::AmountOutOfRange, reserve, None);
+        let required = |scope| match scope {
+            Scope::Tag => reserve.scopes.tag.clone(),
+            _ => reserve.end_user.clone(),
         };
-        if let Some((code, at)) = objection {
-            return self.refuse(code, reserve, Some(at));
+        match self.ledger.limits.missing(required) {
+            Some(Scope::Tag) => Some(RefusalCode::TagRequired.into()),
+            Some(_) => Some(RefusalCode::EndUserRequired.into()),
+            None => None,
         }
-        self.admit(reserve)
+    }
+
+    /// What speaks against what it may use: the graver of what limits say and what the customer's
+    /// terms do; of equals, the limit.
+    fn amount_objection(
+        &mut self,
+        reserve: &Reserve,
+        by_terms: Option<Objection>,
+    ) -> Result<Option<Denial>, Broken> {
+        let out_of_range = Ok(Some(RefusalCode::AmountOutOfRange.into()));
+        let (needed, floor) = (reserve.admitted.held, reserve.floor);
+        let tokens = reserve.scopes.tokens.unwrap_or_default();
+        if [needed, floor, tokens].iter().any(|amount| amount.is_negative()) || floor > needed {
+            return out_of_range;
+        }
+        if self.stays_exact(reserve).is_err() {
+            return out_of_range;
+        }
+        let parties = self.parties_for(reserve)?;
+        let need = Need { money: needed, tokens };
+        let by_limit = match self.ledger.limits.objection(&parties, need, self.now) {
+            Err(Broken::OutOfRange) => return out_of_range,
+            objection => objection?,
+        };
+        let gravest = [by_limit, by_terms].into_iter().flatten().min_by_key(|by| by.code);
+        let Some(mut objection) = gravest else { return Ok(None) };
+        // An end user that was never let in has no pseudonym, and leaves nothing behind.
+        if self.context.prior.subject.is_none() {
+            parties.iter().for_each(|party| self.ledger.limits.forget_user(party));
+            objection.view.value =
+                objection.view.value.filter(|_| objection.view.scope != Scope::EndUser);
+        }
+        Ok(Some(Denial::by_limit(objection)))
     }
 
     /// Whether hold and floor can be added to all that is settled and held. A hold that could not
@@ -59,8 +128,38 @@ impl Op<'_> {
         Ok(())
     }
 
-    fn admit(&mut self, reserve: &Reserve) -> Result<Reply, Broken> {
-        let end_user = reserve.end_user.as_deref().map(|value| self.pseudonym(value));
+    /// Among whom the attempt counts. An end user that was never seen has used nothing.
+    fn parties_for(&mut self, reserve: &Reserve) -> Result<Vec<Party>, Broken> {
+        let user = reserve.end_user.as_deref().map(|value| pseudonym(&self.subject(), value));
+        let value = |scope| reserve.value(scope, user.as_deref());
+        let parties: Vec<Party> = self.ledger.limits.parties_of(value).collect();
+        if self.context.prior.subject.is_none() {
+            let new = parties.iter().find(|party| party.scope == Scope::EndUser);
+            if let Some(party) = new {
+                let (none, holds, now) = (PartyRows::default(), core::iter::empty(), self.now);
+                self.ledger.limits.load(party, none, &holds, now, now, &mut self.rows)?;
+            }
+        }
+        Ok(parties)
+    }
+
+    fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
+        let end_user = reserve.end_user.as_deref().map(|value| pseudonym(&self.subject(), value));
+        if let (Some(value), None) = (&reserve.end_user, self.context.prior.subject) {
+            self.rows.push(Row::PutSubject { value: value.clone(), key: self.subject() });
+        }
+        if let Some(once) = reserve.once {
+            self.rows.push(Row::PutOnce {
+                key: once.key,
+                once: PriorOnce {
+                    attempt_id: reserve.attempt_id,
+                    request_id: reserve.request_id,
+                    body: once.body,
+                    at: self.now,
+                    ended: None,
+                },
+            });
+        }
         let hold = Hold {
             attempt_id: reserve.attempt_id,
             request_id: reserve.request_id,
@@ -69,82 +168,38 @@ impl Op<'_> {
             floor: reserve.floor,
             admitted: Admitted { end_user, ..reserve.admitted.clone() },
             pinned: reserve.pinned.clone(),
+            terms,
+            scopes: reserve.scopes.clone(),
+            released: Exact::ZERO,
         };
+        if hold.terms.is_some() {
+            self.store_credit(Unit::Money);
+            self.store_credit(Unit::Credits);
+        }
         let expires_at = hold.expires_at;
+        let parties = self.ledger.parties_of(&hold);
+        self.note_price(reserve);
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
-        self.ledger.add_hold(hold)?;
-        Ok(Reply::Held { expires_at, remaining: self.least_remaining()? })
+        self.ledger.add_hold(hold, self.now)?;
+        self.held(expires_at, &parties)
     }
 
-    /// The key first: whoever has no good key learns nothing else.
-    fn key_objection(&self, key_id: &Name, secret_sha256: &Digest) -> Option<RefusalCode> {
-        let Some(key) = self.ledger.keys.get(key_id) else {
-            return Some(RefusalCode::InvalidKey);
-        };
-        let same = key.secret_sha256.0.ct_eq(&secret_sha256.0);
-        if self.ledger.account.is_none() || !bool::from(same) {
-            return Some(RefusalCode::InvalidKey);
-        }
-        (key.status == KeyStatus::Revoked).then_some(RefusalCode::KeyDisabled)
-    }
-
-    pub(super) fn check_key(&self, key_id: &Name, secret_sha256: &Digest) -> Reply {
-        match self.key_objection(key_id, secret_sha256) {
-            None => Reply::Done,
-            Some(_) => Reply::Invalid("the key is not in force".into()),
-        }
-    }
-
-    /// The objection of highest precedence among all limits, and whose it is.
-    fn limit_objection(&self, needed: Exact) -> Result<Option<(RefusalCode, usize)>, OutOfRange> {
-        let mut worst = None;
-        for (at, limit) in self.ledger.limits.iter().enumerate() {
-            if let Some(code) = limit.objection(needed)?
-                && worst.is_none_or(|(worst, _)| code < worst)
-            {
-                worst = Some((code, at));
-            }
-        }
-        Ok(worst)
-    }
-
-    fn refuse(
+    pub(super) fn held(
         &self,
-        code: RefusalCode,
-        reserve: &Reserve,
-        limit: Option<usize>,
+        expires_at: crate::clock::Timestamp,
+        parties: &[Party],
     ) -> Result<Reply, Broken> {
-        let limit = limit.and_then(|at| self.ledger.limits.get(at)).map(LimitState::view);
-        Ok(Reply::Refused(Box::new(Refusal {
-            code,
-            limit: limit.transpose()?,
-            needed: reserve.admitted.held,
-            currency: self.currency().unwrap_or_default().to_owned(),
-        })))
+        let limits = &self.ledger.limits;
+        Ok(Reply::Held {
+            expires_at,
+            remaining: limits.remaining(parties, self.now)?,
+            standings: limits.standings(parties, self.now)?,
+        })
     }
 
-    fn currency(&self) -> Option<&str> {
-        self.ledger.account.as_ref().map(|account| account.currency.as_str())
-    }
-
-    fn least_remaining(&self) -> Result<Option<Exact>, Broken> {
-        use crate::ledger::command::Strictness::Hard;
-        let hard = self.ledger.limits.iter().filter(|limit| limit.rule.kind == Hard);
-        let mut least = None;
-        for remaining in hard.map(LimitState::remaining) {
-            let remaining = remaining?;
-            least = Some(least.map_or(remaining, |least: Exact| least.min(remaining)));
-        }
-        Ok(least)
-    }
-
-    /// The end user under a key of its own, so that erasing the key erases the link.
-    fn pseudonym(&mut self, value: &str) -> String {
-        let key = self.context.prior.subject.unwrap_or_else(|| {
-            let key = Digest::of(&[b"farebox-subject", &self.context.random]);
-            self.rows.push(Row::PutSubject { value: value.to_owned(), key });
-            key
-        });
-        crate::auth::pseudonym(&key.0, value.as_bytes())
+    /// The key of the end user's pseudonym; a new one where this is the first of it.
+    pub(super) fn subject(&self) -> Digest {
+        let fresh = || Digest::of(&[b"farebox-subject", &self.context.random]);
+        self.context.prior.subject.unwrap_or_else(fresh)
     }
 }

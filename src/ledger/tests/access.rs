@@ -44,7 +44,7 @@ fn the_price_books_currency_must_be_the_customers() {
         limits all=lifetime/hard/10
         reserve a 1 currency=EUR  -> refused currency_mismatch
         reserve a 11 currency=EUR -> refused currency_mismatch
-        rows                      -> none
+        rows                      -> 1 refusal
         ",
     );
 }
@@ -71,7 +71,13 @@ fn what_the_operator_changes_is_checked_first() {
         ("acme", "usd", "currency \"usd\" is not an ISO 4217 code such as \"USD\""),
     ] {
         let (customer, currency) = (customer.parse().unwrap(), currency.to_owned());
-        let put = Admin::PutCustomer { customer, currency, limits: Vec::new() };
+        let put = Admin::PutCustomer {
+            customer,
+            currency,
+            limits: Vec::new(),
+            zone: None,
+            allows: Allows::default(),
+        };
         let reply = world.apply(&Command::Admin(put)).unwrap();
         assert_eq!(reply, Reply::Invalid(problem.to_owned()));
     }
@@ -95,4 +101,81 @@ fn a_key_is_in_force_only_with_its_secret_and_until_revoked() {
     assert_eq!(world.apply(&check_key("other", "main")).unwrap(), refused);
     world.line("revoke main");
     assert_eq!(world.apply(&check_key("main", "main")).unwrap(), refused);
+}
+
+#[test]
+fn a_frozen_key_or_customer_begins_nothing_and_ends_what_it_began() {
+    check(
+        "
+        key other other
+        reserve a 1
+        freeze main
+        reserve b 1                         -> refused key_frozen
+        reserve b 1 key=other secret=other  -> held
+        reserve a 1                         -> held          # the same attempt: it runs already
+        renew a 0                           -> held
+        freeze
+        reserve c 1 key=other secret=other  -> refused customer_frozen
+        settle a 1                          -> closed 1 at 1
+        void b                              -> closed 2 at 0
+        limits all=lifetime/hard/10         # new terms do not thaw
+        reserve c 1 key=other secret=other  -> refused customer_frozen
+        unfreeze
+        reserve c 1 key=other secret=other  -> held, 8 left
+        reserve d 1                         -> refused key_frozen
+        unfreeze main
+        reserve d 1                         -> held, 7 left
+        freeze nobody                       -> invalid: there is no key nobody
+        ",
+    );
+}
+
+#[test]
+fn a_key_expires_at_its_very_instant() {
+    check(
+        "
+        key brief brief expires=2026-11-23T22:00:10Z
+        wait 9999ms
+        reserve a 1 key=brief secret=brief -> held
+        wait 1ms
+        reserve b 1 key=brief secret=brief -> refused key_expired
+        reserve a 1 key=brief secret=brief -> refused key_expired
+        settle a 1                         -> closed 1 at 1
+        reserve b 1                        -> held
+        ",
+    );
+}
+
+#[test]
+fn plan_and_key_must_both_allow_what_is_asked_for() {
+    check(
+        "
+        limits @models=gpt*|o3 @endpoints=/v1/chat/completions @features=tools
+        reserve a 1 model=gpt-4o           -> held
+        reserve b 1 model=claude           -> refused not_in_plan
+        reserve b 1 endpoint=/v1/responses -> refused not_in_plan
+        reserve b 1 features=vision        -> refused not_in_plan
+        reserve b 1 features=tools         -> held
+        key narrow narrow models=o3
+        reserve c 1 model=o3 key=narrow secret=narrow    -> held
+        reserve d 1 model=gpt key=narrow secret=narrow   -> refused key_forbids
+        reserve d 1 model=claude key=narrow secret=narrow -> refused not_in_plan
+        limits @models=
+        reserve d 1                        -> refused not_in_plan
+        limits
+        reserve d 1 model=anything         -> held
+        key none none models=
+        reserve e 1 key=none secret=none   -> refused key_forbids
+        ",
+    );
+}
+
+#[test]
+fn a_refusal_names_what_is_not_allowed() {
+    let mut world = World::new(false);
+    world.line("limits @models=gpt");
+    let reserve = super::harness::parse("reserve", &["a", "1", "model=o3"]);
+    let Reply::Refused(refusal) = world.apply(&reserve).unwrap() else { panic!() };
+    let forbidden = refusal.forbidden.unwrap();
+    assert_eq!((forbidden.what.as_str(), forbidden.name.as_str()), ("model", "o3"));
 }

@@ -9,7 +9,7 @@ fn a_denial_burns_nothing() {
         "
         limits all=lifetime/hard/10
         reserve a 11         -> refused request_exceeds_limit by all
-        rows                 -> none
+        rows                 -> 1 refusal   # counted, and nothing else
         limits all=lifetime/hard/11
         reserve a 11 again   -> held, 0 left
         ",
@@ -193,7 +193,7 @@ fn numbers_too_large_to_be_exact_are_refused_before_they_can_do_harm() {
         reserve b 1 floor=0.0000000000000000000000000001 -> refused amount_out_of_range
         reserve b 0.0000000000000000000000000001   -> refused amount_out_of_range
         reserve b 79228162514264337593543950335    -> refused amount_out_of_range
-        rows                                       -> none
+        rows                                       -> 1 refusal
         reserve b 1                                -> held
         settle b 79228162514264337593543950335     -> broken OutOfRange
         settle b 1                                 -> closed 2 at 1

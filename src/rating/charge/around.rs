@@ -78,6 +78,45 @@ impl Around {
         quantity.minus(quantity.min(self.free_units.into()))
     }
 
+    /// How far at most so many more units lie from where they start, in the charge's unit: rounding
+    /// may add up to one, and where halves go to the even number, one more.
+    pub fn reach(&self, quantity: Exact) -> Result<Ratio, OutOfRange> {
+        let mut reach = Ratio::from(quantity);
+        if let Some(divisor) = self.divide_by {
+            reach = reach.over(divisor.into())?;
+        }
+        if let Some(rounding) = self.quantity_rounding {
+            reach = reach.rounded(0, Rounding::Up)?.plus(stray(rounding, 1))?.into();
+        }
+        if let Some(multiple) = self.quantity_multiple {
+            reach = reach.to_step(multiple, Rounding::Up)?.into();
+        }
+        Ok(reach)
+    }
+
+    /// The most that rounding makes of a difference of amounts.
+    pub fn rounded_up(&self, difference: Ratio) -> Result<Ratio, OutOfRange> {
+        let Some((to, rounding)) = self.round_to else { return Ok(difference) };
+        let (up, step) = match to {
+            RoundTo::Places(places) => {
+                let step = Ratio::from(Exact::from(1)).over(power(places)?)?;
+                (difference.rounded(places, Rounding::Up)?, step.exact()?)
+            }
+            RoundTo::Step(step) => (difference.to_step(step, Rounding::Up)?, step),
+        };
+        Ok(up.plus(stray(rounding, step))?.into())
+    }
+
+    /// `minimum_amount`.
+    pub fn minimum(&self) -> Option<Exact> {
+        self.minimum
+    }
+
+    /// `maximum_amount`.
+    pub fn maximum(&self) -> Option<Exact> {
+        self.maximum
+    }
+
     /// Each amount likewise; what is free is taken from the first ones.
     pub fn amounts(&self, amounts: &[Exact]) -> Result<Vec<Ratio>, OutOfRange> {
         let mut free = Ratio::from(self.free_units);
@@ -132,6 +171,17 @@ impl Around {
         }
         Ok(())
     }
+}
+
+/// By how much the rounded values of two numbers can differ beyond their rounded difference: of 0.5
+/// and 1.5, halves to even make 0 and 2.
+fn stray(rounding: Rounding, step: impl Into<Exact>) -> Exact {
+    if rounding == Rounding::HalfEven { step.into() } else { Exact::ZERO }
+}
+
+fn power(places: u32) -> Result<Ratio, OutOfRange> {
+    let ten = Ratio::from(Exact::from(10));
+    (0..places).try_fold(Exact::from(1).into(), |power: Ratio, _| power.times(ten))
 }
 
 /// The parts as lines that add up to `amount`.

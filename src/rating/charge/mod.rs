@@ -10,6 +10,7 @@ mod answer;
 mod around;
 mod cost_plus;
 mod graduated;
+mod most;
 mod package;
 mod percentage;
 mod read;
@@ -17,12 +18,13 @@ mod tiered_package;
 mod tiers;
 mod volume;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::money::{Exact, OutOfRange, Ratio, Rounding};
 use crate::strict::Fault;
 pub use answer::answer;
 use around::Around;
+pub use most::TIERS_HELD_MAX;
 use percentage::Percentage;
 pub use read::Task;
 use tiered_package::BlockTier;
@@ -79,29 +81,30 @@ impl Input {
 pub const AMOUNTS_MAX: usize = 1_000_000;
 
 /// One line of the arithmetic. Where a unit price is given, `quantity × unit_price = amount`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// How much this line prices; zero where it prices no units (a fee of a tier, a minimum).
     pub quantity: Exact,
     /// The price of one unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit_price: Option<Exact>,
     /// What the line adds.
     pub amount: Exact,
     /// What it is for.
-    #[serde(skip_serializing_if = "Kind::is_usage")]
+    #[serde(default, skip_serializing_if = "Kind::is_usage")]
     pub kind: Kind,
     /// The line has no exact decimal (a third, say) and is cut after 18 places; the line of kind
     /// `rounding` makes up for it, so the lines still add up to the amount.
-    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub inexact: bool,
 }
 
 /// What a line is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The units themselves.
+    #[default]
     Usage,
     /// A fee that does not depend on how much was used.
     FlatFee,

@@ -8,15 +8,15 @@ use crate::strict::{Fault, Faults, Object};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BlockTier {
-    size: Exact,
+    pub size: Exact,
     /// `None` has no end.
-    max_blocks: Option<Exact>,
-    price: Exact,
+    pub max_blocks: Option<Exact>,
+    pub price: Exact,
 }
 
 impl BlockTier {
     /// How many units the tier holds.
-    fn room(&self) -> Result<Option<Exact>, OutOfRange> {
+    pub fn room(&self) -> Result<Option<Exact>, OutOfRange> {
         self.max_blocks.map(|blocks| blocks.times(self.size)).transpose()
     }
 

@@ -5,7 +5,9 @@ use crate::auth::{Mode, Ring};
 use crate::book::{Rate, Rates, Tiers};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Id};
-use crate::ledger::{Admin, Command, Context, Ledger, Loaded, Pinned, Prior, Reserve, Row, Settle};
+use crate::ledger::{
+    Admin, Allows, Command, Context, Ledger, Loaded, Pinned, Prior, Reserve, Row, Scopes, Settle,
+};
 use crate::meter::Outcome;
 use crate::money::Exact;
 use crate::record::{Admitted, Digest, Sealed, verify};
@@ -45,6 +47,7 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             stream: true,
             features: vec!["tools".into()],
             service_tier: None,
+            region: None,
             end_user: None,
             book_version: "2026-11-01".into(),
             currency: "USD".into(),
@@ -58,9 +61,14 @@ fn reserve(attempt_id: AttemptId, received_at: Timestamp) -> Command {
             tiers: Tiers::default(),
             context: Vec::new(),
             cost: Some(rates("0.15", "0.075", "0.6").into()),
+            below_margin: false,
             input_least: 1_000,
         },
+        worst: None,
+        in_force: None,
         end_user: Some("someone@example.com".into()),
+        scopes: Scopes { model: Some("gpt-4o-mini".into()), ..Scopes::default() },
+        once: None,
         again: false,
     }))
 }
@@ -109,9 +117,21 @@ fn example() -> Vec<Sealed> {
         }
     };
     let (customer, currency) = ("acme".parse().unwrap(), "USD".to_owned());
-    let customer = Admin::PutCustomer { customer, currency, limits: Vec::new() };
+    let customer = Admin::PutCustomer {
+        customer,
+        currency,
+        limits: Vec::new(),
+        zone: None,
+        allows: Allows::default(),
+    };
     let (key_id, secret_sha256) = ("main".parse().unwrap(), Digest::of(&[b"secret"]));
-    let key = Admin::PutKey { key_id, secret_sha256, label: String::new() };
+    let key = Admin::PutKey {
+        key_id,
+        secret_sha256,
+        label: String::new(),
+        expires_at: None,
+        allows: Allows::default(),
+    };
     tell("00:00.000", &Command::Admin(customer));
     tell("00:00.000", &Command::Admin(key));
     let (one, two) = (Id::new(at("00:00.120"), [1; 10]), Id::new(at("00:02.000"), [2; 10]));

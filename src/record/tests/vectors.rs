@@ -6,19 +6,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::{Ring, RingError};
 
-fn set(name: &str) -> Value {
+pub(super) fn set(name: &str) -> Value {
     let text = include_str!("../../../tests/vectors/signing.json");
     let mut all: Value = serde_json::from_str(text).unwrap();
     all["sets"][name].take()
 }
 
-fn cases<'a>(set: &'a Value, list: &str) -> &'a [Value] {
+pub(super) fn cases<'a>(set: &'a Value, list: &str) -> &'a [Value] {
     let cases = set[list].as_array().unwrap();
     assert!(!cases.is_empty());
     cases
 }
 
-fn bytes(case: &Value, field: &str) -> Vec<u8> {
+pub(super) fn bytes(case: &Value, field: &str) -> Vec<u8> {
     HEXLOWER_PERMISSIVE.decode(case[field].as_str().unwrap().as_bytes()).unwrap()
 }
 

@@ -9,6 +9,7 @@ mod text;
 pub use node::Node;
 pub use plan::Plan;
 pub use scan::Scanner;
+pub(crate) use text::unescape;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 use super::plan::Want;
-use super::scan::{KEY_MAX, Place, SCALAR_MAX, State};
+use super::scan::{KEY_MAX, Place, SCALAR_MAX, State, TEXT_MAX};
 use super::text::unescape;
 use super::{Node, Plan, Scanner};
 
@@ -41,7 +41,7 @@ impl Scanner {
     fn keep(&mut self, part: &[u8]) {
         let room = match self.state {
             State::Key => KEY_MAX,
-            State::Text => self.text_max,
+            State::Text => self.text_max.min(self.long_left.max(TEXT_MAX)),
             State::Scalar => SCALAR_MAX,
             _ => return,
         };
@@ -64,6 +64,7 @@ impl Scanner {
             }
             State::Text => {
                 let text = unescape(&self.raw);
+                self.long_left = self.long_left.saturating_sub(self.raw.len());
                 self.value(Node::Text(text.into()), on_value);
             }
             _ => self.passed(on_value),

@@ -11,9 +11,11 @@ use super::{Node, Plan};
 /// Longest key that can match; the longest of any API is under 60 bytes.
 pub(super) const KEY_MAX: usize = 128;
 /// Longest string kept: model names and ids. Longer ones are cut.
-const TEXT_MAX: usize = 512;
-/// Longest string kept where its text is counted, or is an event in base64: none is longer.
+pub(super) const TEXT_MAX: usize = 512;
+/// Longest string kept where it is an answer's text, or an event in base64: none is longer.
 const LONG_TEXT_MAX: usize = 64 * 1024;
+/// Bytes kept of one document's long strings, all together; past it each is cut like any other.
+const LONG_TEXTS_MAX: usize = 1024 * 1024;
 /// Longest number kept: 28 digits and a point fit twice.
 pub(super) const SCALAR_MAX: usize = 64;
 /// Items kept of one list: far more choices, output items or turns than one answer has.
@@ -83,7 +85,10 @@ pub struct Scanner {
     pub(super) over: bool,
     /// All that is to be read has been.
     pub(super) over_and_done: bool,
+    /// How long a kept string may be.
     pub(super) text_max: usize,
+    /// What may still be kept of long ones.
+    pub(super) long_left: usize,
 }
 
 impl Default for Scanner {
@@ -105,12 +110,13 @@ impl Default for Scanner {
             over: false,
             over_and_done: false,
             text_max: TEXT_MAX,
+            long_left: LONG_TEXTS_MAX,
         }
     }
 }
 
 impl Scanner {
-    /// One that keeps strings of up to 64 KiB, for a tokeniser.
+    /// One that keeps strings of up to 64 KiB: an answer's text, or an event in base64.
     pub fn with_long_texts() -> Self {
         Self { text_max: LONG_TEXT_MAX, ..Self::default() }
     }

@@ -4,16 +4,19 @@
 //! (`tables`), wherever it stands (`paths`); what a family's fields do not say is a rule (`counts`).
 
 mod answer;
+mod content;
 mod counts;
 pub mod custom;
 mod headers;
 mod jobs;
+mod lines;
 mod paths;
 mod session;
 mod signs;
 mod skip;
 mod subs;
 mod tables;
+mod texts;
 mod written;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ pub(crate) use answer::add_usage;
 pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
+pub use lines::{Line, Lines};
 pub(crate) use session::TRANSCRIPT;
 
 use super::frame::Sink;
@@ -30,25 +34,16 @@ use super::json::{Node, Plan, Scanner};
 use super::usage::Meter;
 use counts::{Counts, Hint};
 use signs::Kind;
-pub use written::Part;
-
-/// Counts the tokens of an answer's text while it passes; see [`Reader::with_counter`].
-pub trait TextCounter {
-    /// The next piece of one of the texts that the model wrote; `model` is its name by the answer's
-    /// word. False where the piece is not counted: its event then counts as a token.
-    fn add(&mut self, model: Option<&str>, part: Part, text: &str) -> bool;
-    /// Fewest tokens that all pieces counted can be.
-    fn least(&self) -> u64;
-}
+use skip::Look;
+pub use texts::TEXTS_MAX;
+use texts::Texts;
 
 /// Reads one answer.
 pub struct Reader {
     plan: Arc<Plan>,
     scanner: Scanner,
     custom: Option<Arc<Custom>>,
-    counter: Option<Box<dyn TextCounter>>,
-    /// Events with content of which the counter counted nothing.
-    uncounted: u64,
+    texts: Option<Texts>,
     /// Turns of one connection add up.
     session: bool,
     /// The whole body is one answer, not a stream of events.
@@ -80,8 +75,7 @@ impl Reader {
             plan: paths::plan(),
             scanner: Scanner::default(),
             custom: None,
-            counter: None,
-            uncounted: 0,
+            texts: None,
             session,
             whole,
             listed: false,
@@ -118,20 +112,19 @@ impl Reader {
         self
     }
 
-    /// Hands the text that the model wrote to `counter`, whose count then stands in, where it is
-    /// higher, for the lower bound made of events and words. Slower: no event is passed over unread.
+    /// Keeps up to `room` bytes of the text that the model wrote; its
+    /// count can stand in where no usage comes.
     #[must_use]
-    pub fn with_counter(mut self, counter: Box<dyn TextCounter>) -> Self {
+    pub fn with_texts(mut self, room: usize) -> Self {
         self.scanner = Scanner::with_long_texts();
-        self.counter = Some(counter);
-        self.plan = self.own_plan();
+        self.texts = Some(Texts::new(room));
+        self.plan = if self.custom.is_some() { self.own_plan() } else { paths::plan_with_texts() };
         self
     }
 
-    /// A plan with what the operator's extractor and the counter look at.
+    /// A plan with what the operator's extractor looks at.
     fn own_plan(&self) -> Arc<Plan> {
-        let texts = if self.counter.is_some() { paths::TEXTS } else { &[] };
-        let mut plan = paths::fresh(texts);
+        let mut plan = paths::fresh(if self.texts.is_some() { paths::TEXTS } else { &[] });
         let pointers = self.custom.iter().flat_map(|custom| custom.pointers());
         pointers.for_each(|pointer| plan.add_pointer(pointer));
         Arc::new(plan)
@@ -149,10 +142,7 @@ impl Reader {
 
     /// Output tokens seen so far, at least.
     pub fn seen_output(&self) -> u64 {
-        let counted = self.counter.as_ref().map_or(0, |counter| counter.least());
-        let running = u64::from(!self.running.is_empty());
-        let seen = self.answer.seen.saturating_add(running);
-        seen.max(counted.saturating_add(self.uncounted))
+        self.answer.seen.saturating_add(u64::from(!self.running.is_empty()))
     }
 
     /// Whether the upstream said that the content is over; usage may still follow.
@@ -173,12 +163,6 @@ impl Reader {
     /// A stream of one answer, or a session without a turn under way.
     pub(crate) fn is_streamed_whole(&self) -> bool {
         !(self.whole || self.session && self.answer.content_since)
-    }
-
-    /// An event with content, in which so many words begin.
-    fn saw_content(&mut self, words: u64) {
-        self.answer.seen = self.answer.seen.saturating_add(words.max(1));
-        self.answer.content_since = true;
     }
 
     /// Reads the event with a running count that turned out to be the last of its row.
@@ -222,7 +206,7 @@ impl Reader {
         if let Some(inner) = root.text("bytes").filter(|_| name == b"chunk") {
             // Bedrock wraps a model's own events.
             if let Ok(inner) = data_encoding::BASE64.decode(inner.as_bytes()) {
-                let mut scanner = Scanner::default();
+                let mut scanner = Scanner::with_long_texts();
                 let plan = self.plan.clone();
                 scanner.feed(&plan, &inner, &mut |node| self.unit(b"", node));
                 scanner.end(&mut |node| self.unit(b"", node));
@@ -254,44 +238,6 @@ impl Reader {
         // What was reported before an error does not cover what came until it.
         self.answer.content_since |= ending == Ending::Error;
         self.answer.end(ending);
-    }
-
-    fn content(&mut self, root: &Node) {
-        if written::repeats(root) {
-            return;
-        }
-        let (mut any, mut words) = (false, 0_u64);
-        let begins = |path: &str| root.fields().iter().any(|(name, _)| path.starts_with(&**name));
-        for path in paths::CONTENT.iter().filter(|path| begins(path)) {
-            each(root, path, &mut |node| {
-                any |= match node {
-                    Node::Text(text) => !text.is_empty(),
-                    // Of these, that it is there is all that is asked for.
-                    Node::Opaque => path.ends_with('?'),
-                    _ => false,
-                };
-                if let Node::Text(text) = node
-                    && paths::PROSE.contains(path)
-                {
-                    words = words.saturating_add(written::words(text.as_bytes()));
-                }
-            });
-        }
-        let counted = self.count_text(root);
-        if any && (!self.whole || self.listed) {
-            self.saw_content(words);
-            self.uncounted = self.uncounted.saturating_add(u64::from(!counted));
-        }
-    }
-
-    /// Hands the counter, if there is one, what the model wrote. False where nothing was counted.
-    fn count_text(&mut self, root: &Node) -> bool {
-        let Some(counter) = self.counter.as_mut() else { return false };
-        let (mut counted, model) = (false, self.answer.model.as_deref());
-        written::pieces(root, self.whole, &mut |part, text| {
-            counted |= counter.add(model, part, text);
-        });
-        counted
     }
 
     fn usage(&mut self, kind: Kind, root: &Node) {
@@ -412,35 +358,20 @@ impl Sink for Reader {
             self.answer.done = true;
             return;
         }
-        let look = self.skip.look(name, data, self.answer.model.is_some());
-        if self.counter.is_none() && self.custom.is_none() {
-            match look {
-                skip::Look::Read => {}
-                skip::Look::Content { words } => {
-                    self.read_running();
-                    self.saw_content(words);
-                    return;
-                }
-                skip::Look::Running => {
-                    if !self.running.is_empty() {
-                        self.saw_content(1);
-                    }
-                    self.running.clear();
-                    self.running.extend_from_slice(data);
-                    return;
-                }
-                skip::Look::Nothing => return,
-            }
+        let known = self.answer.model.is_some();
+        let look = self.skip.look(name, data, known, self.keeps_text());
+        if self.custom.is_none() && self.pass(look, data) {
+            return;
         }
         self.read_running();
         let seen = self.answer.seen;
         self.json(name, data);
-        if let skip::Look::Content { words } = look
+        if let Look::Content { words, .. } = look
             && self.answer.seen == seen
         {
             // Content by the event's name, at a place that no path leads to.
             self.saw_content(words);
-            self.uncounted = self.uncounted.saturating_add(1);
+            self.not_kept(words);
         }
         // A stream's error may be named by its event alone.
         if name == b"error" {

@@ -114,7 +114,7 @@ const AT_ROOT: &[&str] = &[
     "bytes",
 ];
 
-/// Where a delta's content stands. Only whether there is any matters, and to a tokeniser its text.
+/// Where a delta's content stands. Whether there is any matters, and its text where texts are kept.
 pub(super) const CONTENT: &[&str] = &[
     "choices/delta/content",
     "choices/delta/reasoning_content",
@@ -155,23 +155,39 @@ pub(super) const PROSE: &[&str] = &[
     "outputText",
 ];
 
-/// What a tokeniser is shown beside them: whole answers' texts, and which text a delta belongs to.
+/// What is kept of a text beside them: whole answers' texts, and which text a delta belongs to.
 pub(super) const TEXTS: &[&str] = &[
+    "index",
+    "contentBlockIndex",
+    "output_index",
+    "content_index",
     "choices/index",
     "choices/delta/tool_calls/index",
     "choices/message/content",
+    "choices/message/reasoning_content",
+    "choices/message/reasoning",
     "choices/message/refusal",
     "choices/message/tool_calls/function/arguments",
-    "output_index",
-    "content_index",
+    "delta/message/content/text",
     "output/content/text",
     "output/arguments",
+    "content/text",
+    "content/thinking",
+    "message/content/text",
+    "output/message/content/text",
+    "results/outputText",
 ];
 
 /// All of it, made once.
 pub(super) fn plan() -> Arc<Plan> {
     static PLAN: OnceLock<Arc<Plan>> = OnceLock::new();
     PLAN.get_or_init(|| Arc::new(fresh(&[]))).clone()
+}
+
+/// The same for a reader that keeps texts.
+pub(super) fn plan_with_texts() -> Arc<Plan> {
+    static PLAN: OnceLock<Arc<Plan>> = OnceLock::new();
+    PLAN.get_or_init(|| Arc::new(fresh(TEXTS))).clone()
 }
 
 /// All of it and `more`, to be added to.

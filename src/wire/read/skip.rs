@@ -5,21 +5,34 @@
 
 use memchr::memmem::Finder;
 
-use super::written::words;
+use super::written::{Part, delta_event, words};
 
 /// What an event is, as far as can be seen without parsing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Look<'d> {
     /// It may say something: read it.
     Read,
     /// Content and nothing else.
     Content {
         /// How many words begin in it, where that is seen in passing.
         words: u64,
+        /// What the model wrote in it.
+        text: Written<'d>,
     },
     /// Content, and a running count that the next event's replaces: read it if it is the last.
     Running,
     /// Nothing of interest.
+    Nothing,
+}
+
+/// What the model wrote in an event, as far as can be seen without parsing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written<'d> {
+    /// This piece of a text, as it stands between the quotes of a JSON string.
+    Here(Part, &'d [u8]),
+    /// Something, or several things: parsing would tell.
+    Somewhere,
+    /// Nothing whose text is counted.
     Nothing,
 }
 
@@ -33,7 +46,11 @@ pub(super) struct Skip {
     delta: Finder<'static>,
     gemini_usage: Finder<'static>,
     gemini_finish: Finder<'static>,
-    template: Template,
+    text: Finder<'static>,
+    only_delta: Finder<'static>,
+    output_index: Finder<'static>,
+    content_index: Finder<'static>,
+    templates: Templates,
 }
 
 impl Default for Skip {
@@ -47,55 +64,66 @@ impl Default for Skip {
             delta: Finder::new("\"delta\":{"),
             gemini_usage: Finder::new("\"usageMetadata\""),
             gemini_finish: Finder::new("\"finishReason\""),
-            template: Template::default(),
+            text: Finder::new("\"text\":"),
+            only_delta: Finder::new("\"delta\":"),
+            output_index: Finder::new("\"output_index\":"),
+            content_index: Finder::new("\"content_index\":"),
+            templates: Templates::default(),
         }
     }
 }
 
 impl Skip {
-    /// Looks at an event; `known`: the model's name has been read already.
-    pub fn look(&mut self, name: &[u8], data: &[u8], known: bool) -> Look {
+    /// Looks at an event; `known`: the model's name has been read already. `texts`: what is written
+    /// in it is asked for; else it is told where that costs nothing.
+    pub fn look<'d>(&mut self, name: &[u8], data: &'d [u8], known: bool, texts: bool) -> Look<'d> {
         // `message` is what an event without a name is called.
         let named = !name.is_empty() && name != b"message";
         let kind = if named { name } else { first_type(data) };
         match kind {
-            b"content_block_delta" => {
-                Look::Content { words: anthropic_text(data).map_or(0, words_of) }
+            b"content_block_delta" if !texts && data.len() < ANTHROPIC_MIN => {
+                Look::Content { words: 0, text: Written::Nothing }
             }
-            b"content-delta"
-            | b"text-generation"
-            | b"response.output_text.delta"
+            b"content_block_delta" => {
+                let text = anthropic_text(data);
+                Look::Content { words: text.words(), text }
+            }
+            b"response.output_text.delta"
             | b"response.reasoning_text.delta"
-            | b"response.reasoning_summary_text.delta"
             | b"response.refusal.delta"
             | b"response.function_call_arguments.delta"
+            | b"response.text.delta" => {
+                let text = if texts { self.responses(kind, data) } else { Written::Nothing };
+                Look::Content { words: 0, text }
+            }
+            b"content-delta" | b"text-generation" => {
+                Look::Content { words: 0, text: Written::Somewhere }
+            }
+            b"response.reasoning_summary_text.delta"
             | b"response.output_audio.delta"
             | b"response.output_audio_transcript.delta"
             | b"response.audio.delta"
-            | b"response.audio_transcript.delta"
-            | b"response.text.delta" => Look::Content { words: 0 },
+            | b"response.audio_transcript.delta" => {
+                Look::Content { words: 0, text: Written::Nothing }
+            }
             b"content_block_start" | b"content_block_stop" | b"ping" => Look::Nothing,
             b"" if known => self.unnamed(data),
             _ => Look::Read,
         }
     }
 
-    fn unnamed(&mut self, data: &[u8]) -> Look {
-        if let Some(text) = self.template.text_of(data) {
-            return Look::Content { words: words_of(text) };
+    fn unnamed<'d>(&mut self, data: &'d [u8]) -> Look<'d> {
+        if let Some(text) = self.templates.written(data) {
+            return Look::Content { words: text.words(), text };
         }
         if data.starts_with(b"{\"candidates\":") {
             return self.gemini(data);
         }
-        let look = self.chunk(data);
-        if matches!(look, Look::Content { .. }) {
-            self.template = Template::of(data);
-        }
-        look
+        self.chunk(data)
     }
 
     /// A chunk of a chat completion: harmless where no usage, finish reason or error stands in it.
-    fn chunk(&self, data: &[u8]) -> Look {
+    fn chunk<'d>(&mut self, data: &'d [u8]) -> Look<'d> {
         let Some(delta) = self.delta.find(data) else { return Look::Read };
         let harmless = only_null(&self.finish, data)
             && only_null(&self.error, data)
@@ -105,20 +133,48 @@ impl Skip {
             return Look::Read;
         }
         // `"role":"assistant","content":""` opens a stream and holds nothing yet.
-        let rest = data.get(delta.saturating_add(self.delta.needle().len())..).unwrap_or_default();
-        match (only_null(&self.usage, data), holds_text(rest)) {
-            (true, true) => {
-                let text = rest.strip_prefix(b"\"content\":\"").and_then(split_string);
-                Look::Content { words: text.map_or(0, |(text, _)| words_of(text)) }
+        match (only_null(&self.usage, data), delta_text(data, delta)) {
+            (true, Some((text, rest))) => {
+                if let Written::Here(part, _) = text {
+                    self.templates.learn(data, part, rest);
+                }
+                Look::Content { words: text.words(), text }
             }
-            (true, false) => Look::Nothing,
-            (false, true) => Look::Running,
-            (false, false) => Look::Read,
+            (true, None) => Look::Nothing,
+            (false, Some(_)) => Look::Running,
+            (false, None) => Look::Read,
         }
     }
 
+    /// The text of a Responses event: its only `delta`.
+    fn responses<'d>(&self, kind: &[u8], data: &'d [u8]) -> Written<'d> {
+        let after = |key: &Finder<'_>| {
+            let at = key.find(data)?.saturating_add(key.needle().len());
+            data.get(at..)
+        };
+        let text = after(&self.only_delta).and_then(open_string);
+        let (Some(field), Some(text)) = (delta_event(kind), text) else {
+            return Written::Somewhere;
+        };
+        let index = |key: &Finder<'_>| after(key).map_or(0, |rest| number(rest).0);
+        let (item, inner) = (index(&self.output_index), index(&self.content_index));
+        Written::Here(Part { field, item, inner }, text)
+    }
+
+    /// What the model wrote in an event that was taken for [`Look::Running`].
+    pub fn written<'d>(&self, data: &'d [u8]) -> Written<'d> {
+        if let Some(delta) = self.delta.find(data) {
+            return delta_text(data, delta).map_or(Written::Nothing, |(text, _)| text);
+        }
+        let mut found = self.text.find_iter(data);
+        let (Some(at), None) = (found.next(), found.next()) else { return Written::Somewhere };
+        let rest = data.get(at.saturating_add(self.text.needle().len())..).unwrap_or_default();
+        let part = Part { field: "candidates/content/parts/text", item: 0, inner: 0 };
+        open_string(rest).map_or(Written::Somewhere, |text| Written::Here(part, text))
+    }
+
     /// Gemini repeats its count on every event; only the last one is the count.
-    fn gemini(&self, data: &[u8]) -> Look {
+    fn gemini(&self, data: &[u8]) -> Look<'static> {
         let running = self.gemini_usage.find(data).is_some()
             && self.gemini_finish.find(data).is_none()
             && self.error.find(data).is_none()
@@ -144,11 +200,53 @@ fn only_null(key: &Finder<'_>, data: &[u8]) -> bool {
 
 /// Longest event a template is made of; longer ones are rare.
 const TEMPLATE_MAX: usize = 1024;
+/// Templates kept: choices and tool calls may come in turns, a few of them mostly.
+const TEMPLATES_MAX: usize = 4;
+
+/// The shapes of the events seen last.
+#[derive(Debug, Default)]
+struct Templates {
+    known: Vec<Template>,
+    /// The one that fitted last: it mostly does again.
+    last: usize,
+}
+
+impl Templates {
+    /// What is written in an event that fits one of them.
+    fn written<'d>(&mut self, data: &'d [u8]) -> Option<Written<'d>> {
+        let fits =
+            |template: &Template| Some(Written::Here(template.part, template.text_of(data)?));
+        if let Some(found) = self.known.get(self.last).and_then(fits) {
+            return Some(found);
+        }
+        let mut known = self.known.iter().enumerate();
+        let (at, found) = known.find_map(|(at, template)| Some((at, fits(template)?)))?;
+        self.last = at;
+        Some(found)
+    }
+
+    /// Learns the shape of a harmless event. Its only text begins where `rest` does.
+    fn learn(&mut self, data: &[u8], part: Part, rest: &[u8]) {
+        let Some(template) = Template::of(data, part, rest) else { return };
+        if self.known.len() < TEMPLATES_MAX {
+            self.last = self.known.len();
+            self.known.push(template);
+            return;
+        }
+        // In turns: of more shapes than are kept, none is known long.
+        self.last = self.last.saturating_add(1) & (TEMPLATES_MAX.saturating_sub(1));
+        if let Some(old) = self.known.get_mut(self.last) {
+            *old = template;
+        }
+    }
+}
 
 /// A harmless event, its content (and OpenAI's padding) cut out. What is the same but for these
 /// strings is as harmless: one comparison instead of a search for every key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Template {
+    /// Which text the content belongs to.
+    part: Part,
     /// Up to the content's opening quote.
     head: Vec<u8>,
     /// From the content's closing quote on; or up to the padding's opening quote.
@@ -158,31 +256,25 @@ struct Template {
 }
 
 impl Template {
-    fn of(data: &[u8]) -> Self {
-        let key: &[u8] = b"\"delta\":{\"content\":\"";
-        let found = memchr::memmem::find(data, key).filter(|_| data.len() <= TEMPLATE_MAX);
-        let Some(head) = found.map(|at| at.saturating_add(key.len())) else {
-            return Self::default();
-        };
-        let Some((head, rest)) = data.split_at_checked(head) else { return Self::default() };
-        let Some((_, after)) = split_string(rest) else { return Self::default() };
+    fn of(data: &[u8], part: Part, rest: &[u8]) -> Option<Self> {
+        if data.len() > TEMPLATE_MAX {
+            return None;
+        }
+        let head = data.strip_suffix(rest)?;
+        let (_, after) = split_string(rest)?;
         let padding: &[u8] = b"\"obfuscation\":\"";
         let cut = memchr::memmem::find(after, padding).map(|at| at.saturating_add(padding.len()));
         let parts = cut.and_then(|cut| after.split_at_checked(cut));
         let padded = parts.and_then(|(middle, rest)| Some((middle, split_string(rest)?.1)));
-        match padded {
-            Some((middle, tail)) => {
-                Self { head: head.into(), middle: middle.into(), tail: Some(tail.into()) }
-            }
-            None => Self { head: head.into(), middle: after.into(), tail: None },
-        }
+        let (middle, tail) = match padded {
+            Some((middle, tail)) => (middle, Some(tail.into())),
+            None => (after, None),
+        };
+        Some(Self { part, head: head.into(), middle: middle.into(), tail })
     }
 
     /// The content of an event that is the same but for it.
     fn text_of<'d>(&self, data: &'d [u8]) -> Option<&'d [u8]> {
-        if self.head.is_empty() {
-            return None;
-        }
         let (content, after) = split_string(data.strip_prefix(self.head.as_slice())?)?;
         let after = after.strip_prefix(self.middle.as_slice())?;
         let over = match &self.tail {
@@ -218,40 +310,104 @@ fn first_type(data: &[u8]) -> &[u8] {
 /// take as long as all else that is done with their event.
 const SHORT: usize = 16;
 
-fn words_of(text: &[u8]) -> u64 {
-    if text.len() < SHORT { 0 } else { words(text) }
-}
-
-/// The text of Anthropic's text delta, as Anthropic writes it; other writers' fields are not looked
-/// for, because a search in every event would cost more than it tells.
-fn anthropic_text(data: &[u8]) -> Option<&[u8]> {
-    /// The shortest event around a text.
-    const AROUND: usize =
-        br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#
-            .len();
-    if data.len() < AROUND.saturating_add(SHORT) {
-        return None;
+impl Written<'_> {
+    /// How many words surely begin in it.
+    fn words(self) -> u64 {
+        match self {
+            Self::Here(_, text) if text.len() >= SHORT => words(text),
+            _ => 0,
+        }
     }
-    let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let rest = rest.get(digits..)?;
-    let rest = rest.strip_prefix(b",\"delta\":{\"type\":\"text_delta\",\"text\":\"")?;
-    split_string(rest).map(|(text, _)| text)
 }
 
-/// Whether a delta's own fields hold a string that is not empty, its role aside.
-fn holds_text(delta: &[u8]) -> bool {
-    let keys: [&[u8]; 6] = [
-        b"\"content\":\"",
-        b"\"arguments\":\"",
-        b"\"reasoning_content\":\"",
-        b"\"reasoning\":\"",
-        b"\"refusal\":\"",
-        b"\"data\":\"",
+/// The shortest Anthropic event in whose text words are searched for.
+const ANTHROPIC_MIN: usize =
+    br#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""}}"#.len()
+        + SHORT;
+
+/// The text of an Anthropic delta, as Anthropic writes it; other writers' are parsed.
+fn anthropic_text(data: &[u8]) -> Written<'_> {
+    const KINDS: [(&[u8], &str); 3] = [
+        (b",\"delta\":{\"type\":\"text_delta\",\"text\":", "delta/text"),
+        (b",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":", "delta/partial_json"),
+        (b",\"delta\":{\"type\":\"thinking_delta\",\"thinking\":", "delta/thinking"),
     ];
-    keys.iter().any(|key| {
-        memchr::memmem::find(delta, key).is_some_and(|at| {
-            delta.get(at.saturating_add(key.len())).is_some_and(|byte| *byte != b'"')
-        })
-    })
+    let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":");
+    let Some((item, rest)) = rest.map(number) else { return Written::Somewhere };
+    let fits = |(open, field): (&[u8], &'static str)| {
+        let text = open_string(rest.strip_prefix(open)?)?;
+        Some(Written::Here(Part { field, item, inner: 0 }, text))
+    };
+    KINDS.into_iter().find_map(fits).unwrap_or(Written::Somewhere)
+}
+
+/// The number that some text begins with, after spaces, and what follows; 0 where there is none.
+fn number(text: &[u8]) -> (u64, &[u8]) {
+    let text = text.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at_checked(digits).unwrap_or((b"", text));
+    let number = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+    (number.unwrap_or(0), rest)
+}
+
+/// The inside of the string that some text begins with, after spaces.
+fn open_string(text: &[u8]) -> Option<&[u8]> {
+    split_string(text.trim_ascii_start().strip_prefix(b"\"")?).map(|(inside, _)| inside)
+}
+
+/// What the model wrote in a chat's chunk, whose delta begins at `delta`, and the chunk from there on;
+/// `None` where that is nothing, its role aside.
+fn delta_text(data: &[u8], delta: usize) -> Option<(Written<'_>, &[u8])> {
+    let (before, inside) = data.split_at_checked(delta)?;
+    let Found::One(field, at) = texts_in(inside)? else {
+        return Some((Written::Somewhere, b""));
+    };
+    let (head, rest) = inside.split_at_checked(at)?;
+    if field.is_empty() {
+        return Some((Written::Nothing, rest));
+    }
+    let Some((text, after)) = split_string(rest) else { return Some((Written::Somewhere, rest)) };
+    // The choice's index stands before its delta or after it, a tool call's inside the delta.
+    let index = |text| {
+        let key: &[u8] = b"\"index\":";
+        let at = memchr::memmem::find(text, key)?.saturating_add(key.len());
+        Some(number(text.get(at..)?).0)
+    };
+    let item = index(before).or_else(|| index(after)).unwrap_or(0);
+    let inner = if field == "arguments" { index(head).unwrap_or(0) } else { 0 };
+    Some((Written::Here(Part { field, item, inner }, text), rest))
+}
+
+/// Strings of a delta that are not empty.
+enum Found {
+    /// One: its key, and where its inside begins.
+    One(&'static str, usize),
+    /// Several.
+    More,
+}
+
+fn texts_in(delta: &[u8]) -> Option<Found> {
+    /// Keys of strings, and which text each belongs to; sound has no text.
+    const KEYS: [(&[u8], &str); 6] = [
+        (b"\"content\":\"", "content"),
+        (b"\"arguments\":\"", "arguments"),
+        (b"\"reasoning_content\":\"", "reasoning_content"),
+        (b"\"reasoning\":\"", "reasoning"),
+        (b"\"refusal\":\"", "refusal"),
+        (b"\"data\":\"", ""),
+    ];
+    let mut found = None;
+    for (key, field) in KEYS {
+        for at in memchr::memmem::find_iter(delta, key) {
+            let at = at.saturating_add(key.len());
+            if delta.get(at).is_none_or(|byte| *byte == b'"') {
+                continue;
+            }
+            if found.is_some() {
+                return Some(Found::More);
+            }
+            found = Some(Found::One(field, at));
+        }
+    }
+    found
 }

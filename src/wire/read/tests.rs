@@ -7,8 +7,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::custom::{Custom, Fault};
-use super::{Part, Reader, Sink, TextCounter, paths, tables};
-use crate::meter::{End, Framing, Metering, Reading};
+use super::{Reader, Sink, paths, tables};
+use crate::meter::{End, Framing, Metering, Reading, TEXTS_MAX};
 use crate::money::Exact;
 use crate::wire::json::{Node, Plan, Scanner};
 use crate::wire::usage::Meter;
@@ -131,30 +131,85 @@ fn a_session_that_only_transcribed_leaves_nothing_behind() {
     assert!(session.is_untouched());
 }
 
-/// Counts words; good enough to see that it is asked.
-#[derive(Default)]
-struct Words(u64);
+#[test]
+fn counted_text_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
+    let delta = "data: {\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" one two three, four!\"}}]}\n\n";
+    let body = delta.repeat(4);
+    let new = || Metering::new(Framing::Sse, 200);
+    let output = |metering: Metering| {
+        let mut reading = read(metering, &body);
+        reading.count(None);
+        quantity(&reading, Meter::OutputTotal)
+    };
+    assert_eq!(output(new()).as_deref(), Some("16"), "a word that begins in an event is a token");
+    assert_eq!(output(new().with_texts(TEXTS_MAX)).as_deref(), Some("24"));
+    assert_eq!(output(new().with_texts(TEXTS_MAX).with_max_output(5)).as_deref(), Some("5"));
+    // Past the room, what was kept is counted, and words of the rest.
+    assert_eq!(output(new().with_texts(50)).as_deref(), Some("20"));
+}
 
-impl TextCounter for Words {
-    fn add(&mut self, _model: Option<&str>, _part: Part, text: &str) -> bool {
-        self.0 += u64::try_from(text.split_whitespace().count()).unwrap();
-        true
+#[test]
+fn the_text_of_events_passed_over_is_the_text_of_events_parsed() {
+    // An extractor that never matches: every event is parsed for it.
+    let never = custom(
+        r#"{"name":"never","mode":"additive","when":{"pointer":"/never","equals":"x"},"fields":[]}"#,
+    );
+    let mut kept = 0;
+    for line in include_str!("../../../tests/golden/meter/cut.jsonl").lines() {
+        let case = serde_json::from_str::<serde_json::Value>(line).unwrap()["input"].clone();
+        let body = case["body"].as_str().unwrap();
+        let (framing, body) = match case["transport"].as_str().unwrap() {
+            "sse" => (Framing::Sse, body.into()),
+            "ndjson" => (Framing::Lines, body.into()),
+            "json-array" => (Framing::Json, body.into()),
+            "aws-eventstream" => {
+                (Framing::EventStream, data_encoding::BASE64.decode(body.as_bytes()).unwrap())
+            }
+            _ => continue,
+        };
+        let texts = |mut metering: Metering| {
+            metering.chunk(&body);
+            let uncounted = metering.end(End::Cut).uncounted;
+            uncounted.map(|uncounted| uncounted.texts).unwrap_or_default()
+        };
+        let passed = texts(Metering::new(framing, 200).with_texts(TEXTS_MAX));
+        let parsed = Metering::new(framing, 200).with_custom(Arc::new(never.clone()));
+        assert_eq!(passed, texts(parsed.with_texts(TEXTS_MAX)), "{}", case["id"]);
+        kept += usize::from(!passed.is_empty());
     }
-    fn least(&self) -> u64 {
-        self.0
+    assert!(kept > 40, "{kept} of the streams have text");
+}
+
+#[test]
+fn a_whole_answer_without_usage_is_counted_and_is_a_token_at_least() {
+    for (body, tokens) in [
+        (r#"{"model":"gpt-4o","choices":[{"message":{"content":"Hello, world!"}}]}"#, Some("4")),
+        (
+            r#"{"model":"claude-x","type":"message","content":[{"type":"text","text":"Hi"}]}"#,
+            Some("1"),
+        ),
+        (r#"{"model":"gpt-4o","choices":[{"message":{"content":""}}]}"#, None),
+    ] {
+        let mut reading = read(Metering::new(Framing::Json, 200).with_texts(TEXTS_MAX), body);
+        reading.count(None);
+        assert_eq!(quantity(&reading, Meter::OutputTotal).as_deref(), tokens, "{body}");
     }
 }
 
 #[test]
-fn a_counter_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
-    let delta = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"one two three four\"}}]}\n\n";
-    let body = delta.repeat(4);
-    let new = || Metering::new(Framing::Sse, 200);
-    let output = |metering| quantity(&read(metering, &body), Meter::OutputTotal);
-    assert_eq!(output(new()).as_deref(), Some("12"), "a word that begins in an event is a token");
-    assert_eq!(output(new().with_counter(Box::new(Words::default()))).as_deref(), Some("16"));
-    let allowed = new().with_counter(Box::new(Words::default())).with_max_output(5);
-    assert_eq!(output(allowed).as_deref(), Some("5"));
+fn a_running_count_that_covers_the_text_is_not_overruled_by_an_approximation() {
+    let event = |text: &str, tokens: u64| {
+        format!(
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{text}\"}}]}}}}],\
+            \"usageMetadata\":{{\"promptTokenCount\":3,\"candidatesTokenCount\":{tokens},\
+            \"totalTokenCount\":{}}},\"modelVersion\":\"gemini-2.5-flash\"}}\n\n",
+            tokens + 3
+        )
+    };
+    let body = event("one, two, three, four", 2) + &event("five, six, seven, eight", 4);
+    let mut reading = read(Metering::new(Framing::Sse, 200).with_texts(TEXTS_MAX), &body);
+    reading.count(None);
+    assert_eq!(quantity(&reading, Meter::OutputTotal).as_deref(), Some("4"));
 }
 
 #[test]

@@ -15,8 +15,10 @@ pub struct Part {
 }
 
 /// Events of the Responses and transcription APIs whose `delta` is the model's own words.
-const DELTAS: [&str; 7] = [
+const DELTAS: [&str; 9] = [
     "response.output_text.delta",
+    "response.reasoning_text.delta",
+    "response.text.delta",
     "response.refusal.delta",
     "response.function_call_arguments.delta",
     "response.custom_tool_call_input.delta",
@@ -25,11 +27,49 @@ const DELTAS: [&str; 7] = [
     "transcript.text.delta",
 ];
 
+/// The event of this name, where its `delta` is the model's own words.
+pub(super) fn delta_event(kind: &[u8]) -> Option<&'static str> {
+    DELTAS.into_iter().find(|name| name.as_bytes() == kind)
+}
+
+/// Where other APIs than OpenAI's write what the model wrote, in an event of a stream.
+const IN_EVENTS: [&str; 11] = [
+    "candidates/content/parts/text",
+    "serverContent/modelTurn/parts/text",
+    "contentBlockDelta/delta/text",
+    "delta/text",
+    "delta/thinking",
+    "delta/partial_json",
+    "delta/message/content/text",
+    "message/content",
+    "message/thinking",
+    "response",
+    "generation",
+];
+
+/// The same, in a whole answer.
+const IN_WHOLE: [&str; 10] = [
+    "candidates/content/parts/text",
+    "content/text",
+    "content/thinking",
+    "message/content",
+    "message/content/text",
+    "message/thinking",
+    "output/message/content/text",
+    "results/outputText",
+    "response",
+    "generation",
+];
+
+/// What a chat's message or delta holds of the model's own: its answer, and its reasoning where that
+/// is shown. Two names of one reasoning are not two texts.
+const SAID: [&[&str]; 3] = [&["content"], &["reasoning_content", "reasoning"], &["refusal"]];
+
 /// Shows `see` every piece of text that the model wrote in this event or, where it is the `whole`
-/// answer, in all of it. Reasoning is left out: some providers show a summary of it, which is not
-/// what is billed; so is a completion's text, which repeats the prompt where `echo` is asked for.
+/// answer, in all of it. Left out are summaries of reasoning, which are not what is billed, and a
+/// completion's text, which repeats the prompt where `echo` is asked for.
 pub(super) fn pieces(root: &Node, whole: bool, see: &mut dyn FnMut(Part, &str)) {
-    if let Some(field) = DELTAS.into_iter().find(|kind| root.text("type") == Some(kind)) {
+    if let Some(field) = root.text("type").and_then(|kind| delta_event(kind.as_bytes())) {
         let (item, inner) = (index(root, "output_index"), index(root, "content_index"));
         root.text("delta").into_iter().for_each(|text| see(Part { field, item, inner }, text));
         return;
@@ -39,9 +79,9 @@ pub(super) fn pieces(root: &Node, whole: bool, see: &mut dyn FnMut(Part, &str)) 
     for choice in root.list("choices") {
         let item = index(choice, "index");
         let Some(body) = choice.get(body) else { continue };
-        for field in ["content", "refusal"] {
-            let part = Part { field, item, inner: 0 };
-            body.text(field).into_iter().for_each(|text| see(part, text));
+        for names in SAID {
+            let said = names.iter().find_map(|field| Some((*field, body.text(field)?)));
+            said.into_iter().for_each(|(field, text)| see(Part { field, item, inner: 0 }, text));
         }
         for (at, call) in (0_u64..).zip(body.list("tool_calls")) {
             let inner = if whole { at } else { index(call, "index") };
@@ -52,6 +92,33 @@ pub(super) fn pieces(root: &Node, whole: bool, see: &mut dyn FnMut(Part, &str)) 
     if whole {
         output(root, see);
     }
+    others(root, whole, see);
+}
+
+/// The texts of other APIs. Their streams have one text after the other, by index if there is one.
+fn others(root: &Node, whole: bool, see: &mut dyn FnMut(Part, &str)) {
+    let item = index(root, "index").saturating_add(index(root, "contentBlockIndex"));
+    let paths: &[&'static str] = if whole { &IN_WHOLE } else { &IN_EVENTS };
+    for field in paths.iter().copied().filter(|path| begins(root, path)) {
+        let mut inner = 0_u64;
+        super::each(root, field, &mut |node| {
+            if let Node::Text(text) = node {
+                see(Part { field, item, inner }, text);
+                // Blocks of a whole answer are texts of their own.
+                inner = inner.saturating_add(u64::from(whole));
+            }
+        });
+    }
+    if root.text("event_type") == Some("text-generation") {
+        let part = Part { field: "text", item, inner: 0 };
+        root.text("text").into_iter().for_each(|text| see(part, text));
+    }
+}
+
+/// Whether a path leads into one of the fields at hand.
+pub(super) fn begins(root: &Node, path: &str) -> bool {
+    let key = path.split('/').next().unwrap_or_default();
+    root.fields().iter().any(|(name, _)| **name == *key)
 }
 
 /// The output items of a whole Responses answer.

@@ -13,10 +13,10 @@ const PARTS_MAX: usize = 64;
 /// Longest value read as a field; longer ones are content.
 const VALUE_MAX: usize = 64 * 1024;
 
-/// A form's plain fields, and the length of each file in it.
+/// A form's plain fields, and each file in it.
 pub(super) struct Form<'a> {
     pub fields: Json<'a>,
-    pub files: Vec<u64>,
+    pub files: Vec<&'a [u8]>,
 }
 
 /// The boundary in a content type of `multipart/form-data`.
@@ -70,7 +70,7 @@ impl<'a> Form<'a> {
             return bad(None, "A part of the multipart body does not say its name in a plain way.");
         };
         if is_file {
-            self.files.push(u64::try_from(value.len()).unwrap_or(u64::MAX));
+            self.files.push(value);
             return Ok(());
         }
         if value.len() > VALUE_MAX {

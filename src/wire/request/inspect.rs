@@ -7,7 +7,7 @@ use super::form::{Form, boundary};
 use super::json::{Json, is_too_rich};
 use super::shape::Shape;
 use super::tally::Tally;
-use super::{BadRequest, bad, bounds, features, fields, session, stored};
+use super::{BadRequest, bad, bounds, bucket, features, fields, session, stored};
 use crate::money::Exact;
 use crate::tokens;
 use crate::wire::query::{parameters, unmetered};
@@ -76,6 +76,8 @@ pub struct Ask {
     pub input_most: u64,
     /// Part of the input is kept by the provider: only the model's window bounds it.
     pub input_unknown: bool,
+    /// A field that refers to something in the operator's account with the provider.
+    pub stored: Option<&'static str>,
     /// How many parts of other kinds than text there are: `image`, `audio`, `video`, `file`.
     pub parts: BTreeMap<&'static str, u64>,
     /// What else it can use: images, characters, seconds …
@@ -109,6 +111,36 @@ impl Ask {
             return bad(None, message);
         }
         Ok(())
+    }
+
+    /// A batch as a whole: what it costs is said by its lines.
+    pub fn batch(endpoint: Endpoint, model: String) -> Self {
+        Self {
+            endpoint,
+            model,
+            stream: false,
+            include_usage: None,
+            has_output: false,
+            max_output: None,
+            max_output_is_newer: false,
+            choices: 1,
+            quality: None,
+            resolution: None,
+            service_tier: Some("batch".to_owned()),
+            input_least: 0,
+            input_most: 0,
+            input_unknown: false,
+            stored: None,
+            names_differ: false,
+            stored_input: false,
+            parts: BTreeMap::new(),
+            bounds: BTreeMap::new(),
+            free: false,
+            job: true,
+            unbounded: Vec::new(),
+            features: vec!["batch"],
+            end_user: None,
+        }
     }
 }
 
@@ -151,7 +183,7 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         endpoint: route.endpoint,
         model,
         names_differ,
-        stored_input: stored::is_in(&json),
+        stored_input: bucket::is_in(&json),
         stream,
         include_usage: fields::include_usage(&json)?,
         has_output: shape.output,
@@ -166,6 +198,7 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         input_least: tally.least,
         input_most: input_most(body, &json, &tally, &files),
         input_unknown: is_session || shape.kept_elsewhere.iter().any(|field| json.is_on(field)),
+        stored: stored::first(&json, &shape),
         bounds: bounds::of(route.endpoint, &json, &files)?,
         parts: tally.parts,
         free: features::is_free(route.endpoint),
@@ -181,7 +214,8 @@ fn read<'a>(request: &Request<'a>) -> Result<(Json<'a>, Vec<u64>), BadRequest> {
     let Request { route, content_type, body, .. } = *request;
     if let Some(boundary) = boundary(content_type) {
         let form = Form::read(body, boundary)?;
-        return Ok((form.fields, form.files));
+        let length = |file: &&[u8]| u64::try_from(file.len()).unwrap_or(u64::MAX);
+        return Ok((form.fields, form.files.iter().map(length).collect()));
     }
     if route.endpoint == Endpoint::Realtime {
         return Ok((Json::Object(Vec::new()), Vec::new()));

@@ -3,19 +3,24 @@
 //! One strict parser decides; its bytes are then forwarded unchanged. Whatever two parsers could
 //! read differently (a key given twice, a number in an odd notation, trailing bytes) is refused.
 
+mod batch;
 mod bounds;
+mod bucket;
 mod features;
 mod fields;
 mod form;
 mod inspect;
 mod json;
+mod length;
 mod session;
 mod shape;
 mod stored;
 mod tally;
 mod usage_option;
 
+pub use batch::{NewBatch, Requests, Uploaded};
 pub use inspect::{AZURE, Ask, Bound, Request, inspect};
+pub use length::{least_length, thinking_budget, with_length};
 pub use session::{Transcription, transcription};
 pub use usage_option::with_usage_asked;
 

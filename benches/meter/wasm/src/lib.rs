@@ -5,7 +5,7 @@ mod answers;
 
 use std::cell::RefCell;
 
-use farebox::meter::{End, Framing, Metering};
+use farebox::meter::{End, Framing, Metering, TEXTS_MAX};
 
 const CHUNK: usize = 16 * 1024;
 
@@ -26,7 +26,7 @@ pub extern "C" fn make(which: usize, size: usize) -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn meter() -> u64 {
     ANSWER.with_borrow(|(framing, answer)| {
-        let mut metering = Metering::new(*framing, 200);
+        let mut metering = Metering::new(*framing, 200).with_texts(TEXTS_MAX);
         answer.chunks(CHUNK).for_each(|chunk| metering.chunk(chunk));
         let reading = metering.end(End::Eof);
         assert!(reading.usage_present && reading.is_final);

@@ -1,0 +1,318 @@
+//! What a customer agreed to: which plan, since when, and how it pays; and what was used under it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::purse::{Purse, Recurs, Stored, Unit};
+use super::state::Hold;
+use crate::calendar::{Calendar, Period};
+use crate::clock::Timestamp;
+use crate::credits::{Act, Aside, Beyond, BurnOrder, CreditError, Entry, On, Policy};
+use crate::money::{Exact, OutOfRange};
+use crate::plan::{Place, Plan, Running, Tally};
+use crate::wire::usage::Meter;
+
+/// Most terms that one customer has had or will have: a plan a month for five years, all in memory
+/// for attempts that are settled late.
+pub const TERMS_MAX: usize = 64;
+
+/// Longest plan put on a customer; the largest example has a fiftieth of it.
+pub const PLAN_BYTES_MAX: usize = 60_000;
+
+/// Most periods whose usage is kept: an attempt of an earlier one that is still settled is charged as
+/// the first of its period.
+pub const PERIODS_KEPT: usize = 40;
+
+/// What becomes of usage that the plan has no price for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rest {
+    /// It is charged by the price book.
+    #[default]
+    Book,
+    /// It is included: recorded, and not charged.
+    Included,
+    /// Requests that may use it are refused.
+    Refused,
+}
+
+/// One customer's terms from an instant on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Counts up; names them in holds and records.
+    pub number: u32,
+    /// In force from here on, until later terms are.
+    pub from: Timestamp,
+    /// The plan's document; absent: everything goes by the price book.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The IANA zone that periods follow.
+    pub zone: String,
+    /// An instant at which a period starts.
+    pub anchor: Timestamp,
+    /// What the plan does not price.
+    pub rest: Rest,
+    /// Nothing runs that no grant covers.
+    pub prepaid: bool,
+    /// How far a prepaid balance may go below zero.
+    pub overdraft: Exact,
+}
+
+impl Terms {
+    /// Whether both say the same, from whenever on.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let same = |terms: &Self| Self { number: 0, from: Timestamp::from_ms(0), ..terms.clone() };
+        same(self) == same(other)
+    }
+}
+
+/// Credit set aside for a hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// In money or credits.
+    pub unit: Unit,
+    /// For what.
+    pub on: On,
+    /// Grants and how much of each.
+    pub parts: Vec<(String, Exact)>,
+    /// Covered by none.
+    pub uncovered: Exact,
+}
+
+impl SetAside {
+    pub(super) fn aside(&self) -> Aside {
+        Aside { parts: self.parts.clone(), uncovered: self.uncovered }
+    }
+}
+
+/// The terms a hold was made under, so that a change of plan changes nothing for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldTerms {
+    /// Which terms.
+    pub number: u32,
+    /// The start of the period it counts in.
+    pub period: Timestamp,
+    /// What was asked for: hold and floor by the price book.
+    pub asked: (Exact, Exact),
+    /// What the plan may tell its prices by.
+    pub dimensions: BTreeMap<String, String>,
+    /// The meters that the plan prices.
+    pub covered: Vec<Meter>,
+    /// What becomes of the others.
+    pub rest: Rest,
+    /// What the counted least comes to by the book, of what the plan does not price.
+    pub book_floor: Exact,
+    /// How much of each of the plan's hard limits it may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Exact>,
+    /// Credit set aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aside: Vec<SetAside>,
+}
+
+/// Stored usage of one place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseRow {
+    /// Under which terms.
+    pub number: u32,
+    /// The period's start.
+    pub period: Timestamp,
+    /// Where.
+    pub place: Place,
+    /// How much.
+    pub tally: Tally,
+}
+
+/// Terms as they are worked with.
+#[derive(Debug)]
+pub(super) struct InForce {
+    pub terms: Terms,
+    pub plan: Option<Plan>,
+    calendar: Option<Calendar>,
+}
+
+impl InForce {
+    /// `None` where the plan cannot be read: it was, when it came in.
+    pub fn of(terms: Terms) -> Option<Self> {
+        let plan = terms.plan.as_deref().map(Plan::parse).transpose().ok()?;
+        let calendar =
+            plan.as_ref().map(|plan| Calendar::new(&terms.zone, terms.anchor, plan.period));
+        Some(Self { plan, calendar: calendar.transpose().ok()?, terms })
+    }
+
+    /// The period that holds an instant. Without a plan there is one, for ever.
+    pub fn period(&self, at: Timestamp) -> Period {
+        let whole = Period { start: self.terms.from, end: Timestamp::from_ms(i64::MAX) };
+        let around = self.calendar.as_ref().and_then(|calendar| calendar.around(at));
+        around.map_or(whole, |(_, period)| period)
+    }
+
+    fn order(&self) -> BurnOrder {
+        self.plan.as_ref().map_or(BurnOrder::default(), |plan| plan.rules.burn_order)
+    }
+
+    pub fn policy(&self, unit: Unit) -> Policy {
+        let owed = self.terms.prepaid && unit == Unit::Money;
+        let beyond = if owed { Beyond::Owed(self.terms.overdraft) } else { Beyond::Uncovered };
+        Policy { order: self.order(), beyond }
+    }
+
+    /// How the ids of the plan's own grants begin.
+    pub fn grant_prefix(number: u32) -> String {
+        format!("plan-{number}:")
+    }
+}
+
+/// All of a customer's terms, what was used under them, and its credit.
+#[derive(Debug)]
+pub(super) struct Contracts {
+    all: Vec<Arc<InForce>>,
+    used: BTreeMap<(u32, Timestamp), Running>,
+    pub money: Purse,
+    pub credits: Purse,
+}
+
+/// What storage knows of them.
+#[derive(Debug, Default)]
+pub struct LoadedTerms {
+    /// All terms.
+    pub terms: Vec<Terms>,
+    /// Usage by place.
+    pub uses: Vec<UseRow>,
+    /// Grants.
+    pub grants: Vec<(Unit, String, Stored)>,
+}
+
+impl Contracts {
+    pub fn load<'h>(
+        loaded: LoadedTerms,
+        holds: impl Iterator<Item = &'h Hold>,
+    ) -> Result<Self, OutOfRange> {
+        let mut all: Vec<Arc<InForce>> =
+            loaded.terms.into_iter().filter_map(InForce::of).map(Arc::new).collect();
+        all.sort_by_key(|one| one.terms.number);
+        let mut used: BTreeMap<(u32, Timestamp), Vec<(Place, Tally)>> = BTreeMap::new();
+        for row in loaded.uses {
+            used.entry((row.number, row.period)).or_default().push((row.place, row.tally));
+        }
+        let policy = |unit| {
+            let beyond = Policy { order: BurnOrder::default(), beyond: Beyond::Uncovered };
+            all.last().map_or(beyond, |one| one.policy(unit))
+        };
+        let (mut money, mut credits) =
+            (Purse::new(policy(Unit::Money)), Purse::new(policy(Unit::Credits)));
+        let (of_money, of_credits): (Vec<_>, Vec<_>) =
+            loaded.grants.into_iter().partition(|(unit, _, _)| *unit == Unit::Money);
+        money.restore(of_money.into_iter().map(|(_, id, stored)| (id, stored)));
+        credits.restore(of_credits.into_iter().map(|(_, id, stored)| (id, stored)));
+        for aside in holds.filter_map(|hold| hold.terms.as_ref()).flat_map(|terms| &terms.aside) {
+            let purse = if aside.unit == Unit::Money { &mut money } else { &mut credits };
+            purse.uncovered = purse.uncovered.plus(aside.uncovered)?;
+        }
+        let used = used.into_iter().map(|(key, tallies)| (key, Running::of(tallies))).collect();
+        Ok(Self { all, used, money, credits })
+    }
+
+    /// Whether nothing was ever agreed: then nothing here is looked at.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub fn purse(&mut self, unit: Unit) -> &mut Purse {
+        match unit {
+            Unit::Money => &mut self.money,
+            Unit::Credits => &mut self.credits,
+        }
+    }
+
+    /// The terms in force.
+    pub fn at(&self, now: Timestamp) -> Option<Arc<InForce>> {
+        self.all.iter().rev().find(|one| one.terms.from <= now).cloned()
+    }
+
+    pub fn number(&self, number: u32) -> Option<Arc<InForce>> {
+        self.all.iter().find(|one| one.terms.number == number).cloned()
+    }
+
+    pub fn last(&self) -> Option<&Arc<InForce>> {
+        self.all.last()
+    }
+
+    /// Takes out those that were to come at an instant or later; what has been in force stays, for
+    /// holds that were made under it.
+    pub fn take_coming(&mut self, at: Timestamp, now: Timestamp) -> Vec<Arc<InForce>> {
+        let (stay, go): (Vec<_>, Vec<_>) =
+            self.all.drain(..).partition(|one| one.terms.from < at || one.terms.from <= now);
+        self.all = stay;
+        go
+    }
+
+    pub fn push(&mut self, one: InForce) -> Arc<InForce> {
+        let one = Arc::new(one);
+        self.all.push(one.clone());
+        one
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// What was used under these terms in a period.
+    pub fn running(&self, number: u32, period: Timestamp) -> Running {
+        self.used.get(&(number, period)).cloned().unwrap_or_default()
+    }
+
+    /// What was used under these terms, period by period.
+    pub fn periods(&self, number: u32) -> impl Iterator<Item = &Running> {
+        self.used.iter().filter(move |((of, _), _)| *of == number).map(|(_, running)| running)
+    }
+
+    /// Replaces it; answers the periods that are forgotten for it.
+    pub fn put_running(
+        &mut self,
+        number: u32,
+        period: Timestamp,
+        running: Running,
+    ) -> Vec<(u32, Timestamp)> {
+        self.used.insert((number, period), running);
+        let mut forgotten = Vec::new();
+        while self.used.len() > PERIODS_KEPT {
+            let Some((key, _)) = self.used.pop_first() else { break };
+            forgotten.push(key);
+        }
+        forgotten
+    }
+
+    /// Begins the plan's own grants, under ids of their own.
+    pub fn add_plan_grants(&mut self, one: &InForce, now: Timestamp) -> Result<(), CreditError> {
+        let (Some(plan), Some(calendar)) = (&one.plan, &one.calendar) else { return Ok(()) };
+        let prefix = InForce::grant_prefix(one.terms.number);
+        for unit in [Unit::Money, Unit::Credits] {
+            let entries = plan.grants_of(unit == Unit::Credits, calendar, one.terms.from);
+            for Entry { act, .. } in entries {
+                match act {
+                    Act::Grant(mut grant) => {
+                        grant.id.insert_str(0, &prefix);
+                        self.purse(unit).add(grant, now)?;
+                    }
+                    Act::Recur(mut recurring) => {
+                        recurring.grant.id.insert_str(0, &prefix);
+                        let recurs = Recurs {
+                            grant: recurring.grant,
+                            zone: one.terms.zone.clone(),
+                            anchor: one.terms.anchor,
+                            every: plan.period,
+                            rollover_cap: recurring.rollover_cap,
+                            next: 0,
+                        };
+                        self.purse(unit).add_recurring(recurs, now)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! The worst case in quantities, for whoever prices by more than the book: a plan.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::Exact;
+use crate::rating::Line;
+use crate::rating::cover::total_of;
+use crate::wire::usage::Meter;
+
+/// The most that a request can use of a meter, and what the price book makes of it at its dearest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtMost {
+    /// A total, or a meter that stands alone.
+    pub meter: Meter,
+    /// The most that nothing can exceed; absent where nothing bounds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<Exact>,
+    /// By the book; zero where the book does not price it.
+    pub amount: Exact,
+}
+
+/// What a plan needs to know of a request before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worst {
+    /// The model, as the book names it.
+    pub model: String,
+    /// Meter by meter; none for a request that is free.
+    pub most: Vec<AtMost>,
+}
+
+/// Meter by meter: how much at most, and the dearest that any card that may apply makes of it.
+pub(super) fn at_most(bounds: &[(Meter, Exact)], cards: &[Vec<Line>]) -> Vec<AtMost> {
+    let mut most: BTreeMap<Meter, AtMost> = BTreeMap::new();
+    for (meter, quantity) in bounds {
+        let at_most = AtMost { meter: *meter, quantity: Some(*quantity), amount: Exact::ZERO };
+        most.insert(*meter, at_most);
+    }
+    for line in cards.iter().flatten() {
+        // A card has one line for a total: its dearest kind.
+        let meter = total_of(line.meter);
+        let unbounded = AtMost { meter, quantity: None, amount: Exact::ZERO };
+        let known = most.entry(meter).or_insert(unbounded);
+        known.amount = known.amount.max(line.amount);
+    }
+    most.into_values().collect()
+}

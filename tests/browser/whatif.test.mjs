@@ -1,0 +1,101 @@
+// The what-if box in a real browser, with the real engine in its worker.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { line } from "../../benches/whatif/archive.mjs";
+import { DEADLINE, launch, shut, textOf, until, withDashboard } from "./harness.mjs";
+
+before(launch, { timeout: DEADLINE });
+after(shut, { timeout: DEADLINE });
+const timed = (name, run) => test(name, { timeout: DEADLINE }, run);
+
+const BOOK = readFileSync(new URL("../../books/default.json", import.meta.url), "utf8");
+const PLAN = readFileSync(new URL("../../examples/plans/copilot-hybrid.json", import.meta.url), "utf8");
+const archive = (records) => Array.from({ length: records }, (_, at) => line(at + 1)).join("\n");
+const json = (text) => ({ name: "terms.json", mimeType: "application/json", buffer: Buffer.from(text) });
+const ndjson = (text) => ({ name: "records.ndjson", mimeType: "application/x-ndjson", buffer: Buffer.from(text) });
+
+async function fill(page, records, terms, by = "book") {
+  await page.getByLabel("Usage records (NDJSON)").setInputFiles(ndjson(records));
+  await page.getByLabel("Under another").selectOption(by);
+  await page.getByLabel("Its file (JSON)").setInputFiles(json(terms));
+}
+const price = (page) => page.getByRole("button", { name: "Price it" }).click();
+const sums = (page) => page.getByTestId("whatif-sums");
+
+timed("what was charged is what the same book charges, and another book's difference is exact", async () => {
+  await withDashboard({}, async ({ page, faults }) => {
+    await fill(page, archive(400), BOOK);
+    await price(page);
+    await sums(page).waitFor();
+    assert.equal(await page.locator("[data-testid=whatif-sums] tbody tr:first-child td:last-child data").getAttribute("value"), "0");
+
+    const dearer = BOOK.replace('"0.6"', '"0.7"');
+    await fill(page, archive(400), dearer);
+    await price(page);
+    // 100 records of gpt-4o-mini; a tenth of a dollar more a million tokens of output.
+    let tokens = 0;
+    for (let seq = 1; seq <= 400; seq++) if (seq % 4 === 0) tokens += 50 + (seq % 700);
+    const all = page.locator("[data-testid=whatif-sums] tbody tr:first-child td:last-child data");
+    await until(async () => (await all.getAttribute("value")) !== "0", "the second report");
+    assert.equal(Number(await all.getAttribute("value")), tokens / 1e7);
+    await page.getByText("The first 50 records that differ").click();
+    assert.equal(await page.locator("[data-testid=whatif-examples] tbody tr").count(), 50);
+    assert.deepEqual(faults, []);
+  });
+});
+
+timed("every line that is no record is counted and told by its number", async () => {
+  await withDashboard({}, async ({ page, faults }) => {
+    await fill(page, `${line(1)}\nnot a record\n\n${line(2)}\n{"record":{}}\n${line(3).replaceAll("claude-haiku-4-5", "gpt-nobody")}`, BOOK);
+    await price(page);
+    await page.getByText("2 lines could not be read").click();
+    assert.match(await textOf(page, "[data-testid=whatif-errors] li:nth-child(1)"), /^Line 2: .* invalid_record$/);
+    assert.match(await textOf(page, "[data-testid=whatif-errors] li:nth-child(2)"), /^Line 5: /);
+    assert.match(await textOf(page, "[data-testid=whatif-unpriced]"), /^gpt-nobody: 1 not priced, in no sum. model_not_priced$/);
+    assert.deepEqual(faults, []);
+  });
+});
+
+timed("a book with a fault is refused with its place, and a plan prices whole months", async () => {
+  await withDashboard({}, async ({ page, faults }) => {
+    await fill(page, archive(3), BOOK.replace('"amount": "0.15"', '"amount": "-0.15"'));
+    await price(page);
+    await page.getByText(/models\[0\]\.rates\.input_uncached\.amount/).waitFor();
+    await fill(page, archive(3), PLAN, "plan");
+    await price(page);
+    await sums(page).waitFor();
+    assert.match(await textOf(page, "[data-testid=whatif-sums] tbody tr:nth-child(2)"), /^2026-10 .*US\$99/);
+    assert.deepEqual(faults, []);
+  });
+});
+
+timed("the bar moves, and a run that is cancelled is over at once", async () => {
+  await withDashboard({}, async ({ page, faults }) => {
+    // 45 MB: several chunks; too large to hand over inline, so the page makes the file.
+    await page.getByLabel("Usage records (NDJSON)").waitFor();
+    await page.evaluate((text) => {
+      const records = new File(Array(40_000).fill(`${text}\n`), "records.ndjson");
+      const files = new DataTransfer();
+      files.items.add(records);
+      const input = document.getElementById("whatif-records");
+      input.files = files.files;
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      window.seen = new Set();
+      new MutationObserver(() => {
+        const bar = document.querySelector(".whatif progress");
+        if (bar) window.seen.add(bar.value);
+      }).observe(document.querySelector(".whatif"), { subtree: true, childList: true, attributes: true, characterData: true });
+    }, line(1));
+    await page.getByLabel("Its file (JSON)").setInputFiles(json(BOOK));
+    await price(page);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled. Nothing was kept.").waitFor();
+    await price(page);
+    await sums(page).waitFor();
+    assert.ok((await page.evaluate(() => window.seen.size)) >= 3, "the bar stood still");
+    assert.match(await textOf(page, ".report .note"), /^1 attempt.*39,999 lines repeat another/);
+    assert.deepEqual(faults, []);
+  });
+});

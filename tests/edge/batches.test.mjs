@@ -1,0 +1,452 @@
+// Batches: held for as a whole, billed once by batch and custom id however often and by however many
+// the results are downloaded, and seen by nobody but who began them.
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI, { toFile } from 'openai';
+import { startBatchHouse } from './batches.mjs';
+import { quantity, raw, refusal, secrets, sleep, startGate } from './gate.mjs';
+
+const rule = (name, run, timeout = 30_000) => test(name, { timeout }, async () => {
+  house.paced(null);
+  await run();
+});
+const sha256 = (text) => createHash('sha256').update(text).digest('hex');
+
+let gate, house;
+
+// A dollar and ten for a thousand tokens; half of that in batches.
+const rates = (input, output) => ({ input_uncached: { amount: input, per: '1000' }, output_total: { amount: output, per: '1000' } });
+const sold = (provider, model, more = {}) => ({
+  provider, model, context_window: '128000', max_output_tokens: '4096', rates: rates('1', '10'), tiers: { batch: rates('0.5', '5') }, ...more,
+});
+const BOOK = JSON.stringify({
+  format: 'farebox-book-2', version: 'batches', currency: 'USD', effective_from: '2026-01-01T00:00:00Z',
+  models: [
+    sold('openai', 'gpt-4o-mini', { aliases: ['gpt-4o-mini-2024-07-18'] }), sold('openai', 'gpt-4o', { tiers: undefined }),
+    sold('anthropic', 'claude-haiku-4-5', { aliases: ['claude-haiku-4-5-20251001'] }),
+    sold('anthropic', 'claude-opus-4-5', { tiers: { batch: rates('5', '50') } }),
+  ],
+});
+
+const settings = (house, more = {}) => {
+  const entry = (auth, secret) => ({ base_url: house.url, auth, secret });
+  return {
+    FAREBOX_BOOK: BOOK, FAREBOX_HOLD_TTL_SECONDS: '1',
+    FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry('bearer', 'OPENAI_API_KEY'), anthropic: { ...entry('x-api-key', 'ANTHROPIC_API_KEY'), stored_state: 'refuse' } }),
+    ...more,
+  };
+};
+
+before(async () => {
+  house = await startBatchHouse();
+  gate = await startGate({ upstream: house, vars: settings(house) });
+});
+after(async () => {
+  await gate?.stop();
+  house?.close();
+});
+
+const auth = (key) => ({ authorization: `Bearer ${key}` });
+const line = (custom_id, body = {}, more = {}) => ({
+  custom_id, method: 'POST', url: '/v1/chat/completions', body: { model: 'gpt-4o-mini', max_tokens: 100, messages: [{ role: 'user', content: 'hi' }], ...body }, ...more,
+});
+const jsonl = (lines) => lines.map((each) => (typeof each === 'string' ? each : JSON.stringify(each))).join('\n');
+
+function upload(key, lines, { purpose = 'batch', at = gate } = {}) {
+  const form = new FormData();
+  form.set('purpose', purpose);
+  form.set('file', new Blob([typeof lines === 'string' ? lines : jsonl(lines)]), 'batch.jsonl');
+  return at.fetch('/v1/files', { method: 'POST', headers: auth(key), body: form });
+}
+const post = (key, path, body, at = gate) => at.fetch(path, { method: 'POST', headers: { ...auth(key), 'content-type': 'application/json' }, body: JSON.stringify(body) });
+const get = (key, path, at = gate) => at.fetch(path, { headers: auth(key) });
+const begin = (key, input_file_id, at = gate, more = {}) => post(key, '/v1/batches', { input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h', ...more }, at);
+const item = (custom_id, params = {}) => ({ custom_id, params: { model: 'claude-haiku-4-5', max_tokens: 100, messages: [{ role: 'user', content: 'hi' }], ...params } });
+
+/** The two APIs: how a batch begins, and where its results are. */
+const APIS = {
+  openai: {
+    async begin(key, ids, at = gate) {
+      const { id } = await (await upload(key, ids.map((each) => line(each)), { at })).json();
+      const answer = await begin(key, id, at);
+      assert.equal(answer.status, 200);
+      return { answer, id: (await answer.json()).id };
+    },
+    path: '/v1/batches',
+    results: (said) => `/v1/files/${said.output_file_id}/content`,
+  },
+  anthropic: {
+    async begin(key, ids, at = gate) {
+      const answer = await post(key, '/v1/messages/batches', { requests: ids.map((each) => item(each)) }, at);
+      assert.equal(answer.status, 200);
+      return { answer, id: (await answer.json()).id };
+    },
+    path: '/v1/messages/batches',
+    results: (said) => `/v1/messages/batches/${said.id}/results`,
+  },
+};
+
+/** A download whose client resets the connection: a mere end would say only that it sends nothing more. */
+const leaveAfterOnePiece = (url, headers) => new Promise((resolve, reject) => {
+  const request = http.get(url, { headers, agent: false }, (answer) => {
+    answer.on('error', () => {});
+    answer.once('data', () => { request.socket.resetAndDestroy(); resolve(); });
+  });
+  request.on('error', reject);
+});
+
+/** Lines that cost 0.5 dollars for each thousand in, and 5 for each thousand out. */
+const LINES = [['a', { used: { input: 40, output: 100 } }], ['b', { used: { input: 20, output: 10 } }], ['c', { error: 'no' }]];
+const [FIRST, SECOND, COST] = ['0.52', '0.06', '0.58'];
+
+async function poll(key, api, id, at = gate) {
+  const answer = await get(key, `${api.path}/${id}`, at);
+  assert.equal(answer.status, 200);
+  return answer.json();
+}
+
+for (const [name, api] of Object.entries(APIS)) {
+  rule(`${name}: a batch is held for until its results are downloaded, and billed once however often they are`, async () => {
+    const customer = `once${name}`;
+    const key = await gate.customer(customer, '100');
+    const { answer, id } = await api.begin(key, ['a', 'b', 'c']);
+    const held = Number(answer.headers.get('x-farebox-held'));
+    assert.ok(held > 1.5 && held < 2.5, `three answers of a hundred tokens at half the price: ${held}`);
+    await sleep(1_500); // longer than an ordinary hold lives
+    await poll(key, api, id);
+    assert.deepEqual([(await gate.status(customer)).spend.open, (await gate.status(customer)).spend.settled], [1, '0']);
+    const results = house.ends(id, LINES);
+    const said = await poll(key, api, id);
+    if (said.results_url) assert.equal(said.results_url, `${gate.url}/v1/messages/batches/${id}/results`);
+    for (let n = 0; n < 3; n += 1) {
+      const download = await get(key, api.results(said));
+      assert.equal(await download.text(), results, 'byte for byte');
+      assert.equal((await gate.idle(customer)).spend.settled, COST);
+    }
+    const { cost, records } = await gate.bill(key, answer);
+    assert.equal(cost, COST);
+    assert.deepEqual(records.map(({ amount, batch, class: how }) => [amount, batch?.id, batch?.line, how]), [
+      [FIRST, id, sha256('a'), 'settled'], [SECOND, id, sha256('b'), 'settled'], ['0', undefined, undefined, 'settled'],
+    ]);
+    assert.deepEqual([records[0].served_tier, records[0].service_tier, quantity(records[0], 'output_total')], ['batch', 'batch', '100']);
+    assert.deepEqual(records.flatMap(({ flags }) => flags), []);
+  });
+
+  rule(`${name}: a download that breaks off bills the lines it showed, and a later one the rest`, async () => {
+    const customer = `cut${name}`;
+    const key = await gate.customer(customer, '100');
+    const { id, answer } = await api.begin(key, ['a', 'b', 'c']);
+    const results = house.ends(id, LINES, { sums: false });
+    const said = await poll(key, api, id);
+    house.paced({ bytes: results.indexOf('\n') + 20, then: 'cut' });
+    await assert.rejects((await get(key, api.results(said))).text());
+    await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
+    assert.equal((await gate.status(customer)).spend.open, 1);
+    house.paced(null);
+    assert.equal(await (await get(key, api.results(said))).text(), results);
+    assert.equal((await gate.idle(customer)).spend.settled, COST);
+    assert.equal((await gate.bill(key, answer)).cost, COST);
+  });
+
+  rule(`${name}: a client that leaves is billed what passed, and many at once are billed once`, async () => {
+    const customer = `left${name}`;
+    const key = await gate.customer(customer, '100');
+    const { id } = await api.begin(key, ['a', 'b', 'c']);
+    const results = house.ends(id, LINES, { sums: false });
+    const said = await poll(key, api, id);
+    let release;
+    house.paced({ bytes: results.indexOf('\n') + 1, then: new Promise((resolve) => { release = resolve; }) });
+    await leaveAfterOnePiece(gate.url + api.results(said), auth(key));
+    await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
+    release();
+    house.paced(null);
+    const all = await Promise.all(Array.from({ length: 6 }, async () => (await get(key, api.results(said))).text()));
+    assert.ok(all.every((text) => text === results));
+    assert.equal((await gate.idle(customer)).spend.settled, COST);
+  });
+
+  rule(`${name}: another customer's batch is not found, and nothing is asked of the upstream`, async () => {
+    const [mine, other] = [await gate.customer(`mine${name}`, '100'), await gate.customer(`other${name}`, '100')];
+    const { id } = await api.begin(mine, ['a', 'b', 'c']);
+    house.ends(id, LINES);
+    const said = await poll(mine, api, id);
+    const before = house.seen.length;
+    const paths = [['GET', `${api.path}/${id}`], ['POST', `${api.path}/${id}/cancel`], ['GET', api.results(said)]];
+    if (name === 'anthropic') paths.push(['DELETE', `${api.path}/${id}`]);
+    else paths.push(['GET', `/v1/files/${said.input_file_id}`], ['DELETE', `/v1/files/${said.output_file_id}`], ['GET', `/v1/files/${said.input_file_id}/content`]);
+    for (const [method, path] of paths) {
+      const { status, code } = await refusal(await gate.fetch(path, { method, headers: auth(other) }), name);
+      assert.deepEqual([status, code], [404, 'not_found'], path);
+    }
+    const list = await (await get(other, api.path)).json();
+    assert.deepEqual([list.data, list.has_more], [[], false]);
+    if (name === 'openai') {
+      const { status, code, param } = await refusal(await begin(other, said.input_file_id), name);
+      assert.deepEqual([status, code, param], [404, 'not_found', 'input_file_id']);
+    }
+    assert.equal(house.seen.length, before);
+    assert.equal((await gate.status(`other${name}`)).spend.settled, '0');
+  });
+
+  rule(`${name}: a list shows the customer's own batches, newest first, a page at a time`, async () => {
+    const key = await gate.customer(`list${name}`, '100');
+    const ids = [];
+    for (let n = 0; n < 3; n += 1) ids.unshift((await api.begin(key, ['a'])).id);
+    const first = await (await get(key, `${api.path}?limit=2`)).json();
+    assert.deepEqual([first.data.map(({ id }) => id), first.has_more, first.last_id], [ids.slice(0, 2), true, ids[1]]);
+    const after = name === 'openai' ? 'after' : 'after_id';
+    const second = await (await get(key, `${api.path}?limit=2&${after}=${ids[1]}`)).json();
+    assert.deepEqual([second.data.map(({ id }) => id), second.has_more], [ids.slice(2), false]);
+    assert.equal((await get(key, `${api.path}?limit=x`)).status, 400);
+  });
+
+  rule(`${name}: a batch that was cancelled before any answer costs nothing`, async () => {
+    const customer = `cancel${name}`;
+    const key = await gate.customer(customer, '100');
+    const { id, answer } = await api.begin(key, ['a', 'b']);
+    assert.equal((await post(key, `${api.path}/${id}/cancel`, {})).status, 200);
+    assert.equal((await gate.status(customer)).spend.open, 1, 'it is not over yet');
+    house.ends(id, [], { status: 'cancelled', sums: false });
+    await poll(key, api, id);
+    assert.equal((await gate.idle(customer)).spend.settled, '0');
+    const { records } = await gate.bill(key, answer);
+    assert.deepEqual(records.map(({ class: how }) => how), ['voided']);
+  });
+
+  rule(`${name}: what does not fit the limit is refused before the upstream hears of it`, async () => {
+    const key = await gate.customer(`poor${name}`, '0.01');
+    const ids = ['a', 'b', 'c'];
+    const file = name === 'openai' ? (await (await upload(key, ids.map((each) => line(each)))).json()).id : null;
+    const before = house.seen.length;
+    const answer = file ? await begin(key, file) : await post(key, api.path, { requests: ids.map((each) => item(each)) });
+    const { status, code } = await refusal(answer, name);
+    assert.deepEqual([status, code, house.seen.length], [402, 'request_exceeds_limit', before]);
+    assert.equal((await gate.status(`poor${name}`)).spend.open, 0);
+  });
+}
+
+rule('what the provider sums up is all that stays held, and is what a batch costs that nobody downloads', async () => {
+  const own = await startGate({ upstream: house, vars: settings(house, { FAREBOX_BATCH_TTL_SECONDS: '3' }) });
+  try {
+    const key = await own.customer('summed', '100');
+    const { id, answer } = await APIS.openai.begin(key, ['a', 'b', 'c'], own);
+    const results = house.ends(id, LINES);
+    const said = await poll(key, APIS.openai, id, own);
+    assert.equal((await own.status('summed')).spend.held, COST);
+    const unseen = await own.customer('unseen', '100');
+    const other = await APIS.anthropic.begin(unseen, ['a', 'b', 'c'], own);
+    const held = other.answer.headers.get('x-farebox-held');
+    assert.equal((await own.idle('summed', 15_000)).spend.settled, COST);
+    assert.equal((await own.idle('unseen', 15_000)).spend.settled, held, 'nothing better is known: all of the hold');
+    // The lines replace it: nothing is charged twice.
+    assert.equal(await (await get(key, APIS.openai.results(said), own)).text(), results);
+    await own.until('summed', ({ requests }) => requests.some(({ flags }) => flags.includes('late')), 'late');
+    assert.equal((await own.bill(key, answer)).cost, COST);
+    house.ends(other.id, LINES);
+    await poll(unseen, APIS.anthropic, other.id, own);
+    await (await get(unseen, APIS.anthropic.results({ id: other.id }), own)).text();
+    assert.equal((await own.until('unseen', ({ spend }) => spend.settled === COST, 'corrected')).spend.settled, COST);
+  } finally {
+    await own.stop();
+  }
+}, 60_000);
+
+rule('the operator may choose that what nobody asks for costs its floor', async () => {
+  const own = await startGate({ upstream: house, vars: settings(house, { FAREBOX_BATCH_TTL_SECONDS: '1', FAREBOX_UNRESOLVED_JOBS: 'floor' }) });
+  try {
+    const key = await own.customer('floor', '100');
+    const { answer } = await APIS.anthropic.begin(key, ['a', 'b', 'c'], own);
+    const { spend } = await own.idle('floor', 15_000);
+    assert.ok(Number(spend.settled) > 0 && Number(spend.settled) < Number(answer.headers.get('x-farebox-held')), spend.settled);
+  } finally {
+    await own.stop();
+  }
+}, 40_000);
+
+rule('each line is charged at its own model, and one of no known model at the dearest', async () => {
+  const key = await gate.customer('models', '100');
+  const requests = [item('a'), item('b', { model: 'claude-opus-4-5' }), item('c')];
+  const answer = await post(key, '/v1/messages/batches', { requests });
+  const { id } = await answer.json();
+  const used = { input: 0, output: 10 };
+  house.ends(id, [['a', { used }], ['b', { used, model: 'claude-opus-4-5-20251101' }], ['c', { used, model: 'claude-next' }]]);
+  await poll(key, APIS.anthropic, id);
+  await (await get(key, `/v1/messages/batches/${id}/results`)).text();
+  await gate.idle('models');
+  const { records } = await gate.bill(key, answer);
+  assert.deepEqual(records.map(({ amount, model, flags }) => [amount, model, flags]).slice(0, 3), [
+    ['0.05', 'claude-haiku-4-5', []], ['0.5', 'claude-opus-4-5', []], ['0.5', 'claude-opus-4-5', ['suspect']],
+  ]);
+});
+
+rule('what could spend unmetered is refused by its name, and reaches no upstream', async () => {
+  const key = await gate.customer('sly', '100');
+  const before = house.seen.length;
+  const is = async (answer, status, code, says) => {
+    const refused = await refusal(await answer, 'openai');
+    assert.deepEqual([refused.status, refused.code], [status, code], refused.text);
+    assert.ok(refused.message.includes(says), refused.message);
+  };
+  await is(upload(key, [line('a')], { purpose: 'assistants' }), 400, 'invalid_request', 'purpose');
+  await is(upload(key, [line('a'), line('a')]), 400, 'invalid_request', 'Request 2 of the batch: `custom_id` is given twice');
+  await is(upload(key, [line('a', { model: 'gpt-4o' })]), 400, 'feature_not_priced', 'batch');
+  await is(upload(key, [line('a', { model: 'nobodys' })]), 400, 'model_not_priced', 'nobodys');
+  await is(upload(key, [line('a'), line('b', { model: 'claude-haiku-4-5' })]), 400, 'invalid_request', 'different providers');
+  await is(upload(key, [line('a', {}, { url: '/v1/audio/speech' })]), 400, 'invalid_request', 'not supported');
+  await is(upload(key, ['{"custom_id":"a","body":{}}']), 400, 'invalid_request', 'cannot be read');
+  await is(upload(key, ''), 400, 'invalid_request', 'at least one');
+  await is(begin(key, 'file-nobody'), 404, 'not_found', 'file');
+  await is(post(key, '/v1/batches', { input_file_id: 'x', model: 'y' }), 400, 'invalid_request', 'model');
+  await is(get(key, '/v1/files'), 405, 'method_not_allowed', 'not listed');
+  await is(get(key, '/v1/batches?expand=all'), 400, 'invalid_request', 'expand');
+  for (const path of ['/v1/batch/jobs', '/v1/uploads', '/v1/fine_tuning/jobs', '/v1/vector_stores', '/v1/files/x/y']) {
+    await is(post(key, path, {}), 404, 'not_found', 'nothing at this path');
+  }
+  const gemini = await refusal(await post(key, '/v1beta/models/gemini-2.5-flash:batchGenerateContent', {}), 'google');
+  assert.equal(gemini.status, 404);
+  const claude = await refusal(await post(key, '/v1/messages/batches', { requests: [item('a', { max_tokens: undefined })] }), 'anthropic');
+  assert.deepEqual([claude.status, claude.message.includes('Request 1 of the batch')], [400, true]);
+  assert.equal((await post('fb_nobody', '/v1/batches', {})).status, 401);
+  assert.equal(house.seen.length, before);
+  const { id } = await (await upload(key, [line('a')])).json();
+  await is(begin(key, id, gate, { endpoint: '/v1/embeddings' }), 400, 'invalid_request', 'endpoint');
+});
+
+rule('what refers to things in the account that all customers share is refused where the operator says so', async () => {
+  const key = await gate.customer('stored', '1000');
+  const content = [{ type: 'document', source: { type: 'file', file_id: 'file_of_another' } }];
+  const request = { model: 'claude-haiku-4-5', max_tokens: 9, messages: [{ role: 'user', content }] };
+  const before = house.seen.length;
+  for (const [path, body] of [['/v1/messages', request], ['/v1/messages/batches', { requests: [item('a', request)] }]]) {
+    const { status, message } = await refusal(await post(key, path, body), 'anthropic');
+    assert.deepEqual([status, message.startsWith('`file_id` refers to')], [400, true], path);
+  }
+  assert.equal(house.seen.length, before);
+  await post(key, '/v1/responses', { model: 'gpt-4o-mini', max_output_tokens: 9, input: 'x', previous_response_id: 'r' });
+  assert.equal(house.seen.length, before + 1, 'where nothing is said, it is passed on');
+});
+
+rule('a file of errors read to its end frees nothing: the answers are elsewhere', async () => {
+  const key = await gate.customer('errors', '100');
+  const { id } = await APIS.openai.begin(key, ['a', 'b', 'c']);
+  house.ends(id, LINES, { sums: false });
+  delete house.batches.get(id).request_counts;
+  const { error_file_id, output_file_id } = await poll(key, APIS.openai, id);
+  assert.match(await (await get(key, `/v1/files/${error_file_id}/content`)).text(), /"c"/);
+  await sleep(300);
+  assert.deepEqual([(await gate.status('errors')).spend.open, (await gate.status('errors')).spend.settled], [1, '0']);
+  await (await get(key, `/v1/files/${output_file_id}/content`)).text();
+  assert.equal((await gate.idle('errors')).spend.settled, COST);
+});
+
+rule('a batch the upstream refuses holds nothing', async () => {
+  const key = await gate.customer('refusedbatch', '100');
+  const { id } = await (await upload(key, [line('a')])).json();
+  house.files.delete(id);
+  assert.equal((await begin(key, id)).status, 400);
+  assert.equal((await gate.idle('refusedbatch')).spend.settled, '0');
+});
+
+rule('the official SDKs run a batch to its end through the gate', async () => {
+  const key = await gate.customer('sdks', '100');
+  const openai = new OpenAI({ baseURL: `${gate.url}/v1`, apiKey: key, maxRetries: 0 });
+  const file = await openai.files.create({ purpose: 'batch', file: await toFile(Buffer.from(jsonl([line('a'), line('b')])), 'batch.jsonl') });
+  const { id } = await openai.batches.create({ input_file_id: file.id, endpoint: '/v1/chat/completions', completion_window: '24h' });
+  const results = house.ends(id, LINES);
+  const done = await openai.batches.retrieve(id);
+  assert.equal(await (await openai.files.content(done.output_file_id)).text(), results);
+  assert.deepEqual((await openai.batches.list()).data.map((batch) => batch.id), [id]);
+  assert.equal((await openai.files.delete(file.id)).deleted, true);
+  const anthropic = new Anthropic({ baseURL: gate.url, apiKey: key, maxRetries: 0 });
+  const batch = await anthropic.messages.batches.create({ requests: [item('a'), item('b')] });
+  house.ends(batch.id, LINES);
+  const seen = [];
+  for await (const each of await anthropic.messages.batches.results(batch.id)) seen.push(each.custom_id);
+  assert.deepEqual(seen, ['a', 'b', 'c']);
+  await assert.rejects(anthropic.messages.batches.retrieve('msgbatch_nobody'), Anthropic.NotFoundError);
+  assert.equal((await gate.idle('sdks')).spend.settled, '1.16');
+});
+
+rule('any downloads that break off anywhere bill what one whole download bills', async () => {
+  const lines = Array.from({ length: 40 }, (_, n) => [`l${n}`, { used: { input: 0, output: n } }]);
+  const total = (lines.reduce((sum, [, { used }]) => sum + used.output, 0) * 5) / 1000;
+  let seed = 7;
+  const random = (below) => { seed = (seed * 48271) % 2147483647; return seed % below; };
+  for (const [name, api] of Object.entries(APIS)) {
+    const customer = `any${name}`;
+    const key = await gate.customer(customer, '100');
+    const { id } = await api.begin(key, lines.map(([each]) => each));
+    const results = house.ends(id, lines, { sums: false });
+    const said = await poll(key, api, id);
+    for (let round = 0; round < 4; round += 1) {
+      house.paced({ bytes: random(results.length), then: 'cut' });
+      await Promise.all([1, 2].map(async () => { await (await get(key, api.results(said))).text().catch(() => {}); }));
+    }
+    house.paced(null);
+    assert.equal(await (await get(key, api.results(said))).text(), results);
+    assert.equal((await gate.idle(customer)).spend.settled, String(total));
+  }
+}, 60_000);
+
+rule('killed between two downloads, and in the middle of one: nothing is lost and nothing is billed twice', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'farebox-batches-'));
+  const options = { persist: folder, secretVars: secrets(), upstream: house, vars: settings(house) };
+  let own = await startGate(options);
+  const kill = async () => {
+    process.kill(own.pid, 'SIGKILL');
+    await own.stop().catch(() => {});
+    own = await startGate(options);
+  };
+  try {
+    const key = await own.customer('killed', '100');
+    const { id, answer } = await APIS.openai.begin(key, ['a', 'b', 'c'], own);
+    const results = house.ends(id, LINES, { sums: false });
+    const said = await poll(key, APIS.openai, id, own);
+    await kill();
+    house.paced({ bytes: results.indexOf('\n') + 1, then: 'cut' });
+    await (await get(key, APIS.openai.results(said), own)).text().catch(() => {});
+    await own.until('killed', ({ spend }) => spend.settled === FIRST, 'the first line');
+    await kill();
+    assert.deepEqual([(await own.status('killed')).spend.open, (await own.status('killed')).spend.settled], [1, FIRST]);
+    house.paced({ bytes: results.length - 10, then: new Promise(() => {}) });
+    const broken = get(key, APIS.openai.results(said), own).then((each) => each.text()).catch(() => {});
+    await sleep(500);
+    await kill();
+    await broken;
+    house.paced(null);
+    assert.equal(await (await get(key, APIS.openai.results(said), own)).text(), results);
+    assert.equal((await own.idle('killed')).spend.settled, COST);
+    assert.equal((await own.bill(key, answer)).cost, COST);
+  } finally {
+    house.paced(null);
+    await own.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 60_000);
+
+rule('thousands of lines are read without being kept, and a client that stands still holds them up', async () => {
+  const key = await gate.customer('many', '100000');
+  const lines = Array.from({ length: 3_000 }, (_, n) => [`line-${n}`, { used: { input: 1, output: 1 }, text: 'x'.repeat(4_000) }]);
+  const { id, answer } = await APIS.openai.begin(key, lines.map(([each]) => each));
+  const results = house.ends(id, lines, { sums: false });
+  const said = await poll(key, APIS.openai, id);
+  const stalled = new AbortController();
+  const half = await gate.fetch(APIS.openai.results(said), { headers: auth(key), signal: stalled.signal });
+  await half.body.getReader().read();
+  await sleep(500);
+  const { spend } = await gate.status('many');
+  assert.ok(Number(spend.settled) < 10, `only what can be on its way is read ahead: ${spend.settled}`);
+  stalled.abort();
+  const whole = await raw(gate.url + APIS.openai.results(said), { method: 'GET', headers: auth(key) });
+  assert.equal(whole.body.toString(), results);
+  assert.equal((await gate.idle('many')).spend.settled, '16.5');
+  const { records } = await gate.bill(key, answer);
+  assert.equal(records.length, 1_000, 'a page');
+}, 60_000);
