@@ -12,7 +12,7 @@ use crate::wire::frame::Frames;
 pub use crate::wire::frame::Framing;
 use crate::wire::frame::Sink;
 pub use crate::wire::read::TEXTS_MAX;
-use crate::wire::read::{Custom, Ending, Reader, SubUsage, Unknown, add_usage};
+use crate::wire::read::{Custom, Ending, Reader, SubUsage, TRANSCRIPT, Unknown, add_usage};
 use crate::wire::usage::{Meter, Provenance, Usage};
 pub use uncounted::Uncounted;
 
@@ -101,7 +101,8 @@ impl Reading {
 
     /// Something was reported that contradicts itself, or that the usage alone does not price.
     pub fn needs_a_look(&self) -> bool {
-        let apart = self.sub_usage.iter().any(|sub| !sub.included);
+        // A session's transcripts are held for like its turns.
+        let apart = self.sub_usage.iter().any(|sub| !sub.included && sub.kind != TRANSCRIPT);
         self.suspect || apart || !self.unknown.is_empty()
     }
 }
@@ -253,6 +254,46 @@ impl Metering {
     pub fn take_turn(&mut self) -> Reading {
         let next = Self { reader: self.reader.next_turn(), ..Self::session(self.status) };
         core::mem::replace(self, next).end(End::Eof)
+    }
+
+    /// The session was asked to have what it hears transcribed by this model; what the upstream
+    /// says of it counts more.
+    pub fn transcribed_by(&mut self, model: &str) {
+        self.reader.transcribed_by(model);
+    }
+
+    /// Transcripts of the session that are under way.
+    pub fn open_transcripts(&self) -> u64 {
+        self.reader.open_transcripts()
+    }
+
+    /// Whether a transcript's usage has come that was not taken yet.
+    pub fn has_transcript(&self) -> bool {
+        self.reader.has_transcript()
+    }
+
+    /// What transcripts used since they were last taken, as usage of their own model and of no turn;
+    /// a turn under way is not touched.
+    pub fn take_transcripts(&mut self) -> Option<Reading> {
+        let sub_usage = self.reader.take_transcripts();
+        let mut usage = Usage::default();
+        usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
+        let model = self.reader.answer.model.clone();
+        (!sub_usage.is_empty()).then(|| Reading {
+            reported: usage.clone(),
+            usage,
+            sub_usage,
+            unknown: Vec::new(),
+            provider_cost_usd: None,
+            usage_present: true,
+            is_final: true,
+            suspect: false,
+            model,
+            service_tier: None,
+            outcome: Outcome::Complete,
+            seen_output: 0,
+            uncounted: None,
+        })
     }
 
     /// Whether the content is over and only usage may follow: worth a short wait.

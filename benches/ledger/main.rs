@@ -165,6 +165,7 @@ fn settle(attempt_id: Id, now: Timestamp) -> Settle {
         served_model: Some("gpt-4o-mini-2024-07-18".into()),
         served_tier: None,
         suspect: false,
+        served_other: false,
         sub_usage: Vec::new(),
         unknown: Vec::new(),
         first_byte_at: Some(now),

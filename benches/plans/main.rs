@@ -169,6 +169,7 @@ fn settle(attempt_id: Id, finished_at: Timestamp) -> Command {
         served_model: None,
         served_tier: None,
         suspect: false,
+        served_other: false,
         sub_usage: Vec::new(),
         unknown: Vec::new(),
         first_byte_at: None,

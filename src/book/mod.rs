@@ -13,6 +13,7 @@ mod rates;
 mod schema;
 mod shape;
 mod timeline;
+mod version;
 
 use crate::clock::Timestamp;
 use check::{Faults, Place};
@@ -140,6 +141,23 @@ impl Book {
             }
             found => found.ok()?,
         }
+    }
+
+    /// Whether the model that served is the one asked for: by name, by what the book knows of the
+    /// names, or as a version of it. A deployment of Azure's says nothing of its model.
+    ///
+    /// ```
+    /// let book = farebox::book::Book::parse(farebox::book::DEFAULT).unwrap();
+    /// assert!(book.serves("openai", "gpt-4o-mini", "gpt-4o-mini-2024-07-18"));
+    /// assert!(!book.serves("openai", "gpt-4o-mini", "gpt-4o-2024-08-06"));
+    /// ```
+    pub fn serves(&self, provider: &str, asked: &str, served: &str) -> bool {
+        let place = |name| self.names.find(Some(provider), name);
+        let known =
+            |place: Option<u32>| place.is_some() && place == self.names.find(Some(provider), asked);
+        provider == crate::wire::request::AZURE
+            || version::same(asked, served)
+            || known(place(served))
     }
 
     /// The id of a provider by any of its spellings.

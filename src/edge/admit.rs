@@ -22,7 +22,7 @@ use crate::money::Exact;
 use crate::quote::{self, Quote, Unpriced, Worst};
 use crate::record::{Admitted, Digest};
 use crate::stop::OnLeave;
-use crate::wire::request::Ask;
+use crate::wire::request::{Ask, BadRequest};
 use crate::wire::route::{Endpoint, Route};
 
 /// Whose request it is; whether the key is in force, the ledger knows.
@@ -62,7 +62,7 @@ pub fn price<'a>(
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
-    upstream.check_stored(ask.stored)?;
+    upstream.check(ask, &model.provider)?;
     let region = upstream.region.as_deref();
     let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
     let quote = quote::quote_model(ask, book, model, &situation).map_err(unpriced)?;
@@ -79,6 +79,11 @@ pub fn price<'a>(
         input_least: ask.input_least,
     };
     Ok((quote, pinned, upstream))
+}
+
+/// A request that is refused for what it holds.
+pub fn bad_request(bad: BadRequest) -> Problem {
+    Problem { param: bad.param, ..Problem::new(Code::InvalidRequest, bad.message) }
 }
 
 /// The tag a request carries, in the header that the operator named.
@@ -304,6 +309,27 @@ impl Admission {
         let region = self.region.as_deref();
         let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
         quote::quote_model(ask, &self.book, model, &situation)
+    }
+
+    /// The same request, held for what another model of the same provider does beside it, once.
+    pub fn beside(&self, ask: &Ask, at: Timestamp) -> Result<Self, Unpriced> {
+        let provider = self.quote.provider.clone();
+        let model = self.book.find(Some(&provider), &ask.model).ok_or(Unpriced::Model)?;
+        let region = self.region.as_deref();
+        let situation = Situation { at: Some(at), region, ..quote::situation(ask) };
+        let priced = quote::quote_model(ask, &self.book, model, &situation)?;
+        let quote = Quote { model: self.quote.model.clone(), provider, ..priced };
+        let scopes = Scopes { tokens: most_tokens(&quote), ..self.scopes.clone() };
+        Ok(Self { scopes, ..self.with_quote(quote) })
+    }
+
+    /// The same request, held at nothing, which no limit on money refuses: what is charged under
+    /// such a hold is flagged as above it.
+    pub fn at_nothing(&self) -> Self {
+        let (lower, upper, worst) = (Exact::ZERO, Exact::ZERO, Vec::new());
+        let quote = Quote { lower, upper, worst, ..(*self.quote).clone() };
+        let scopes = Scopes { tokens: Some(Exact::ZERO), ..self.scopes.clone() };
+        Self { scopes, ..self.with_quote(quote) }
     }
 
     /// Makes the hold of one more attempt, at the prices of the first.

@@ -1,5 +1,7 @@
 //! An admitted attempt, and the ways it ends.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
@@ -224,7 +226,8 @@ impl Attempt {
     /// Settles; answers what the attempt was charged.
     pub async fn settle(&self, mut ended: Ended) -> Option<Exact> {
         count(&mut ended.reading, &self.quote.model).await;
-        let settle = told(&self.book, &self.quote.provider, self.id, ended);
+        let served = (self.quote.provider.as_str(), self.quote.model.as_str());
+        let settle = told(&self.book, served, self.id, ended);
         let reply = match &self.unheld {
             Some(unheld) => unheld.settle(&self.ledger, settle).await,
             None => self.ledger.tell(&Command::Settle(Box::new(settle))).await,
@@ -276,10 +279,19 @@ impl Attempt {
     }
 }
 
-/// What is told the ledger of an attempt that is over; `provider` served it.
-fn told(book: &Book, provider: &str, attempt_id: AttemptId, ended: Ended) -> Settle {
+/// What is told the ledger of an attempt that is over; `provider` served it, `asked` is the model
+/// asked for.
+fn told(
+    book: &Book,
+    (provider, asked): (&str, &str),
+    attempt_id: AttemptId,
+    ended: Ended,
+) -> Settle {
     let Ended { reading, status, began, error_class } = ended;
     let suspect = reading.needs_a_look();
+    reading.unknown.iter().for_each(|found| tell_unknown(provider, &found.path));
+    let served = reading.model.as_deref();
+    let served_other = served.is_some_and(|served| !book.serves(provider, asked, served));
     Settle {
         attempt_id,
         usage: reading.usage,
@@ -287,6 +299,7 @@ fn told(book: &Book, provider: &str, attempt_id: AttemptId, ended: Ended) -> Set
         upstream_status: status,
         error_class,
         suspect,
+        served_other,
         sub_usage: reading.sub_usage.into_iter().map(|sub| priced(book, provider, sub)).collect(),
         unknown: reading.unknown.iter().map(unknown).collect(),
         served_model: reading.model.filter(|model| model.len() <= NAME_MAX),
@@ -296,15 +309,15 @@ fn told(book: &Book, provider: &str, attempt_id: AttemptId, ended: Ended) -> Set
     }
 }
 
-/// Tells the ledger what an attempt used; `provider` served it.
+/// Tells the ledger what an attempt used; served by whom, asked for by which name.
 pub async fn settle(
     ledger: &LedgerClient,
     book: &Book,
-    provider: &str,
+    served: (&str, &str),
     attempt_id: AttemptId,
     ended: Ended,
 ) -> Option<Reply> {
-    let settle = told(book, provider, attempt_id, ended);
+    let settle = told(book, served, attempt_id, ended);
     ledger.tell(&Command::Settle(Box::new(settle))).await
 }
 
@@ -316,6 +329,23 @@ pub fn priced(book: &Book, provider: &str, sub: SubUsage) -> SubUsed {
     let card = sold.and_then(|model| model.card(&situation)).map(CardRef::to_card);
     let kind = sub.kind.chars().take(NAME_MAX).collect();
     SubUsed { kind, model, included: sub.included, usage: sub.usage, card }
+}
+
+/// Places of unknown numbers that were told of; more, and the log is no place to read them.
+const TOLD_MAX: usize = 256;
+
+thread_local! {
+    static TOLD: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Says once in this isolate's life where a provider reports a number that no table names.
+fn tell_unknown(provider: &str, path: &str) {
+    let path: String = path.chars().take(NAME_MAX).collect();
+    let place = format!("{provider}: {path:?}");
+    let is_new = TOLD.with_borrow_mut(|told| told.len() < TOLD_MAX && told.insert(place.clone()));
+    if is_new {
+        js::log(&format!("a number that no table names, perhaps billed, is reported by {place}"));
+    }
 }
 
 pub fn unknown(found: &read::Unknown) -> record::Unknown {

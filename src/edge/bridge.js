@@ -4,7 +4,9 @@
 import { within } from './glue.js';
 
 /** What a frame must hold to say something of a turn: its beginning, its content, its usage. */
-const MARKERS = ['"response.', '"usage'];
+const MARKERS = ['"response.', '"usage', '"session.', '"input_audio_buffer.committed"', 'input_audio_transcription.'];
+/** What an event of the client's must hold to say who transcribes: the word, or letters in disguise. */
+const ASKS = ['transcription', '\\u'];
 /**
  * Bytes kept for one side: what a side that does not read has not taken yet, and what the client
  * says while the next turn is being admitted. Half a minute of sound in the fattest format is 3 MB.
@@ -29,37 +31,53 @@ function close(socket, code, reason) {
   } catch { /* it is closed already */ }
 }
 
-/** Joins a client to the upstream that answered. `onFrame(text)` says whether the engine has to act. */
+/**
+ * Joins a client to the upstream that answered. `onFrame(text)` says whether the engine has to act;
+ * `onClient(text)` whether it has to decide about an event before the upstream gets it.
+ */
 export class Bridge {
-  constructor(answer, onFrame) {
+  constructor(answer, onFrame, onClient) {
     const pair = new WebSocketPair();
     this.client = pair[0];
     this.near = pair[1];
     this.far = answer.webSocket;
     this.onFrame = onFrame;
+    this.onClient = onClient;
+    this.leaving = [GONE, '']; // with what the upstream is let go
+    this.farOver = false;
     this.over = null; // who ended it
     this.due = false; // the engine has to act
     this.kept = null; // what the client said since; null while its words pass
     this.keptBytes = 0;
     this.wake = null;
-    this.#listen(this.near, 'client', this.far, (data) => this.#fromClient(data));
-    this.#listen(this.far, 'upstream', this.near, (data) => this.#fromUpstream(data));
+    this.#listen(this.near, (data) => this.#fromClient(data), (...why) => this.#clientLeft(...why));
+    this.#listen(this.far, (data) => this.#fromUpstream(data), (...why) => this.#upstreamLeft(...why));
   }
 
-  #listen(socket, who, other, take) {
+  #listen(socket, take, left) {
     socket.accept();
     socket.binaryType = 'arraybuffer';
     socket.addEventListener('message', ({ data }) => take(data));
     socket.addEventListener('close', ({ code, reason }) => {
       close(socket, code, reason);
-      close(other, code, reason);
-      this.#end(who);
+      left(code, reason);
     });
     socket.addEventListener('error', () => {
       close(socket, 1011, '');
-      close(other, 1011, '');
-      this.#end(who);
+      left(1011, '');
     });
+  }
+
+  /** The upstream is let go by the engine: it may have to tell first what a turn used. */
+  #clientLeft(code, reason) {
+    if (this.over === null) this.leaving = [code, reason];
+    this.#end('client');
+  }
+
+  #upstreamLeft(code, reason) {
+    this.farOver = true;
+    close(this.near, code, reason);
+    this.#end('upstream');
   }
 
   #fromUpstream(data) {
@@ -77,13 +95,34 @@ export class Bridge {
   }
 
   #fromClient(data) {
-    if (this.kept === null) {
+    const asks = typeof data === 'string' && ASKS.some((word) => data.includes(word)) && this.onClient(data);
+    if (this.kept === null && !asks) {
       this.#send(this.far, data);
       return;
     }
+    this.kept ??= [];
     this.keptBytes += sizeOf(data);
-    if (this.keptBytes > KEPT_MAX) this.#closeBoth(TOO_SLOW, 'too much was said at once');
-    else this.kept.push(data);
+    if (this.keptBytes > KEPT_MAX) {
+      this.#closeBoth(TOO_SLOW, 'too much was said at once');
+      return;
+    }
+    this.kept.push({ data, asks });
+    if (!asks) return;
+    this.due = true;
+    this.wake?.();
+  }
+
+  /** Decides about the first event that waits for it. */
+  decide(passes) {
+    const at = this.kept?.findIndex(({ asks }) => asks) ?? -1;
+    if (at < 0) return;
+    if (passes) this.kept[at].asks = false;
+    else this.kept.splice(at, 1);
+  }
+
+  /** Says something to the client. */
+  tell(event) {
+    this.#send(this.near, event);
   }
 
   #send(socket, data) {
@@ -97,6 +136,7 @@ export class Bridge {
   #closeBoth(code, reason) {
     close(this.near, code, reason);
     close(this.far, GONE, '');
+    this.farOver = true;
     this.#end('gate');
   }
 
@@ -131,12 +171,40 @@ export class Bridge {
     const kept = this.kept ?? [];
     this.kept = null;
     this.keptBytes = 0;
-    for (const data of kept) this.#send(this.far, data);
+    for (const { data } of kept) this.#send(this.far, data);
   }
 
-  /** Ends the session with a last event to the client. */
+  /** Ends the session with a last event to the client; the upstream is let go by the engine. */
   stop(event, code, reason) {
     this.#send(this.near, event);
-    this.#closeBoth(code, reason);
+    close(this.near, code, reason);
+    this.#end('gate');
+  }
+
+  /** Asks the upstream to end the answer under way, so that it tells what it used. */
+  cancel() {
+    if (this.farOver) return;
+    try {
+      this.far.send('{"type":"response.cancel"}');
+    } catch { /* its closing is told apart */ }
+  }
+
+  /** Listens to the upstream alone: 'turn' where the engine has to act, undefined after `ms`, 'over' at its end. */
+  async linger(ms) {
+    if (!this.due && !this.farOver) {
+      const woken = new Promise((resolve) => { this.wake = resolve; });
+      await within(woken, ms);
+      this.wake = null;
+    }
+    if (this.due) {
+      this.due = false;
+      return 'turn';
+    }
+    return this.farOver ? 'over' : undefined;
+  }
+
+  /** Lets the upstream go. */
+  letGo() {
+    close(this.far, ...this.leaving);
   }
 }

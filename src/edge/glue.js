@@ -33,12 +33,29 @@ export async function signAws(url, headers, body, key, region, service) {
 }
 
 const TOKEN_SPARE_MS = 60_000; // a token is renewed this long before its end
+const TOKEN_WAIT_MS = 10_000; // for another request's: one that has ended may never tell
 const googleTokens = new Map(); // by key file: as many as there are upstreams
+const tokensOnTheirWay = new Map();
 
-/** An access token for a Google service account, made once an hour. */
+/** An access token for a Google service account, made once an hour, by one of those who ask at once. */
 export async function googleToken(keyFile) {
   const known = googleTokens.get(keyFile);
   if (known && known.until > Date.now()) return known.token;
+  const others = tokensOnTheirWay.get(keyFile);
+  if (others) {
+    const token = await within(others, TOKEN_WAIT_MS);
+    if (token) return token;
+  }
+  const own = freshGoogleToken(keyFile);
+  tokensOnTheirWay.set(keyFile, own.catch(() => undefined));
+  try {
+    return await own;
+  } finally {
+    tokensOnTheirWay.delete(keyFile);
+  }
+}
+
+async function freshGoogleToken(keyFile) {
   const { client_email: issuer, private_key: pem, private_key_id: kid, token_uri: uri } = JSON.parse(keyFile);
   const now = Math.floor(Date.now() / 1000);
   const assertion = await new SignJWT({ scope: 'https://www.googleapis.com/auth/cloud-platform' })

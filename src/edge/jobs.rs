@@ -132,9 +132,10 @@ pub async fn poll(
         metering.chunk(&bytes);
         let ended = Ended::heard(metering.end(End::Eof), status, began);
         // Of two who ask at once, one settles it; the other changes nothing.
-        let (book, provider) = (&books::current(incoming).await?.book, &job.upstream);
+        let served = (job.upstream.as_str(), job.model.as_str());
+        let book = &books::current(incoming).await?.book;
         if let Some(Reply::Closed { charged, .. }) =
-            attempt::settle(&ledger, book, provider, job.attempt_id, ended).await
+            attempt::settle(&ledger, book, served, job.attempt_id, ended).await
         {
             with_cost(&headers, Some(charged))?;
         }

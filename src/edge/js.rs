@@ -134,7 +134,7 @@ extern "C" {
 
     pub type Bridge;
     #[wasm_bindgen(constructor)]
-    pub fn new(answer: &web_sys::Response, on_frame: &Function) -> Bridge;
+    pub fn new(answer: &web_sys::Response, on_frame: &Function, on_client: &Function) -> Bridge;
     #[wasm_bindgen(method, catch)]
     pub fn response(
         this: &Bridge,
@@ -146,6 +146,16 @@ extern "C" {
     pub fn resume(this: &Bridge);
     #[wasm_bindgen(method)]
     pub fn stop(this: &Bridge, event: &str, code: u16, reason: &str);
+    #[wasm_bindgen(method)]
+    pub fn decide(this: &Bridge, passes: bool);
+    #[wasm_bindgen(method)]
+    pub fn tell(this: &Bridge, event: &str);
+    #[wasm_bindgen(method)]
+    pub fn cancel(this: &Bridge);
+    #[wasm_bindgen(method)]
+    pub fn linger(this: &Bridge, ms: f64) -> Promise;
+    #[wasm_bindgen(method, js_name = letGo)]
+    pub fn let_go(this: &Bridge);
 }
 
 #[wasm_bindgen]

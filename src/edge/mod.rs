@@ -13,6 +13,7 @@ mod count;
 mod d1;
 mod fail_open;
 mod fit;
+mod heard;
 mod http;
 mod jobs;
 mod js;

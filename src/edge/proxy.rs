@@ -5,7 +5,7 @@ use std::rc::Rc;
 use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::admit::{Caller, Priced, authenticate, enter_by, once, price};
+use super::admit::{Caller, Priced, authenticate, bad_request, enter_by, once, price};
 use super::answer;
 use super::attempt::Watch;
 use super::body::{self, Body};
@@ -77,10 +77,7 @@ pub async fn proxy(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Re
 pub fn read(incoming: &Incoming, route: &Route<'_>, body: &[u8]) -> Result<Ask, Problem> {
     let content_type = incoming.header("content-type").unwrap_or_default();
     let (route, query, content_type) = (*route, incoming.query(), content_type.as_str());
-    inspect(&Request { route, query, content_type, body }).map_err(|bad| Problem {
-        param: bad.param,
-        ..Problem::new(Code::InvalidRequest, bad.message)
-    })
+    inspect(&Request { route, query, content_type, body }).map_err(bad_request)
 }
 
 /// In a test setup only: stops the engine where a bug would.

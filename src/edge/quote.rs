@@ -149,7 +149,7 @@ pub fn honour<'a>(
         let message = format!("The model {:?} has no upstream configured here.", ask.model);
         Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
     })?;
-    upstream.check_stored(ask.stored)?;
+    upstream.check(ask, &quote.provider)?;
     // What the upstream charges is not promised to anyone: it is what the book knows by now.
     let sold = book.sold(&ask.model).filter(|model| model.provider == quote.provider);
     let pinned = Pinned {

@@ -8,24 +8,23 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::admit::{Admission, Caller, Entered, authenticate, enter};
+use super::admit::{Admission, Caller, Entered, authenticate, bad_request, enter};
 use super::attempt::{Attempt, Ended, Watch};
+use super::heard::Heard;
 use super::http::{Incoming, internal, key_in_protocol, protocols};
 use super::js::{self, Bridge};
 use super::upstream::{self, Call, Sent};
 use super::{answer, proxy, quote};
-use crate::api::{Code, Problem};
-use crate::clock::Timestamp;
+use crate::api::{self, Code, Problem};
+use crate::clock::{Millis, Timestamp};
 use crate::meter::{End, Metering, Reading};
+use crate::wire::request::{BadRequest, Transcription};
 use crate::wire::route::Route;
 
 /// Longest session: twice what the longest of the APIs allows.
 const SESSION_MAX_MS: u64 = 7_200_000;
-/// Turns held for at once. A client asks for one after the other; answers outside of the
-/// conversation may run beside it, a few at a time.
-const TURNS_AT_ONCE_MAX: u64 = 16;
-/// Turns that ended and are not settled yet, before the next are charged together with the last.
-const READINGS_MAX: usize = 64;
+/// How long the upstream may take to tell what a broken-off turn used, as for any other stream.
+const LINGER_MS: u32 = 5_000;
 /// Subprotocols that go on to the upstream. Others carry the client's key, or name an account that
 /// is not the operator's.
 const PROTOCOLS: [&str; 2] = ["realtime", "openai-beta.realtime-v1"];
@@ -98,48 +97,6 @@ async fn not_open(
     Err(Problem::new(Code::UpstreamUnreachable, message))
 }
 
-/// What is heard between two looks of the session's loop.
-struct Heard {
-    metering: Metering,
-    /// Turns that are over, to be settled.
-    over: Vec<Reading>,
-    /// How many turns are held for.
-    held: u64,
-}
-
-impl Heard {
-    /// Reads a frame; whether there is something to settle or to hold for.
-    fn frame(&mut self, text: &str) -> bool {
-        self.metering.frame(text.as_bytes());
-        if self.metering.has_turn() {
-            let turn = self.metering.take_turn();
-            let full = self.over.len() >= READINGS_MAX;
-            match self.over.last_mut() {
-                Some(last) if full => last.add(turn),
-                _ => self.over.push(turn),
-            }
-            return true;
-        }
-        self.needed() > self.held
-    }
-
-    /// How many turns may be under way: always the next.
-    fn needed(&self) -> u64 {
-        self.metering.open_turns().clamp(1, TURNS_AT_ONCE_MAX)
-    }
-
-    /// Turns to settle: not more than there are holds, so that none is lost.
-    fn take(&mut self, holds: usize) -> Vec<Reading> {
-        while self.over.len() > holds.max(1)
-            && let Some(turn) = self.over.pop()
-            && let Some(last) = self.over.last_mut()
-        {
-            last.add(turn);
-        }
-        core::mem::take(&mut self.over)
-    }
-}
-
 /// A session under way.
 struct Session {
     admission: Admission,
@@ -147,6 +104,10 @@ struct Session {
     heard: Rc<RefCell<Heard>>,
     /// The hold of the turn under way or next; more where turns run side by side.
     held: Vec<Attempt>,
+    /// The same for transcripts.
+    held_transcripts: Vec<Attempt>,
+    /// What each transcript is held for by: the dearest of the models that were agreed.
+    transcript: Option<Admission>,
     request_id: String,
     began: Timestamp,
 }
@@ -160,13 +121,26 @@ impl Session {
         request_id: String,
     ) -> Self {
         let metering = Metering::session(SWITCHING).with_provider(provider);
-        let heard = Rc::new(RefCell::new(Heard { metering, over: Vec::new(), held: 1 }));
-        let hears = heard.clone();
+        let heard = Rc::new(RefCell::new(Heard::new(metering)));
+        let (hears, asks) = (heard.clone(), heard.clone());
         let on_frame = Closure::<dyn FnMut(String) -> bool>::new(move |text: String| {
             hears.borrow_mut().frame(&text)
         });
-        let bridge = Bridge::new(answer, on_frame.into_js_value().unchecked_ref());
-        Self { admission, bridge, heard, held: vec![attempt], request_id, began: js::now() }
+        let on_client = Closure::<dyn FnMut(String) -> bool>::new(move |text: String| {
+            asks.borrow_mut().client(&text)
+        });
+        let (on_frame, on_client) = (on_frame.into_js_value(), on_client.into_js_value());
+        let bridge = Bridge::new(answer, on_frame.unchecked_ref(), on_client.unchecked_ref());
+        Self {
+            admission,
+            bridge,
+            heard,
+            held: vec![attempt],
+            held_transcripts: Vec::new(),
+            transcript: None,
+            request_id,
+            began: js::now(),
+        }
     }
 
     /// Settles turns and holds for the next until one side ends the session.
@@ -198,7 +172,29 @@ impl Session {
                 None => {}
             }
         };
+        self.linger().await;
+        self.bridge.let_go();
         self.finish(end).await;
+    }
+
+    /// Nobody listens any more: the turn under way is cancelled, and heard until it tells what it
+    /// used.
+    async fn linger(&mut self) {
+        if self.heard.borrow().metering.open_turns() > 0 {
+            self.bridge.cancel();
+        }
+        let until = js::now().plus(Millis(LINGER_MS));
+        // Bounded by LINGER_MS.
+        while self.heard.borrow().is_waiting() && js::now() < until {
+            let left = u32::try_from(until.since(js::now())).unwrap_or(u32::MAX);
+            let every = self.admission.config.hold_ttl.0.div_ceil(3);
+            let next: Promise = self.bridge.linger(f64::from(left.min(every)));
+            let told = JsFuture::from(next).await.unwrap_or_else(|_| "over".into());
+            self.renew().await;
+            if told.as_string().as_deref() == Some("over") {
+                return;
+            }
+        }
     }
 
     /// Settles the turns that are over, and holds for as many as may be under way.
@@ -210,37 +206,110 @@ impl Session {
             self.held.push(self.admission.reserve(js::now()).await?);
         }
         self.settle().await;
-        // Bounded by TURNS_AT_ONCE_MAX.
+        self.decide().await;
+        // Bounded by TURNS_AT_ONCE_MAX of each.
         loop {
-            let holds = u64::try_from(self.held.len()).unwrap_or(u64::MAX);
+            let count = |holds: &Vec<Attempt>| u64::try_from(holds.len()).unwrap_or(u64::MAX);
+            let holds = (count(&self.held), count(&self.held_transcripts));
             let needed = {
                 let mut heard = self.heard.borrow_mut();
                 heard.held = holds;
                 heard.needed()
             };
-            if holds >= needed {
+            if holds.0 < needed.0 {
+                self.held.push(self.admission.reserve(js::now()).await?);
+            } else if holds.1 < needed.1
+                && let Some(transcript) = &self.transcript
+            {
+                self.held_transcripts.push(transcript.reserve(js::now()).await?);
+            } else {
                 break;
             }
-            self.held.push(self.admission.reserve(js::now()).await?);
         }
         self.bridge.resume();
         Ok(())
     }
 
+    /// Decides about the events that set who transcribes: what is not sold, or not paid for, does
+    /// not reach the upstream, and the session goes on without it.
+    async fn decide(&mut self) {
+        loop {
+            let Some(asked) = self.heard.borrow_mut().asked.pop_front() else { return };
+            let agreed = match asked {
+                Ok(asked) => self.agree(asked).await,
+                Err(bad) => Err(bad_request(bad)),
+            };
+            if let Err(problem) = &agreed {
+                self.bridge.tell(&problem.event(&self.request_id));
+            }
+            self.bridge.decide(agreed.is_ok());
+        }
+    }
+
+    /// Holds for the first transcript of a model that the book sells.
+    async fn agree(&mut self, asked: Transcription) -> Result<(), Problem> {
+        let Transcription { model: Some(name), ask: Some(ask) } = asked else {
+            if self.heard.borrow().transcribes {
+                return Ok(()); // by the model that is agreed
+            }
+            let message = "Name the model to transcribe with.".to_owned();
+            return Err(bad_request(BadRequest { message, param: Some("model") }));
+        };
+        let unpriced = |why| api::unpriced(&why, &name);
+        let asked = self.admission.beside(&ask, js::now()).map_err(unpriced)?;
+        let dearest = match self.transcript.clone() {
+            Some(known) if known.quote.upper >= asked.quote.upper => known,
+            _ => asked,
+        };
+        let is_held = |hold: &Attempt| hold.quote.upper >= dearest.quote.upper;
+        if !self.held_transcripts.iter().any(is_held) {
+            let hold = dearest.reserve(js::now()).await?;
+            // Those of what was dearest before stand for what is under way, and no longer.
+            let before = core::mem::replace(&mut self.held_transcripts, vec![hold]);
+            if self.heard.borrow().metering.open_transcripts() > 0 {
+                self.held_transcripts.splice(0..0, before);
+            } else {
+                void(before, "transcript_not_begun").await;
+            }
+        }
+        self.transcript = Some(dearest);
+        let mut heard = self.heard.borrow_mut();
+        heard.transcribes = true;
+        heard.metering.transcribed_by(&name);
+        Ok(())
+    }
+
     async fn settle(&mut self) {
+        let transcripts = self.heard.borrow_mut().metering.take_transcripts();
+        if let Some(transcripts) = transcripts {
+            let hold = take_first(&mut self.held_transcripts);
+            self.charge(hold, transcripts).await;
+        }
         let turns = self.heard.borrow_mut().take(self.held.len());
         for turn in turns {
-            if self.held.is_empty() {
-                js::log(&format!("request {}: a turn without a hold", self.request_id));
-                return;
+            let hold = take_first(&mut self.held);
+            self.charge(hold, turn).await;
+        }
+    }
+
+    /// Settles under a hold. A turn may begin in the moment in which the last is settled and the
+    /// next refused: what it used is charged under a hold of nothing, and so flagged as above it.
+    async fn charge(&self, hold: Option<Attempt>, used: Reading) {
+        let hold = match hold {
+            Some(hold) => Ok(hold),
+            None => self.admission.at_nothing().reserve(js::now()).await,
+        };
+        match hold {
+            Ok(hold) => drop(hold.settle(Ended::heard(used, SWITCHING, self.began)).await),
+            Err(problem) => {
+                let code = problem.code.as_str();
+                js::log(&format!("request {}: a turn is not on record: {code}", self.request_id));
             }
-            let attempt = self.held.remove(0);
-            attempt.settle(Ended::heard(turn, SWITCHING, self.began)).await;
         }
     }
 
     async fn renew(&self) {
-        for attempt in &self.held {
+        for attempt in self.held.iter().chain(&self.held_transcripts) {
             attempt.renew(attempt.quote.lower).await;
         }
     }
@@ -252,6 +321,8 @@ impl Session {
 
     /// Settles what was said of the turn under way, and gives back what was held for the next.
     async fn finish(mut self, end: End) {
+        // Transcripts first: they are no part of a turn.
+        self.settle().await;
         {
             let heard = &mut *self.heard.borrow_mut();
             if !heard.metering.is_untouched() {
@@ -261,8 +332,18 @@ impl Session {
             }
         }
         self.settle().await;
-        for attempt in self.held {
-            attempt.void(Some(SWITCHING), "turn_not_begun").await;
-        }
+        void(self.held, "turn_not_begun").await;
+        void(self.held_transcripts, "transcript_not_begun").await;
+    }
+}
+
+/// The hold made first.
+fn take_first(holds: &mut Vec<Attempt>) -> Option<Attempt> {
+    (!holds.is_empty()).then(|| holds.remove(0))
+}
+
+async fn void(holds: Vec<Attempt>, why: &str) {
+    for hold in holds {
+        hold.void(Some(SWITCHING), why).await;
     }
 }

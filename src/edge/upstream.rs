@@ -7,12 +7,14 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
+use super::admit::bad_request;
 use super::attempt::{Attempt, Ended, Watch};
 use super::config::text;
 use super::http::{Incoming, names};
 use super::js;
 use crate::api::{Code, Problem};
 use crate::clock::Millis;
+use crate::wire::place::{Template, check_project};
 use crate::wire::query::{Parameter, parameters};
 use crate::wire::read::Custom;
 use crate::wire::request::Ask;
@@ -63,6 +65,10 @@ struct Entry {
     /// `{path}`, `{tail}` (the path without `/v1/`), `{model}` and `{verb}` (after the colon).
     #[serde(default)]
     path: Option<String>,
+    /// Whether clients may name input in buckets (`gs://`, `s3://`), which the upstream reads by
+    /// the rights of the operator's account.
+    #[serde(default)]
+    stored_inputs: StoredInputs,
     /// Whether it takes `stream_options.include_usage`; some refuse the field.
     #[serde(default = "yes")]
     include_usage: bool,
@@ -89,6 +95,15 @@ pub enum StoredState {
     Refuse,
 }
 
+/// What becomes of requests with input from a bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredInputs {
+    #[default]
+    Refuse,
+    Allow,
+}
+
 fn yes() -> bool {
     true
 }
@@ -98,7 +113,9 @@ pub struct Upstream {
     /// Scheme and host, without a slash at the end.
     base_url: String,
     auth: Auth,
-    path: Option<String>,
+    path: Option<Template>,
+    /// Clients may name input in buckets.
+    stored_inputs: StoredInputs,
     /// It takes `stream_options.include_usage`.
     pub include_usage: bool,
     /// Where its answers report usage, by the operator's word.
@@ -159,8 +176,8 @@ pub fn upstreams(env: &JsValue, dev: bool) -> Result<BTreeMap<String, Upstream>,
 impl Upstream {
     /// The host comes from the configuration alone, and outside dev only over TLS.
     fn read(env: &JsValue, entry: Entry, dev: bool) -> Result<Self, String> {
-        let Entry { base_url, auth, secret, path, include_usage, usage, region, stored_state } =
-            entry;
+        let Entry { base_url, auth, secret, path, include_usage, usage, region, .. } = entry;
+        let (stored_inputs, stored_state) = (entry.stored_inputs, entry.stored_state);
         if let Some(fault) = usage.iter().flat_map(Custom::check).next() {
             return Err(format!("usage{}: {}", fault.path, fault.message));
         }
@@ -175,18 +192,38 @@ impl Upstream {
         if region.as_ref().is_some_and(|region| region.is_empty() || region.len() > REGION_MAX) {
             return Err(format!("region must have 1 to {REGION_MAX} bytes"));
         }
-        if path.as_ref().is_some_and(|path| !path.starts_with('/') && !path.starts_with("{path}")) {
-            return Err("path must begin with a slash or with {path}".into());
+        let path = path.map(|path| Template::read(&path)).transpose()?;
+        if auth == Auth::Google {
+            check_project(&base_url, path.as_ref())?;
         }
         let key = text(env, &secret).ok_or_else(|| format!("the secret {secret} is not set"))?;
         let secrets =
             secret_parts(&auth, &key).map_err(|error| format!("the secret {secret} {error}"))?;
         let usage = usage.map(Arc::new);
-        Ok(Self { base_url, auth, path, include_usage, usage, region, stored_state, key, secrets })
+        Ok(Self {
+            base_url,
+            auth,
+            path,
+            stored_inputs,
+            include_usage,
+            usage,
+            region,
+            stored_state,
+            key,
+            secrets,
+        })
+    }
+
+    /// Refuses what `provider` here may not be asked: what would be read by the rights of the
+    /// operator's account, where the operator wants that refused.
+    pub fn check(&self, ask: &Ask, provider: &str) -> Result<(), Problem> {
+        let allows_stored = self.stored_inputs == StoredInputs::Allow;
+        ask.check_upstream(provider, allows_stored).map_err(bad_request)?;
+        self.check_stored(ask.stored)
     }
 
     /// Refuses what refers to things in the operator's account, where the operator wants that.
-    pub fn check_stored(&self, stored: Option<&'static str>) -> Result<(), Problem> {
+    fn check_stored(&self, stored: Option<&'static str>) -> Result<(), Problem> {
         match stored.filter(|_| self.stored_state == StoredState::Refuse) {
             None => Ok(()),
             Some(field) => {
@@ -215,7 +252,10 @@ impl Upstream {
         let mut url = self.base_url.clone();
         match &self.path {
             None => url.push_str(route.path),
-            Some(template) => url.push_str(&filled(template, route, model)),
+            Some(template) => {
+                let model = String::from(js_sys::encode_uri_component(model));
+                url.push_str(&template.filled(route, &model));
+            }
         }
         for parameter in parameters(query).filter(|parameter| !is_key(parameter)) {
             url.push(if url.contains('?') { '&' } else { '?' });
@@ -278,17 +318,6 @@ fn secret_parts(auth: &Auth, key: &str) -> Result<Vec<String>, &'static str> {
         }
         _ => Ok(vec![key.to_owned()]),
     }
-}
-
-/// A model's name is the client's word: encoded, it cannot leave its place in the path.
-fn filled(template: &str, route: &Route<'_>, model: &str) -> String {
-    let verb = route.path.rsplit_once(':').map_or("", |(_, verb)| verb);
-    let tail = route.path.strip_prefix("/v1/").unwrap_or(route.path);
-    template
-        .replace("{path}", route.path)
-        .replace("{tail}", tail)
-        .replace("{model}", &String::from(js_sys::encode_uri_component(model)))
-        .replace("{verb}", verb)
 }
 
 /// How an upstream is called.

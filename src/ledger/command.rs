@@ -224,6 +224,9 @@ pub struct Settle {
     /// The upstream's report contradicts itself, or holds what no price covers.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub suspect: bool,
+    /// Another model served than was asked for, and no version of it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub served_other: bool,
     /// Usage that is priced by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sub_usage: Vec<SubUsed>,

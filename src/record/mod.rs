@@ -56,6 +56,8 @@ pub enum Flag {
     Correction,
     /// It ran without a hold, while the ledger could not be reached.
     Unreserved,
+    /// Another model served than was asked for; charged at the prices of the one asked for.
+    ServedOther,
 }
 
 /// One quantity on a record.

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod job;
 pub mod json;
 mod number;
+pub mod place;
 pub mod query;
 pub mod read;
 pub mod request;

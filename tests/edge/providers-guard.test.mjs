@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { createHash, createHmac, verify } from 'node:crypto';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { quantity, refusal } from './gate.mjs';
-import { AWS, CLIENT, SERVICE_ACCOUNT, golden, send, startProviders } from './providers.mjs';
+import { quantity, refusal, secrets, startGate } from './gate.mjs';
+import { AWS, BOOK, CLIENT, SERVICE_ACCOUNT, golden, send, startProviders } from './providers.mjs';
 
 const rule = (name, run) => test(name, { timeout: 30_000 }, run);
 const contents = [{ role: 'user', parts: [{ text: 'hi' }] }];
@@ -168,6 +168,53 @@ rule('a client\'s key in the query does not go on, however its name is spelt', a
     assert.equal(answer.status, 200, answer.body.toString());
     assert.equal(upstream.seen.at(-1).headers['x-goog-fieldmask'], undefined, 'a header that would hide the usage');
     assert.equal(upstream.seen.at(-1).path, '/gemini/v1beta/models/gemini-2.5-flash:generateContent?prettyPrint=true');
+  }
+});
+
+rule('input from a bucket, which the operator\'s account would read, is refused unless the entry allows it', async () => {
+  const file = (fileUri) => ({ contents: [{ role: 'user', parts: [{ fileData: { mimeType: 'application/pdf', fileUri } }] }], generationConfig: { maxOutputTokens: 5 } });
+  const document = { name: 'd', format: 'pdf', source: { s3Location: { uri: 's3://bucket/x' } } };
+  for (const [family, each] of [
+    ['google', { ...vertexCall, body: file('gs://bucket/x.pdf') }],
+    ['google', { ...vertexCall, body: file('https://generativelanguage.googleapis.com/v1beta/files/x') }],
+    ['bedrock', { path: '/model/amazon.nova-lite-v1:0/converse', body: { ...converse, messages: [{ role: 'user', content: [{ document }] }] } }],
+  ]) {
+    const [status, code, message] = await turnedAway(each, family);
+    assert.deepEqual([status, code], [400, 'invalid_request']);
+    assert.match(message, /gateway's rights/);
+  }
+  upstream.answer = golden('anthropic/plain');
+  const source = { type: 'url', url: 'gs://bucket/x.pdf' };
+  const allowed = { path: '/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict', body: { anthropic_version: 'vertex-2023-10-16', max_tokens: 50, messages: [{ role: 'user', content: [{ type: 'document', source }] }] } };
+  assert.equal((await send(setup, allowed, key)).status, 200);
+});
+
+rule('a record says when another model served than was asked for', async () => {
+  for (const [model, flags] of [['gpt-5.1-2025-11-13', []], ['gpt-4.1-mini', ['served_other']]]) {
+    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+    upstream.answer = { headers: { 'content-type': 'application/json' }, body: JSON.stringify({ model, choices: [{ finish_reason: 'stop' }], usage }) };
+    const answer = await send(setup, { path: '/v1/chat/completions', body: { model: 'gpt-5.1', max_tokens: 9, messages } }, key);
+    const { cost, records: [record] } = await gate.bill(key, answer);
+    assert.deepEqual([cost, record.served_model, record.flags ?? []], ['0.000011', model, flags]);
+  }
+});
+
+rule('an entry whose path leaves open what was asked for, or whose project, serves nobody', async () => {
+  for (const [entry, why] of [
+    [{ auth: 'bearer', path: '/v1/chat/completions' }, /path must hold \{path\}/],
+    [{ auth: 'google', path: '{path}' }, /path must name your project/],
+  ]) {
+    const vars = { FAREBOX_UPSTREAMS: JSON.stringify({ openai: { base_url: upstream.url, secret: 'OPENAI_API_KEY', ...entry } }), FAREBOX_BOOK: JSON.stringify(BOOK) };
+    const odd = await startGate({ vars, secretVars: secrets(), upstream });
+    try {
+      const headers = { 'content-type': 'application/json', authorization: 'Bearer fb_test_acme_k1_x_1y' };
+      const answer = await odd.raw('/v1/chat/completions', { headers, body: JSON.stringify({ model: 'gpt-5.1', messages }) });
+      const { status, code } = await refusal(answer, 'openai');
+      assert.deepEqual([status, code], [503, 'misconfigured']);
+      assert.match(odd.logs.join('\n'), why);
+    } finally {
+      await odd.stop();
+    }
   }
 });
 

@@ -17,6 +17,11 @@ const BOOK = JSON.stringify({
   models: [{
     provider: 'openai', model: 'gpt-realtime', context_window: '1000', max_output_tokens: '100',
     rates: { input_uncached: per('4'), cache_read: per('0.4'), audio_in: per('32'), output_total: per('16'), audio_out: per('64') },
+  }, {
+    provider: 'openai', model: 'gpt-4o-transcribe', max_output_tokens: '1000', part_tokens_max: { audio: '2000', seconds: '200' },
+    rates: { input_uncached: per('2'), audio_in: per('6'), output_total: per('10') },
+  }, {
+    provider: 'openai', model: 'whisper-1', part_tokens_max: { audio: '2000', seconds: '200' }, rates: { seconds: { amount: '0.0001', per: '1' } },
   }],
 });
 const HELD = '0.0384';
@@ -211,14 +216,31 @@ rule('a session that the limit has no room for reaches no upstream', async () =>
   assert.equal((await gate.status('poor')).spend.open, 0);
 });
 
-rule('a client that leaves in the middle of a turn is charged what was counted, and the upstream is let go', async () => {
+rule('a client that leaves in the middle of a turn: it is cancelled, and charged what the upstream then reports', async () => {
+  const key = await gate.customer('hangsup', '1');
+  const { client, upstream, headers } = await open(key);
+  upstream.send(created());
+  upstream.send(delta('w'));
+  await client.frame(2);
+  client.socket.terminate();
+  assert.deepEqual(JSON.parse(await upstream.frame(1)), { type: 'response.cancel' });
+  upstream.send(done());
+  await within(2_000, upstream.closed, 'the upstream is let go as soon as it has told');
+  await gate.idle('hangsup');
+  const [record] = await records(key, headers);
+  assert.deepEqual([record.class, record.amount, record.flags], ['settled', TURN, []]);
+});
+
+rule('a client that leaves in the middle of a turn whose use is not told within seconds is charged what was counted', async () => {
   const key = await gate.customer('leaves', '1');
   const { client, upstream, headers } = await open(key);
   upstream.send(created());
   for (let n = 0; n < 5; n += 1) upstream.send(delta(`w${n}`));
   await client.frame(6);
   client.socket.terminate();
-  await within(MS, upstream.closed, 'the upstream closed');
+  const left = Date.now();
+  await within(2 * MS, upstream.closed, 'the upstream closed');
+  assert.ok(Date.now() - left > 4_000, 'it was waited for');
   await gate.idle('leaves');
   const [record, ...more] = await records(key, headers);
   assert.equal(more.length, 0);
@@ -351,3 +373,88 @@ rule('an upstream that refuses is passed on, and nothing is charged', async () =
   assert.ok(!answer.message.includes('sk-demo-upstream'));
   assert.equal((await gate.idle('turned')).spend.settled, '0');
 });
+
+/** What a client says to have its sound transcribed, in the shape of today and the older one. */
+const update = (transcription) => JSON.stringify({ type: 'session.update', session: { type: 'realtime', audio: { input: { transcription } } } });
+const older = (transcription) => JSON.stringify({ type: 'session.update', session: { input_audio_transcription: transcription } });
+const committed = (item) => JSON.stringify({ type: 'input_audio_buffer.committed', event_id: 'e', item_id: item });
+const transcript = (item, usage) => JSON.stringify({ type: 'conversation.item.input_audio_transcription.completed', event_id: 'e', item_id: item, content_index: 0, transcript: 'hi', usage });
+const SPOKEN = { type: 'tokens', total_tokens: 120, input_tokens: 100, input_token_details: { text_tokens: 10, audio_tokens: 90 }, output_tokens: 20 };
+/** 10 × 2 + 90 × 6 + 20 × 10 millionths. */
+const TRANSCRIPT = '0.00076';
+
+rule('a transcript in a session is usage of its own model, held for before the session is set to it, and not suspect', async () => {
+  const key = await gate.customer('scribe', '1');
+  const { client, upstream, headers } = await open(key);
+  client.send(update({ model: 'gpt-4o-transcribe' }));
+  assert.equal(await upstream.frame(1), update({ model: 'gpt-4o-transcribe' }), 'passed on as it was');
+  const { spend: { open: holds, held } } = await gate.status('scribe');
+  assert.equal(holds, 2);
+  assert.ok(Number(held) > Number(HELD) + 0.02, `${held} does not cover a transcript of 2000 audio tokens`);
+  upstream.send(committed('i1'));
+  upstream.send(created());
+  upstream.send(transcript('i1', SPOKEN));
+  await settled('scribe', TRANSCRIPT);
+  upstream.send(done());
+  await settled('scribe', '0.002112');
+  client.send(older({ model: 'whisper-1' }));
+  await upstream.frame(2);
+  upstream.send(committed('i2'));
+  upstream.send(transcript('i2', { type: 'duration', seconds: 2.5 }));
+  await settled('scribe', '0.002362');
+  await client.close(1000);
+  await gate.idle('scribe');
+  const all = (await records(key, headers)).filter(({ amount }) => amount !== '0');
+  const subs = all.filter(({ sub_usage: subs }) => subs);
+  assert.equal(all.length, 3);
+  assert.deepEqual(subs.map(({ amount, flags, sub_usage: [sub] }) => [amount, flags, sub.kind, sub.model]), [
+    [TRANSCRIPT, [], 'transcription', 'gpt-4o-transcribe'], ['0.00025', [], 'transcription', 'whisper-1'],
+  ]);
+});
+
+rule('a session is not set to a transcriber that is not sold, not named, or named twice: an error event, and it goes on', async () => {
+  const key = await gate.customer('mute', '1');
+  const { client, upstream } = await open(key);
+  const twice = '{"type":"session.update","session":{"audio":{"input":{"transcription":{"model":"whisper-1","mod\\u0065l":"gpt-dear"}}}}}';
+  for (const [frame, code] of [[update({ model: 'gpt-dear' }), 'model_not_priced'], [update({ language: 'en' }), 'invalid_request'], [twice, 'invalid_request']]) {
+    const n = client.frames.length + 1;
+    client.send(frame);
+    const event = JSON.parse(await client.frame(n));
+    assert.deepEqual([event.type, event.error.code], ['error', code]);
+  }
+  client.send('{"type":"response.create"}');
+  assert.equal(await upstream.frame(1), '{"type":"response.create"}', 'none of the others came');
+  upstream.send(done());
+  await settled('mute', TURN);
+  await client.close(1000);
+});
+
+rule('a transcriber that the limit has no room for is refused, and the session goes on', async () => {
+  const key = await gate.customer('tight', '0.04');
+  const { client, upstream } = await open(key);
+  client.send(update({ model: 'gpt-4o-transcribe' }));
+  const event = JSON.parse(await client.frame(1));
+  assert.equal(event.type, 'error');
+  client.send('on');
+  assert.equal(await upstream.frame(1), 'on');
+  await client.close(1000);
+});
+
+rule('a turn that begins while the next is refused is on record, and what exceeds the limit is flagged', async () => {
+  for (const [n, delay] of [0, 1, 2, 4, 7].entries()) {
+    const name = `race${n}`;
+    const key = await gate.customer(name, '0.039');
+    const { client, upstream, headers } = await open(key);
+    upstream.send(done()); // 0.037648 is left: no room for another
+    if (delay > 0) await sleep(delay);
+    upstream.send(created());
+    for (let word = 0; word < 3; word += 1) upstream.send(delta(`w${word}`));
+    await within(MS, client.closed, 'the client closed');
+    if (upstream.socket.readyState === WebSocket.OPEN) upstream.send(done({ ...USAGE, output_token_details: { text_tokens: 2, audio_tokens: 10 } }));
+    const { spend } = await gate.idle(name);
+    const all = await records(key, headers);
+    const over = all.filter(({ flags }) => flags.includes('overage')).reduce((sum, { amount }) => sum + Number(amount), 0);
+    assert.ok(Number(spend.settled) - over <= 0.039, JSON.stringify(all));
+    assert.ok(Number(spend.settled) >= Number(TURN), spend.settled);
+  }
+}, 60_000);

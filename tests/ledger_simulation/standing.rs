@@ -114,6 +114,9 @@ impl Standing {
             Measure::Concurrency => 1,
             measure => need.of(measure),
         };
+        if needed == 0 {
+            return None; // nothing is taken from it
+        }
         let is_rate = match self.rule.window {
             Some(Window::Minute) => true,
             Some(Window::Hour) => self.rule.measure != Measure::Money,

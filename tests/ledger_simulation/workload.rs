@@ -369,6 +369,7 @@ impl Workload {
             served_model: None,
             served_tier: None,
             suspect: false,
+            served_other: false,
             sub_usage: Vec::new(),
             unknown: Vec::new(),
             first_byte_at: None,

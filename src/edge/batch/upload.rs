@@ -67,9 +67,9 @@ pub fn forecast(
     let mut forecaster = Forecaster::new(book, at, &region);
     for ask in requests.by_ref() {
         let ask = ask.map_err(refused)?;
-        let sold = book.sold(&ask.model).filter(|_| ask.stored.is_some());
-        if let Some(model) = sold {
-            caller.upstream(&model.provider)?.check_stored(ask.stored)?;
+        let refers = ask.stored.is_some() || ask.stored_input;
+        if let Some(model) = book.sold(&ask.model).filter(|_| refers) {
+            caller.upstream(&model.provider)?.check(&ask, &model.provider)?;
         }
         forecaster.add(ask).map_err(unforeseen)?;
     }

@@ -40,7 +40,10 @@ impl Charge {
         // Where the upstream does not say which tier served, it is the one that was asked for.
         let served_tier = served_tier.or(hold.admitted.service_tier.as_deref());
         let mut charge = Self { usage: usage.clone(), ..Self::default() };
-        charge.assume_input(hold);
+        let by_others = is_by_others(usage, others);
+        if !by_others {
+            charge.assume_input(hold);
+        }
         let card = hold.pinned.card();
         let input = book::input_total(&charge.usage)?;
         let rates = card.rates_for(served_tier, input).or_else(|| {
@@ -66,7 +69,8 @@ impl Charge {
             }
             charge.add(sub)?;
         }
-        if !charge.unpriced.is_empty() || is_silent(&charge.usage, rates, hold) {
+        let silent = !by_others && is_silent(&charge.usage, rates, hold);
+        if !charge.unpriced.is_empty() || silent {
             charge.flags.push(Flag::Unpriced);
         }
         if !rated.suspect.is_empty() {
@@ -119,6 +123,12 @@ impl Charge {
             self.usage.set(Meter::InputUncached, least, Provenance::Counted);
         }
     }
+}
+
+/// Whether all that was used was used by other models: a session's transcript, say.
+fn is_by_others(usage: &Usage, others: &[SubUsed]) -> bool {
+    others.iter().any(|other| !other.included)
+        && usage.iter().all(|(meter, _)| meter == Meter::Requests)
 }
 
 /// Whether a request that was held for used nothing that its model is sold by, as far as anyone

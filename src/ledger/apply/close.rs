@@ -240,6 +240,9 @@ fn charge(hold: &Hold, settle: &Settle, late: bool) -> Result<Charge, Broken> {
     if settle.suspect {
         charge.flags.push(Flag::Suspect);
     }
+    if settle.served_other {
+        charge.flags.push(Flag::ServedOther);
+    }
     Ok(charge)
 }
 

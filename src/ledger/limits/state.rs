@@ -94,6 +94,10 @@ impl LimitState {
             return Ok(None);
         }
         let (limit, needed) = (rule.limit_at(now), need.of(rule.measure));
+        // What needs nothing takes nothing from a limit, be it overdrawn.
+        if needed.is_zero() {
+            return Ok(None);
+        }
         let with_settled = self.settled.plus(needed)?;
         let in_all = with_settled.plus(self.held)?;
         Ok(if needed > limit {

@@ -701,6 +701,7 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
         served_model: None,
         served_tier: options.get("tier").map(|tier| (*tier).to_owned()),
         suspect: options.contains_key("suspect"),
+        served_other: options.contains_key("other"),
         sub_usage: ["apart", "part"]
             .into_iter()
             .filter_map(|how| sub_usage(how, options))

@@ -176,7 +176,7 @@ fn an_attempt_settled_above_its_hold_is_charged_in_full_and_flagged() {
         settle  a 25   -> closed 1 at 25
         records        -> 1 a settled 25 overage
         limit all      -> settled 25 held 0 left -15
-        reserve b 0    -> refused spend_limit_exceeded by all
+        reserve b 0    -> held, -15 left
         ",
     );
 }

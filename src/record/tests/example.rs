@@ -89,6 +89,7 @@ fn settle(attempt_id: AttemptId, first_byte_at: Timestamp, finished_at: Timestam
         served_model: Some("gpt-4o-mini-2024-07-18".into()),
         served_tier: Some("default".into()),
         suspect: false,
+        served_other: false,
         sub_usage: Vec::new(),
         unknown: Vec::new(),
         first_byte_at: Some(first_byte_at),
@@ -179,7 +180,9 @@ fn the_document_names_every_field_and_every_word() {
     }
     words.extend(["service_tier", "error_class", "unpriced"].map(str::to_owned));
     words.extend(["settled", "voided", "unresolved"].map(str::to_owned));
-    words.extend(["overage", "late", "counted", "suspect", "correction"].map(str::to_owned));
+    words.extend(
+        ["overage", "late", "counted", "suspect", "correction", "served_other"].map(str::to_owned),
+    );
     words.extend(["reported", "estimated", "live", "test"].map(str::to_owned));
     words.extend(
         ["complete", "incomplete", "cancelled", "error", "truncated", "no_usage"]

@@ -27,6 +27,7 @@ pub use answer::{Answer, SubUsage};
 pub use counts::Unknown;
 pub use custom::Custom;
 pub use lines::{Line, Lines};
+pub(crate) use session::TRANSCRIPT;
 
 use super::frame::Sink;
 use super::json::{Node, Plan, Scanner};
@@ -53,6 +54,9 @@ pub struct Reader {
     /// The last event with a running count, not yet read.
     running: Vec<u8>,
     transcriber: Option<String>,
+    /// What was said to be transcribed, and what was.
+    committed: u64,
+    transcribed: u64,
     xai: bool,
     /// What it has read.
     pub answer: Answer,
@@ -78,6 +82,8 @@ impl Reader {
             skip: skip::Skip::default(),
             running: Vec::new(),
             transcriber: None,
+            committed: 0,
+            transcribed: 0,
             xai: false,
             answer: Answer::default(),
         }
@@ -219,6 +225,9 @@ impl Reader {
             self.answer.begun = self.answer.begun.saturating_add(1);
         }
         self.transcriber = subs::transcriber(root).or(self.transcriber.take());
+        if self.session {
+            self.hears(root.text("type").unwrap_or_default());
+        }
         self.usage(kind, root);
         if let Some(custom) = &self.custom {
             custom.read(root, &mut self.answer);

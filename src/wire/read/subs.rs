@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, SubUsage};
 use super::counts::{self, Hint};
+use super::session::TRANSCRIPT;
 use crate::money::Exact;
 use crate::wire::json::Node;
 use crate::wire::number::Quantity;
@@ -139,6 +140,6 @@ pub(super) fn transcription(root: &Node, model: Option<&str>, answer: &mut Answe
     if let Some(usage) = root.get("usage")
         && answer.is_new(root.text("item_id"))
     {
-        push("transcription", false, model, usage, Hint::None, answer);
+        push(TRANSCRIPT, false, model, usage, Hint::None, answer);
     }
 }

@@ -87,6 +87,51 @@ fn every_fault_of_an_extractor_is_named_with_its_place() {
 }
 
 #[test]
+fn a_transcript_is_taken_apart_from_the_turn_it_comes_in() {
+    let mut session = Metering::session(101);
+    session.transcribed_by("t");
+    for frame in [
+        r#"{"type":"input_audio_buffer.committed","item_id":"i1"}"#,
+        r#"{"type":"response.created","response":{}}"#,
+        r#"{"type":"response.output_text.delta","delta":"a"}"#,
+    ] {
+        session.frame(frame.as_bytes());
+    }
+    assert_eq!((session.open_turns(), session.open_transcripts()), (1, 1));
+    let transcript = r#"{"type":"conversation.item.input_audio_transcription.completed","item_id":"i1",
+        "usage":{"type":"tokens","input_tokens":9,"output_tokens":3,"total_tokens":12,
+        "input_token_details":{"audio_tokens":8,"text_tokens":1}}}"#;
+    session.frame(transcript.as_bytes());
+    assert!(session.has_transcript() && !session.has_turn());
+    let reading = session.take_transcripts().unwrap();
+    assert_eq!(reading.usage.get(Meter::OutputTotal), None, "the turn's own is not in it");
+    assert_eq!(reading.sub_usage[0].model.as_deref(), Some("t"));
+    assert_eq!(reading.sub_usage[0].usage.get(Meter::AudioIn), Some(Exact::from(8)));
+    assert!(!reading.needs_a_look() && session.take_transcripts().is_none());
+    assert_eq!((session.open_turns(), session.open_transcripts()), (1, 0));
+    session.frame(transcript.as_bytes());
+    assert!(!session.has_transcript(), "told twice is used once");
+    let rest = session.end(End::ClientLeft);
+    assert_eq!(
+        (rest.usage.get(Meter::OutputTotal), rest.sub_usage.len()),
+        (Some(Exact::from(1)), 0)
+    );
+}
+
+#[test]
+fn a_session_that_only_transcribed_leaves_nothing_behind() {
+    let mut session = Metering::session(101);
+    session.transcribed_by("t");
+    session.frame(br#"{"type":"conversation.item.input_audio_transcription.completed","item_id":"i","usage":{"type":"duration","seconds":2.5}}"#);
+    let reading = session.take_transcripts().unwrap();
+    assert_eq!(
+        reading.sub_usage[0].usage.get(Meter::Seconds).map(|s| s.to_string()).as_deref(),
+        Some("2.5")
+    );
+    assert!(session.is_untouched());
+}
+
+#[test]
 fn counted_text_stands_in_for_missing_usage_and_no_count_exceeds_what_was_allowed() {
     let delta = "data: {\"model\":\"gpt-4o\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" one two three, four!\"}}]}\n\n";
     let body = delta.repeat(4);

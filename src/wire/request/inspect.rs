@@ -7,12 +7,16 @@ use super::form::{Form, boundary};
 use super::json::{Json, is_too_rich};
 use super::shape::Shape;
 use super::tally::Tally;
-use super::{BadRequest, bad, bounds, features, fields, session, stored};
+use super::{BadRequest, bad, bounds, bucket, features, fields, session, stored};
 use crate::money::Exact;
 use crate::tokens;
 use crate::wire::query::{parameters, unmetered};
 use crate::wire::route::{Api, Endpoint, Route};
 use crate::wire::usage::Meter;
+
+/// The provider that serves its path's deployment, whatever the body says.
+pub const AZURE: &str = "azure";
+const DIFFERENT_MODELS: &str = "Path, query and body name different models.";
 
 /// A request as it came, without its credentials.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +82,10 @@ pub struct Ask {
     pub parts: BTreeMap<&'static str, u64>,
     /// What else it can use: images, characters, seconds …
     pub bounds: BTreeMap<Meter, Bound>,
+    /// The body names another model than the path: only Azure is sure to serve the path's.
+    pub names_differ: bool,
+    /// Some of its input is to be read from a bucket, by the rights of whoever pays the upstream.
+    pub stored_input: bool,
     /// The provider does not charge for it.
     pub free: bool,
     /// It goes on behind its answer: what it used shows when it is asked for again.
@@ -91,6 +99,20 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Refuses what depends on who serves: a body's other model, where not its path decides; and
+    /// input from a bucket, where the operator's entry does not allow it.
+    pub fn check_upstream(&self, provider: &str, allows_stored: bool) -> Result<(), BadRequest> {
+        if self.names_differ && provider != AZURE {
+            return bad("model", DIFFERENT_MODELS);
+        }
+        if self.stored_input && !allows_stored {
+            let message = "Input from `gs://`, `s3://` or the provider's own storage would be read \
+                           with the gateway's rights, which is not allowed here. Send the bytes.";
+            return bad(None, message);
+        }
+        Ok(())
+    }
+
     /// A batch as a whole: what it costs is said by its lines.
     pub fn batch(endpoint: Endpoint, model: String) -> Self {
         Self {
@@ -109,6 +131,8 @@ impl Ask {
             input_most: 0,
             input_unknown: false,
             stored: None,
+            names_differ: false,
+            stored_input: false,
             parts: BTreeMap::new(),
             bounds: BTreeMap::new(),
             free: false,
@@ -154,9 +178,12 @@ pub fn inspect(request: &Request<'_>) -> Result<Ask, BadRequest> {
         let message = "A background response cannot be streamed here. Ask for it by its id.";
         return bad("stream", message);
     }
+    let (model, names_differ) = model(&json, &route, query, &shape)?;
     Ok(Ask {
         endpoint: route.endpoint,
-        model: model(&json, &route, query, &shape)?,
+        model,
+        names_differ,
+        stored_input: bucket::is_in(&json),
         stream,
         include_usage: fields::include_usage(&json)?,
         has_output: shape.output,
@@ -262,7 +289,7 @@ fn model(
     route: &Route<'_>,
     query: &str,
     shape: &Shape,
-) -> Result<String, BadRequest> {
+) -> Result<(String, bool), BadRequest> {
     let in_path = route.model.map(decoded);
     let in_query = parameters(query).filter(|parameter| parameter.name == "model");
     let in_query = in_query.map(|parameter| Cow::Owned(parameter.value));
@@ -270,7 +297,7 @@ fn model(
     let mut names = in_path.into_iter().chain(in_query).chain(inside);
     let Some(name) = names.next() else {
         return match shape.default_model {
-            Some(name) => Ok(name.to_owned()),
+            Some(name) => Ok((name.to_owned(), false)),
             None => bad("model", "`model` is required."),
         };
     };
@@ -278,14 +305,15 @@ fn model(
     // the body says.
     let short = |name: &str| name.strip_prefix("models/").unwrap_or(name).to_owned();
     let name = short(&name);
-    let is_azure = route.api == Api::OpenAi && route.model.is_some();
-    if !is_azure && names.any(|other| short(&other) != name) {
-        return bad("model", "Path, query and body name different models.");
+    let as_azure = route.api == Api::OpenAi && route.model.is_some();
+    let differ = names.any(|other| short(&other) != name);
+    if differ && !as_azure {
+        return bad("model", DIFFERENT_MODELS);
     }
     if !fields::is_name(&name) {
         return bad("model", "`model` must be a string of 1 to 256 printable bytes.");
     }
-    Ok(name)
+    Ok((name, differ))
 }
 
 /// The two escapes that a route lets through.

@@ -5,6 +5,7 @@
 
 mod batch;
 mod bounds;
+mod bucket;
 mod features;
 mod fields;
 mod form;
@@ -18,8 +19,9 @@ mod tally;
 mod usage_option;
 
 pub use batch::{NewBatch, Requests, Uploaded};
-pub use inspect::{Ask, Bound, Request, inspect};
+pub use inspect::{AZURE, Ask, Bound, Request, inspect};
 pub use length::{least_length, thinking_budget, with_length};
+pub use session::{Transcription, transcription};
 pub use usage_option::with_usage_asked;
 
 use core::fmt;

@@ -333,3 +333,72 @@ fn a_lone_value_is_a_list_of_one() {
     assert_eq!(gemini(image), ["audio_output"]);
     assert!(gemini(r#","tools":{"functionDeclarations":[]}"#).is_empty());
 }
+
+#[test]
+fn input_from_a_bucket_is_found_wherever_a_place_is_read_and_not_in_prose() {
+    let gemini = |part: &str| {
+        let body = format!(r#"{{"contents":[{{"parts":[{part}]}}]}}"#);
+        at("/v1beta/models/m:generateContent", body.as_bytes()).unwrap()
+    };
+    let converse = |part: &str| {
+        let body = format!(r#"{{"messages":[{{"content":[{part}]}}]}}"#);
+        at("/model/m/converse", body.as_bytes()).unwrap()
+    };
+    for ask in [
+        gemini(r#"{"fileData":{"fileUri":"gs://bucket/secret.pdf"}}"#),
+        gemini(r#"{"file_data":{"file_uri":" \u0047S:\/\/bucket/x"}}"#),
+        gemini(
+            r#"{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/x"}}"#,
+        ),
+        converse(r#"{"document":{"source":{"s3Location":{"uri":"s3://bucket/x"}}}}"#),
+        converse(r#"{"image":{"source":{"anything":["s3://bucket/x"]}}}"#),
+    ] {
+        assert!(ask.stored_input);
+        assert!(ask.check_upstream("vertex", false).is_err());
+        assert!(ask.check_upstream("vertex", true).is_ok());
+    }
+    for ask in [
+        gemini(r#"{"text":"gs://bucket/x is a place"}"#),
+        gemini(r#"{"fileData":{"fileUri":"https://example.com/x.pdf"}}"#),
+        chat(r#","metadata":{"a":"see s3://bucket"}"#).unwrap(),
+    ] {
+        assert!(!ask.stored_input && ask.check_upstream("vertex", false).is_ok());
+    }
+}
+
+#[test]
+fn a_paths_deployment_overrules_the_bodys_model_at_azure_alone() {
+    let body = br#"{"model":"dear","messages":[]}"#;
+    let ask = at("/openai/deployments/cheap/chat/completions", body).unwrap();
+    assert!(ask.names_differ && ask.model == "cheap");
+    assert!(ask.check_upstream("azure", false).is_ok());
+    assert!(ask.check_upstream("openai", false).is_err());
+    assert!(ask.check_upstream("azure2", false).is_err());
+}
+
+#[test]
+fn who_transcribes_a_session_is_found_in_either_shape_and_never_in_two_ways() {
+    let new = |inner: &str| {
+        let event = format!(
+            r#"{{"type":"session.update","session":{{"audio":{{"input":{{"transcription":{inner}}}}}}}}}"#
+        );
+        transcription(&event)
+    };
+    let model = |asked: Result<Option<Transcription>, BadRequest>| asked.unwrap().unwrap().model;
+    assert_eq!(model(new(r#"{"model":"t"}"#)).as_deref(), Some("t"));
+    assert_eq!(model(new(r#"{"mod\u0065l":"t"}"#)).as_deref(), Some("t"));
+    let old = r#"{"type":"session.update","session":{"input_audio_transcription":{"model":"t"}}}"#;
+    assert_eq!(model(transcription(old)).as_deref(), Some("t"));
+    assert_eq!(model(new(r#"{"language":"en"}"#)), None);
+    assert_eq!(new("null"), Ok(None));
+    for bad in [
+        r#"{"model":"t","model":"u"}"#,
+        r#"{"model":7}"#,
+        r#"{"model":"t"},"transcription":{"model":"u"}"#,
+        "7, NaN",
+    ] {
+        assert!(new(bad).is_err(), "{bad}");
+    }
+    let both = r#"{"session":{"input_audio_transcription":{"model":"t"},"audio":{"input":{"transcription":{"model":"u"}}}}}"#;
+    assert!(transcription(both).is_err());
+}
