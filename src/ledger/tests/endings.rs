@@ -46,7 +46,7 @@ fn another_command_for_the_same_attempt_conflicts_and_changes_nothing() {
         rows                     -> none
         void a                   -> conflict with 1
         reserve a 4 again        -> refused attempt_conflict
-        rows                     -> 1 refusal
+        rows                     -> none
         reserve b 4
         void b
         settle b 4               -> conflict with 2
@@ -94,7 +94,7 @@ fn the_command_that_finds_a_hold_expired_is_late_not_lost() {
         reserve c 4 floor=1
         wait 60s
         reserve c 4 again  -> refused attempt_conflict
-        rows               -> 1 expire, 1 hour, 1 record, 1 refusal
+        rows               -> 1 expire, 1 hour, 1 record
         settle c 2         -> closed 6 at 2
         records            -> 1 a unresolved 1 counted; 2 a settled 2 corrects 1 of 1 late correction; 3 b unresolved 1 counted; 4 b voided -1 corrects 3 of 1 late correction; 5 c unresolved 1 counted; 6 c settled 1 corrects 5 of 1 late correction
         ",
