@@ -69,7 +69,10 @@ test('the quote in the page is the quote of the gate, byte for byte', { timeout:
       return quote(book, text);
     }, request);
     const atGate = await gate.fetch('/v1/farebox/quote', { method: 'POST', headers: { authorization: `Bearer ${key}` }, body: request });
-    assert.equal(inPage, await atGate.text());
+    // The gate knows the account, too, and says at the end what is left in it.
+    const [quoted, account] = (await atGate.text()).split(',"account":');
+    assert.equal(inPage, `${quoted}}`);
+    assert.match(account, /^\{"remaining":"0\.\d+","affordable_max_tokens":"\d+"\}\}$/);
   });
 });
 
