@@ -13,7 +13,7 @@ const POLICY = {
   all: { clamp: { at_least: 5 } },
   customers: {
     strict: {},
-    always: part('always', 100), many: part('always', 100), step: part('always', 100), tight: part('always', 100), left: part('always', 100),
+    always: part('always', 100), many: part('always', 100), step: part('always', 100), tight: part('always', 100), narrow: part('always', 100), left: part('always', 100),
     short: { ...part('short', 100), clamp: { at_least: 5 } },
     drained: { on_leave: 'drain' }, patient: { on_leave: 'drain' },
   },
