@@ -265,9 +265,9 @@ impl Ledger {
         let touched = match command {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
-            Command::Extend { attempt_id, .. } => Some(*attempt_id),
+            Command::Extend { attempt_id, .. }
+            | Command::Batch(BatchCommand::Open { attempt_id, .. }) => Some(*attempt_id),
             Command::Unreserved(unreserved) => Some(unreserved.reserve.attempt_id),
-            Command::Batch(BatchCommand::Open { attempt_id, .. }) => Some(*attempt_id),
             _ => None,
         };
         let touched = touched.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
