@@ -17,7 +17,7 @@ use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
-use crate::quote::Worst;
+use crate::quote::{AtMost, Worst};
 use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
@@ -42,6 +42,9 @@ pub enum Command {
         held: Exact,
         /// The least it will cost, as in a renewal.
         floor: Exact,
+        /// The most it can use in all, for customers with a plan or credit.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        most: Vec<AtMost>,
     },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),

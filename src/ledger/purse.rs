@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::SetAside;
 use crate::calendar::{Calendar, Every, Period};
 use crate::clock::Timestamp;
 use crate::credits::{
@@ -308,6 +309,28 @@ impl Purse {
         let ahead = self.draw_ahead(amount)?;
         let covered = self.wallet.spend_aside(aside, amount.minus(ahead)?, on, now)?;
         Ok(Paid { ahead, covered })
+    }
+
+    /// Spends of what a hold has set aside, and leaves the rest of it there.
+    pub fn spend_part(
+        &mut self,
+        set: &mut SetAside,
+        amount: Exact,
+        now: Timestamp,
+    ) -> Result<Paid, CreditError> {
+        let ahead = self.draw_ahead(amount)?;
+        let rest = amount.minus(ahead)?;
+        let part = set.take(rest)?;
+        self.uncovered = self.uncovered.minus(part.uncovered)?;
+        let covered = self.wallet.spend_aside(&part, rest, &set.on, now)?;
+        Ok(Paid { ahead, covered })
+    }
+
+    /// Frees what was set aside and is not needed.
+    pub fn free(&mut self, aside: &Aside, on: &On, now: Timestamp) -> Result<(), CreditError> {
+        self.uncovered = self.uncovered.minus(aside.uncovered)?;
+        self.wallet.spend_aside(aside, Exact::ZERO, on, now)?;
+        Ok(())
     }
 
     /// Spends for usage of an earlier instant.

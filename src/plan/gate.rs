@@ -62,8 +62,8 @@ impl Plan {
     ) -> Result<(Vec<Part>, Vec<Meter>), OutOfRange> {
         self.parts(dimensions, |meter| {
             let bound = most.iter().find(|(known, _)| *known == total_of(meter));
-            Ok(match meter {
-                Meter::Requests => Some(Exact::from(1)),
+            Ok(match (meter, bound) {
+                (Meter::Requests, None) => Some(Exact::from(1)),
                 _ => bound.map(|(_, quantity)| *quantity),
             })
         })

@@ -91,6 +91,14 @@ pub struct Most {
     pub in_credits: bool,
 }
 
+/// What requests use of one place: together, each at most, and how many they are.
+#[derive(Clone, Copy)]
+struct Uses {
+    quantity: Exact,
+    largest: Exact,
+    times: u64,
+}
+
 /// Whether the request's usage is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sure {
@@ -320,23 +328,44 @@ impl Plan {
     ///
     /// Errors: those of [`Plan::price`], where a part has no price or two.
     pub fn most(&self, running: &Running, parts: &[Part]) -> Result<Vec<Most>, Fault> {
-        let mut needs: BTreeMap<Place, (&Part, Exact)> = BTreeMap::new();
-        for part in parts {
-            for place in self.places(part)? {
-                let (_, quantity) = needs.entry(place).or_insert((part, Exact::ZERO));
-                *quantity = quantity.plus(part.quantity)?;
-            }
-        }
+        self.most_of(running, parts, parts, 1)
+    }
+
+    /// The same of so many requests that use `parts` together, and each of them `largest` at most.
+    ///
+    /// Errors: those of [`Plan::price`], where a part has no price or two.
+    pub fn most_of(
+        &self,
+        running: &Running,
+        parts: &[Part],
+        largest: &[Part],
+        times: u64,
+    ) -> Result<Vec<Most>, Fault> {
+        let (needs, largest) = (self.by_place(parts)?, self.by_place(largest)?);
         let mut most = Vec::new();
         for (place, (part, quantity)) in needs {
             let Some(charge) = self.charges.iter().find(|charge| charge.id == place.charge) else {
                 continue;
             };
-            let amount = self.most_at(charge, &place, running.tally(&place), quantity)?;
+            let each = largest.get(&place).map_or(quantity, |(_, largest)| *largest);
+            let uses = Uses { quantity, largest: each, times };
+            let amount = self.most_at(charge, &place, running.tally(&place), uses)?;
             let in_credits = charge.in_credits;
             most.push(Most { meter: part.meter.clone(), amount, in_credits });
         }
         Ok(most)
+    }
+
+    /// What parts come to where they count, and one that counts there.
+    fn by_place<'p>(&self, parts: &'p [Part]) -> Result<BTreeMap<Place, (&'p Part, Exact)>, Fault> {
+        let mut places: BTreeMap<Place, (&Part, Exact)> = BTreeMap::new();
+        for part in parts {
+            for place in self.places(part)? {
+                let (_, quantity) = places.entry(place).or_insert((part, Exact::ZERO));
+                *quantity = quantity.plus(part.quantity)?;
+            }
+        }
+        Ok(places)
     }
 
     fn most_at(
@@ -344,8 +373,9 @@ impl Plan {
         charge: &PlanCharge,
         place: &Place,
         tally: Tally,
-        quantity: Exact,
+        uses: Uses,
     ) -> Result<Exact, Fault> {
+        let Uses { quantity, largest, times } = uses;
         // What is doubtful may be taken back.
         let from = tally.quantity.minus(tally.doubtful)?;
         let here = group(charge, place.cell, &place.dimensions, from);
@@ -353,25 +383,26 @@ impl Plan {
             || self.allowances.iter().filter(|one| here.lies_in(&one.meter, &one.place));
         let shared = allowances()
             .any(|allowance| cells_in(charge, allowance).count() > 1 || !is_one(charge, allowance));
-        let (start, reach) = match self.rules.allowance {
-            _ if allowances().next().is_none() => (from, quantity),
-            Rule::Subtracted if shared => (Exact::ZERO, quantity),
+        let (start, ahead) = match self.rules.allowance {
+            _ if allowances().next().is_none() => (from, Exact::ZERO),
+            Rule::Subtracted if shared => (Exact::ZERO, Exact::ZERO),
             Rule::Subtracted => {
                 let free = Exact::sum(allowances().map(|allowance| allowance.quantity))?;
-                (from.minus(free)?.max(Exact::ZERO), quantity)
+                (from.minus(free)?.max(Exact::ZERO), Exact::ZERO)
             }
             // Crossing the threshold, everything below it is priced at once.
             Rule::Threshold => {
                 let threshold = allowances().map(|one| one.quantity).max().unwrap_or_default();
                 let crossed = !shared && from > threshold;
-                if crossed { (from, quantity) } else { (Exact::ZERO, threshold.plus(quantity)?) }
+                if crossed { (from, Exact::ZERO) } else { (Exact::ZERO, threshold) }
             }
         };
         let mut most = crate::money::Ratio::ZERO;
         for (at, cell) in charge.cells.iter().enumerate() {
             // What is shared is taken from the others: their price may be the one that applies.
             if at == place.cell || shared {
-                let mut more = cell.charge.most(start, reach)?;
+                let (all, each) = (ahead.plus(quantity)?, ahead.plus(largest)?);
+                let mut more = cell.charge.most_of(start, all, (each, times))?;
                 if from.is_zero() && !charge.each.is_empty() {
                     // The first use of a place brings its standing amount with it.
                     let standing =
@@ -384,7 +415,10 @@ impl Plan {
         // Two running totals, each rounded: what lies between them may be more by one unit.
         Ok(match most.exact() {
             Ok(exact) if exact.rounded(PLACES, Rounding::Down)? == exact => exact,
-            _ => most.rounded(PLACES, Rounding::Up)?.plus(unit()?)?,
+            _ => {
+                let rounded = unit()?.times(Exact::from(times))?;
+                most.rounded(PLACES, Rounding::Up)?.plus(rounded)?
+            }
         })
     }
 

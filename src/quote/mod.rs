@@ -20,7 +20,7 @@ use crate::wire::usage::Meter;
 pub use asked::{quote_json, quote_text};
 use most::Most;
 pub use most::knows_newer_length;
-pub use worst::{AtMost, Worst};
+pub use worst::{AtMost, ManyAtMost, Worst};
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,9 @@ pub struct Quote {
     /// The same in quantities, meter by meter; none where the request is free.
     #[serde(skip)]
     pub worst: Vec<AtMost>,
+    /// The same of a batch, model by model.
+    #[serde(skip)]
+    pub batch: Vec<ManyAtMost>,
     /// The book that priced it.
     pub book_version: String,
     /// For the operator alone, where the book knows the cost.
@@ -158,6 +161,7 @@ pub fn quote_model(
         upper,
         lines,
         worst: if ask.free { Vec::new() } else { worst::at_most(&most.quantities(), &by_card) },
+        batch: Vec::new(),
         book_version: book.version().to_owned(),
     })
 }

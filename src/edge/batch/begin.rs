@@ -159,8 +159,8 @@ fn quote(forecast: &Forecast) -> Quote {
         expected: None,
         upper: forecast.held,
         lines: Vec::new(),
-        // What its lines use together has no bound by meter.
         worst: Vec::new(),
+        batch: forecast.most(),
         book_version: forecast.book_version.clone(),
         margin: None,
     }

@@ -1,6 +1,7 @@
 //! How an attempt ends: settled, voided or expired; each writes one record.
 
 use super::charge::Charge;
+use super::plan::Credit;
 use super::{Broken, Op};
 use crate::ids::AttemptId;
 use crate::ledger::command::{PriorRecord, RecordRow, Reply, Row, Settle, Void};
@@ -112,9 +113,18 @@ impl Op<'_> {
     }
 
     /// Writes the record and moves the sums.
-    pub(super) fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+        self.close_by(closing, &mut Credit::Own)
+    }
+
+    /// The same where `credit` pays.
+    pub(super) fn close_by(
+        &mut self,
+        mut closing: Closing,
+        credit: &mut Credit<'_>,
+    ) -> Result<Reply, Broken> {
         let Closing { hold, class, corrects, charge, .. } = &mut closing;
-        self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
+        self.charge_by_terms(hold, *class, corrects.as_ref(), charge, credit)?;
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);

@@ -7,6 +7,7 @@ mod charge;
 mod close;
 mod extend;
 mod grant;
+mod needs;
 mod park;
 mod plan;
 mod price;
@@ -75,7 +76,9 @@ impl Ledger {
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
-            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
+            Command::Extend { attempt_id, held, floor, most } => {
+                op.extend(*attempt_id, *held, *floor, most)?
+            }
             Command::Park(park) => op.park(park),
             Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,

@@ -512,7 +512,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         }
         "extend" => {
             let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
-            Command::Extend { attempt_id: attempt(arguments[0]), held, floor }
+            let input = options.get("in").map_or(Exact::ZERO, |input| input.parse().unwrap());
+            let most = super::terms::worst(held, input).most;
+            Command::Extend { attempt_id: attempt(arguments[0]), held, floor, most }
         }
         "unreserved" => {
             let settle = settle(&[arguments[0], arguments[2]], &options);
@@ -637,7 +639,9 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             input_least: option("input", "0").parse().unwrap(),
         },
         worst: Some(if arguments.contains(&"unbound") {
-            Worst { model: "gpt".into(), most: Vec::new() }
+            Worst { model: "gpt".into(), most: Vec::new(), batch: Vec::new() }
+        } else if let Some(lines) = options.get("lines") {
+            super::batches::worst(lines)
         } else {
             let input = option("in", "0").parse().unwrap();
             super::terms::worst(arguments[1].parse().unwrap(), input)
