@@ -16,7 +16,8 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
     Batch, BatchCommand, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE, ONCE_MAX,
-    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, shown_from,
+    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, outcome_id,
+    shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -242,6 +243,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             Command::Renew { .. }
             | Command::Extend { .. }
             | Command::Sweep

@@ -27,14 +27,14 @@ use crate::clock::Millis;
 
 pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
 pub use agree::{NewGrant, PutPlan, When};
-pub use apply::{Broken, Outcome};
+pub use apply::{Broken, Outcome, outcome_id};
 pub use batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
     Seen,
 };
 pub use command::{
-    Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
-    Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
+    Command, Context, Decide, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow,
+    Reply, Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
 };
 pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use limits::{
@@ -49,7 +49,8 @@ pub use status::{
     State,
 };
 pub use terms::{
-    HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms, UseRow,
+    Billed, HeldTerms, LineNeeds, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Reached, Rest,
+    SetAside, TERMS_MAX, Terms, UseRow,
 };
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::purse::{Purse, Recurs, Stored, Unit};
 use super::state::Hold;
 use crate::calendar::{Calendar, Period};
-use crate::clock::Timestamp;
+use crate::clock::{Millis, Timestamp};
 use crate::credits::{Act, Aside, Beyond, BurnOrder, CreditError, Entry, On, Policy};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Place, Plan, Running, Tally};
+use crate::plan::{Part, Place, Plan, Running, Tally};
+use crate::record::OutcomeOf;
 use crate::wire::usage::Meter;
 
 /// Most terms that one customer has had or will have: a plan a month for five years, all in memory
@@ -179,6 +180,36 @@ pub struct HeldTerms {
     /// It is held for a batch, whose lines are charged each for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<LineNeeds>,
+    /// It is held for outcomes that an attempt reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Reached>,
+}
+
+/// Outcomes that an attempt reached: they are owed once they are confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Whose they are.
+    pub of: OutcomeOf,
+    /// What was reached.
+    pub parts: Vec<Part>,
+    /// Silence confirms them; else it reverses them.
+    pub silence_confirms: bool,
+    /// How long after their confirmation they can be reversed.
+    pub dispute: Millis,
+    /// Once they are confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed: Option<Billed>,
+}
+
+/// What a confirmed outcome was charged, and how long it can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// The first instant at which it no longer can.
+    pub until: Timestamp,
+    /// By the plan's prices in money.
+    pub money: Exact,
+    /// And in its credits.
+    pub credits: Exact,
 }
 
 /// What any one line of a batch may need at most.

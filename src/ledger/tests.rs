@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod measures;
 mod once;
+mod outcomes;
 mod price;
 mod scopes;
 mod stopping;

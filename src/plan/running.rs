@@ -24,7 +24,7 @@ pub const PLACES: u32 = 12;
 pub const PLACES_COUNTED_MAX: usize = 10_000;
 
 /// What a request uses of one of a plan's meters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The plan's meter.
     pub meter: String,
@@ -32,6 +32,9 @@ pub struct Part {
     pub dimensions: Where,
     /// How much.
     pub quantity: Exact,
+    /// These are outcomes, which this charge prices once they are confirmed; absent: usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 /// Where a plan counts usage: one cell of a charge, and the dimensions it is priced apart for.
@@ -254,7 +257,11 @@ impl Plan {
             path: part.meter.clone(),
         };
         let mut places = Vec::new();
-        for charge in self.charges.iter().filter(|charge| charge.meter == part.meter) {
+        let prices = |charge: &&PlanCharge| match &part.outcome {
+            None => charge.meter == part.meter && charge.outcome.is_none(),
+            Some(id) => charge.id == *id && charge.outcome.is_some(),
+        };
+        for charge in self.charges.iter().filter(prices) {
             let Some(cell) = metered::cell(charge, &entry)? else { continue };
             let dimensions = metered::dimensions(charge, cell, &entry);
             places.push(Place { charge: charge.id.clone(), cell, dimensions });

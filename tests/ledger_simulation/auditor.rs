@@ -139,6 +139,7 @@ impl Auditor {
             Command::CheckKey { .. }
             | Command::Standing(_)
             | Command::Batch(_)
+            | Command::Decide(_)
             | Command::Unreserved(_) => {
                 unreachable!("not of the workload")
             }

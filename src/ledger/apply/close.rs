@@ -95,6 +95,12 @@ impl Op<'_> {
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
         let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
+        let reached = hold.terms.as_ref().and_then(|terms| terms.outcome.as_ref());
+        if let Some(confirmed) = reached.map(|reached| reached.silence_confirms) {
+            let at = hold.expires_at;
+            self.end_outcome(hold, confirmed, at, None)?;
+            return Ok(());
+        }
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
         let class = Class::Unresolved;
@@ -174,6 +180,7 @@ impl Op<'_> {
             corrects: corrects.as_ref().map(|record| record.seq),
             class,
             batch: line,
+            outcome_of: hold.terms.and_then(|terms| terms.outcome).map(|reached| reached.of),
             admitted: hold.admitted,
             answered,
             recorded_at: self.now,
@@ -196,7 +203,10 @@ impl Op<'_> {
 /// What an ending adds to what was used. A correction takes back what the hold's expiry counted.
 fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
     let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
-        let requests = if class == Class::Voided { Exact::ZERO } else { Exact::from(1) };
+        // Of an outcome, the attempt that reached it was counted.
+        let is_outcome = closing.hold.terms.as_ref().is_some_and(|terms| terms.outcome.is_some());
+        let is_none = class == Class::Voided || is_outcome;
+        let requests = if is_none { Exact::ZERO } else { Exact::from(1) };
         Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
     };
     let mut used = of(closing.class, &closing.charge)?;
@@ -268,7 +278,7 @@ pub(super) fn mark_late(usage: &Usage) -> Usage {
 }
 
 /// What makes two commands the same command.
-fn digest(command: &impl serde::Serialize) -> Digest {
+pub(super) fn digest(command: &impl serde::Serialize) -> Digest {
     // Our own types always serialise; were one not to, an empty text conflicts with everything.
     Digest::of(&[serde_json::to_string(command).unwrap_or_default().as_bytes()])
 }

@@ -119,7 +119,7 @@ impl Op<'_> {
             return Ok(Some(RefusalCode::AmountOutOfRange.into()));
         }
         let parties = ledger.parties_of(hold);
-        let need = Need { money: needed, tokens: Exact::ZERO };
+        let need = Need { money: needed, tokens: Exact::ZERO, requests: Exact::from(1) };
         let (at, holds) = (hold.reserved_at, ledger.holds.values());
         let by_limit = ledger.limits.objection_at(&parties, need, at, self.now, &holds)?;
         let gravest = [by_limit, by_terms].into_iter().flatten().min_by_key(|by| by.code);

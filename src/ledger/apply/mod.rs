@@ -8,12 +8,15 @@ mod close;
 mod extend;
 mod grant;
 mod needs;
+mod outcome;
 mod park;
 mod plan;
 mod price;
 mod reserve;
 mod terms;
 mod unreserved;
+
+pub use outcome::outcome_id;
 
 use super::SWEEP_MAX;
 use super::command::{Command, Context, PriorRecord, Reply, Row};
@@ -83,6 +86,7 @@ impl Ledger {
             Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Decide(decide) => op.decide(decide)?,
             Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,

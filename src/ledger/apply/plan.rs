@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::charge::Charge;
-use super::terms::{Needs, add, assumed, book_on, on};
+use super::terms::{Needs, add, assumed, book_on, on, used_parts};
 use super::{Broken, Op};
 use crate::credits::On;
 use crate::ledger::command::{PriorRecord, Row};
@@ -55,6 +55,11 @@ impl Op<'_> {
             });
             return Ok(());
         }
+        if let (Some(reached), Some(prior)) = (&held.outcome, corrects)
+            && held.period != force.period(self.now).start
+        {
+            return self.take_back_billed(&force, held, reached, prior, charge);
+        }
         let mut lines = Vec::new();
         let mut needs = Needs::new();
         for line in &charge.lines {
@@ -83,8 +88,16 @@ impl Op<'_> {
         if let Some(plan) = &force.plan {
             self.charge_by_plan(hold, held, plan, class, corrects, charge, &mut lines, &mut needs)?;
         }
-        let late = corrects.is_some();
-        let paid = self.pay(held, &force, hold, late, needs, charge, &mut lines, credit)?;
+        // After an expiry nothing is set aside any more: it paid then.
+        let mut own = if corrects.is_some() { Vec::new() } else { held.aside.clone() };
+        if class == Class::Settled && held.outcome.is_none() && held.batch.is_none() {
+            let set = match credit {
+                Credit::Batch(set) => set,
+                Credit::Own | Credit::Paid(_) => &mut own,
+            };
+            self.reach(hold, held, &force, &charge.own, set)?;
+        }
+        let paid = self.pay(&own, &force, hold, needs, charge, &mut lines, credit)?;
         if charge.amount > hold.amount() {
             charge.flags.push(Flag::Overage);
         }
@@ -125,7 +138,10 @@ impl Op<'_> {
             // Its lines carry what it used.
             _ if held.batch.is_some() => Vec::new(),
             Class::Unresolved => parts_assumed(hold, held, plan)?,
-            Class::Settled => plan.parts_of(&charge.own, &held.dimensions)?.0,
+            Class::Settled => match &held.outcome {
+                Some(reached) => reached.parts.clone(),
+                None => used_parts(plan, &charge.own, held)?,
+            },
         };
         let sure = if class == Class::Unresolved { Sure::Assumed } else { Sure::Yes };
         match running.change(plan, &[], &parts, sure) {
@@ -171,10 +187,9 @@ impl Op<'_> {
     #[allow(clippy::too_many_arguments)] // all of one attempt's end
     fn pay(
         &mut self,
-        held: &HeldTerms,
+        own: &[SetAside],
         force: &InForce,
         hold: &Hold,
-        late: bool,
         mut needs: Needs,
         charge: &mut Charge,
         lines: &mut Vec<PlanLine>,
@@ -187,8 +202,7 @@ impl Op<'_> {
                 || force.terms.prepaid
                 || !self.ledger.contracts.money.is_empty();
             let mut covered = Vec::new();
-            // After an expiry nothing is set aside any more: it paid then.
-            for one in held.aside.iter().filter(|one| one.unit == unit && !late) {
+            for one in own.iter().filter(|one| one.unit == unit) {
                 let need = needs.remove(&(unit, one.on.clone())).unwrap_or_default();
                 let purse = self.ledger.contracts.purse(unit);
                 let positive = need.max(Exact::ZERO);
@@ -302,7 +316,7 @@ impl Op<'_> {
     }
 }
 
-fn by_plan(force: &InForce, held: &HeldTerms) -> ByPlan {
+pub(super) fn by_plan(force: &InForce, held: &HeldTerms) -> ByPlan {
     ByPlan {
         plan: force.plan.as_ref().map(|plan| plan.plan.clone()),
         version: force.plan.as_ref().map(|plan| plan.version.clone()),
@@ -336,13 +350,17 @@ fn floor_needs(held: &HeldTerms) -> Result<Needs, Broken> {
     Ok(needs)
 }
 
-/// What counts as used where no end was seen. Of a job that is charged whole nothing, until its end is
+/// What counted as used before a correction: of outcomes, what was confirmed; else what was assumed where
+/// no end was seen. Of a job that is charged whole nothing, until its end is
 /// seen: what it used is not known.
 fn parts_assumed(hold: &Hold, held: &HeldTerms, plan: &Plan) -> Result<Vec<Part>, Broken> {
+    if let Some(reached) = &held.outcome {
+        return Ok(reached.parts.clone());
+    }
     if held.whole || held.batch.is_some() {
         return Ok(Vec::new());
     }
-    Ok(plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?.0)
+    Ok(used_parts(plan, &assumed(hold.pinned.input_least), held)?)
 }
 
 fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
@@ -394,7 +412,7 @@ fn floor_line(amount: Exact) -> PlanLine {
     PlanLine { kind: PlanLineKind::Floor, ..moved_line(amount) }
 }
 
-fn moved_line(amount: Exact) -> PlanLine {
+pub(super) fn moved_line(amount: Exact) -> PlanLine {
     PlanLine {
         kind: PlanLineKind::Moved,
         charge: String::new(),

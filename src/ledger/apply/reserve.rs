@@ -112,7 +112,7 @@ impl Op<'_> {
             return out_of_range;
         }
         let parties = self.parties_for(reserve)?;
-        let need = Need { money: needed, tokens };
+        let need = Need { money: needed, tokens, requests: Exact::from(1) };
         let by_limit = match self.ledger.limits.objection(&parties, need, self.now) {
             Err(Broken::OutOfRange) => return out_of_range,
             objection => objection?,

@@ -13,7 +13,7 @@ use crate::ledger::purse::Unit;
 use crate::ledger::status::{LimitView, RefusalCode};
 use crate::ledger::terms::{HeldTerms, InForce, Rest, SetAside};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Included, Plan, Running, Sure};
+use crate::plan::{Included, Part, Plan, Running, Sure};
 use crate::quote::AtMost;
 use crate::rating::cover::total_of;
 use crate::wire::usage::{Meter, Provenance, Usage};
@@ -111,6 +111,7 @@ impl Op<'_> {
             quotas: Vec::new(),
             aside: Vec::new(),
             batch: None,
+            outcome: None,
             dimensions: dimensions(reserve, &worst.model),
         };
         let Some(needs) = self.needs_under(&force, worst, &mut held)? else {
@@ -170,7 +171,7 @@ impl Op<'_> {
     }
 
     /// Sets aside what is missing to `amount`; answers what of it all is covered by no grant.
-    fn set_more_aside(
+    pub(super) fn set_more_aside(
         &mut self,
         unit: Unit,
         on: &On,
@@ -329,11 +330,22 @@ fn floor(
     }
     let Some(plan) = &force.plan else { return Ok(held.book_floor) };
     let usage = assumed(reserve.pinned.input_least);
-    let (parts, _) = plan.parts_of(&usage, &held.dimensions)?;
+    let parts = used_parts(plan, &usage, held)?;
     let mut after = running.clone();
     let increments = after.change(plan, &[], &parts, Sure::Assumed).unwrap_or_default();
     let money = increments.iter().filter(|one| !one.in_credits).map(|one| one.amount);
     Ok(held.book_floor.plus(Exact::sum(money)?.max(Exact::ZERO))?)
+}
+
+/// What of a usage the plan prices at once: not what are outcomes first.
+pub(super) fn used_parts(
+    plan: &Plan,
+    used: &Usage,
+    held: &HeldTerms,
+) -> Result<Vec<Part>, OutOfRange> {
+    let (mut parts, _) = plan.parts_of(used, &held.dimensions)?;
+    parts.retain(|part| part.outcome.is_none());
+    Ok(parts)
 }
 
 pub(super) fn add(needs: &mut Needs, unit: Unit, on: On, amount: Exact) -> Result<(), OutOfRange> {

@@ -21,6 +21,7 @@
 //! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
+//! | `confirm a calls` · `reverse a calls` | the outcome that `a` reached, by a charge |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
 //! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
 //! | `credit -> …` · `allowance -> …` | where they stand |
@@ -39,7 +40,7 @@ use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
 use crate::quote::Worst;
-use crate::record::{Admitted, Digest, Record, Verdict, verify};
+use crate::record::{Admitted, Digest, OutcomeOf, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Runs a script twice: with the ledger in memory throughout, and with a ledger loaded from its
@@ -198,6 +199,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             _ => None,
         };
         if let Some(id) = attempt.filter(|id| !ledger.has_hold(*id)) {
@@ -538,6 +540,10 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             upstream_status: Some(500),
             error_class: "upstream_error".into(),
             finished_at: START.parse().unwrap(),
+        }),
+        "confirm" | "reverse" => Command::Decide(Decide {
+            of: OutcomeOf { attempt_id: attempt(arguments[0]), charge: arguments[1].to_owned() },
+            confirmed: command == "confirm",
         }),
         "sweep" => Command::Sweep,
         "status" => Command::Status,

@@ -43,6 +43,16 @@ pub fn document(name: &str) -> Option<String> {
         "quota" => json!({
             "charges": charge(json!({ "model": "per_unit", "unit_price": "0" })),
             "limits": [{ "id": "calls-a-month", "meter": "api_calls", "most": "2", "hard": true }] }),
+        "outcome" => json!({ "charges": [{ "id": "calls", "meter": "api_calls",
+            "outcome": { "pending_hours": 24, "silence": "confirmed", "dispute_hours": 48 },
+            "charge": { "model": "per_unit", "unit_price": "5" } }] }),
+        "doubtful" => {
+            json!({ "charges": [{ "id": "calls", "meter": "api_calls", "in_credits": true,
+            "outcome": { "pending_hours": 24, "silence": "reversed", "dispute_hours": 1_000 },
+            "charge": { "model": "per_unit", "unit_price": "1" } }],
+            "credit": { "name": "coins" },
+            "grants": [{ "id": "monthly", "amount": "2", "in_credits": true, "source": "paid" }] })
+        }
         "euros" => json!({ "currency": "EUR" }),
         "wrong" => json!({ "charges": [{ "id": "calls", "meter": "api_calls",
                                          "charge": { "model": "per_unit" } }] }),
@@ -640,6 +650,7 @@ fn used_by(tokens: u64) -> [Part; 2] {
         meter: meter.into(),
         dimensions: [("model".to_owned(), "gpt".to_owned())].into(),
         quantity: Exact::from(quantity),
+        outcome: None,
     })
 }
 
