@@ -195,6 +195,9 @@ impl Store {
         };
         self.query("DELETE FROM refusals WHERE start < ?", &[before(REFUSALS_LIFE)])?;
         self.query("DELETE FROM once WHERE at < ?", &[before(ONCE_LIFE)])?;
+        // Outcomes that nobody can dispute any more.
+        let decided = "DELETE FROM holds WHERE expired = 1 AND json_extract(body, '$.terms.outcome.billed.until') <= ?";
+        self.query(decided, &[now.to_string().into()])?;
         let oldest =
             "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
         self.query(oldest, &[number(ONCE_MAX)]).map(drop)

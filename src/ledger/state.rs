@@ -91,13 +91,17 @@ pub struct Hold {
 
 impl Hold {
     pub(super) fn need(&self) -> Need {
-        let is_outcome = self.terms.as_ref().is_some_and(|terms| terms.outcome.is_some());
         Need {
             money: self.amount(),
             tokens: self.scopes.tokens.unwrap_or_default(),
             // The attempt that reached it was counted.
-            requests: if is_outcome { Exact::ZERO } else { Exact::from(1) },
+            requests: if self.is_outcome() { Exact::ZERO } else { Exact::from(1) },
         }
+    }
+
+    /// Whether it is held for what an attempt that is over has reached.
+    pub(super) fn is_outcome(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.outcome.is_some())
     }
 
     /// Which of a scope's parties it is of.

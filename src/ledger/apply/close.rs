@@ -204,8 +204,7 @@ impl Op<'_> {
 fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
     let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
         // Of an outcome, the attempt that reached it was counted.
-        let is_outcome = closing.hold.terms.as_ref().is_some_and(|terms| terms.outcome.is_some());
-        let is_none = class == Class::Voided || is_outcome;
+        let is_none = class == Class::Voided || closing.hold.is_outcome();
         let requests = if is_none { Exact::ZERO } else { Exact::from(1) };
         Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
     };

@@ -135,6 +135,7 @@ impl Op<'_> {
         let Some(account) = &ledger.account else {
             return Ok(Reply::Invalid("this customer does not exist".into()));
         };
+        let runs = |hold: &&Hold| !hold.is_outcome();
         let exposure = |hold: &Hold| hold.amount().minus(hold.floor);
         let exposures: Vec<Exact> =
             ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
@@ -147,7 +148,7 @@ impl Op<'_> {
                 settled: ledger.settled,
                 held: ledger.held,
                 today: ledger.limits.charged_in(Frame::utc_day(self.now))?,
-                open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
+                open: u64::try_from(ledger.holds.values().filter(runs).count()).unwrap_or(u64::MAX),
                 exposure: Exact::sum(exposures)?,
             },
             limits,

@@ -10,14 +10,14 @@ fn an_outcome_is_held_for_until_it_is_confirmed_and_charged_once() {
          limits all=lifetime/hard/12 par=-/hard/1,measure=concurrency
          reserve a 9                -> held, 7 left
          settle a 1                 -> closed 1 at 0
-         status                     -> ok settled 0 held 5 open 1 exposure 5
+         status                     -> ok settled 0 held 5 open 0 exposure 5
          reserve b 9                -> held, 2 left      # nothing runs beside it
          settle b 1
          reserve c 9                -> refused in_flight_budget_exhausted by all
          confirm a calls            -> closed 3 at 5
          confirm a calls            -> replayed 3 at 5
          confirm a other            -> unknown attempt
-         status                     -> ok settled 5 held 5 open 1 exposure 5
+         status                     -> ok settled 5 held 5 open 0 exposure 5
          reverse b calls            -> closed 4 at 0
          reverse b calls            -> replayed 4 at 0
          confirm b calls            -> conflict with 4   # the first word decides
@@ -33,7 +33,7 @@ fn silence_decides_when_the_time_is_over_as_the_plan_says() {
          reserve a 9
          settle a 1
          wait 86399s
-         status -> ok settled 0 held 5 open 1 exposure 5
+         status -> ok settled 0 held 5 open 0 exposure 5
          wait 1s
          status -> ok settled 5 held 0 open 0 exposure 0
          confirm a calls -> replayed 2 at 5
