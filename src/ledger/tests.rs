@@ -10,6 +10,7 @@
 mod access;
 mod batches;
 mod charges;
+mod credit;
 mod endings;
 mod fits;
 mod harness;
