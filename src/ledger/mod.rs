@@ -18,6 +18,7 @@ mod command;
 mod credit_view;
 mod limits;
 mod purse;
+mod quoted;
 mod refusals;
 mod state;
 mod status;
@@ -42,6 +43,7 @@ pub use limits::{
     Scope, Strictness, Tally, VALUE_MAX,
 };
 pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
+pub use quoted::{CreditsQuote, TermsQuote, ToQuote};
 pub use refusals::shown_from;
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{

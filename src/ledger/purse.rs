@@ -358,6 +358,20 @@ impl Purse {
         Ok(())
     }
 
+    /// What of such needs no grant would cover as things stand; nothing is set aside.
+    pub fn uncovered_of<'n>(
+        &self,
+        needs: impl Iterator<Item = (&'n On, Exact)>,
+        now: Timestamp,
+    ) -> Result<Exact, CreditError> {
+        let (mut wallet, mut uncovered) = (self.wallet.clone(), Exact::ZERO);
+        for (on, amount) in needs {
+            let aside = wallet.set_aside(amount.max(Exact::ZERO), on, now)?;
+            uncovered = uncovered.plus(aside.uncovered)?;
+        }
+        Ok(uncovered)
+    }
+
     pub fn owed(&self) -> Exact {
         self.wallet.owed()
     }

@@ -161,6 +161,7 @@ fn quote(forecast: &Forecast) -> Quote {
         lines: Vec::new(),
         worst: Vec::new(),
         batch: forecast.most(),
+        likely: Vec::new(),
         book_version: forecast.book_version.clone(),
         margin: None,
     }

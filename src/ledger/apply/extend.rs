@@ -71,7 +71,7 @@ impl Op<'_> {
         let model = held.dimensions.get("model").cloned().unwrap_or_default();
         let worst = Worst { model, most: most.to_vec(), batch: Vec::new() };
         let quotas = held.quotas.clone();
-        let Some(needs) = self.needs_under(&force, &worst, held)? else {
+        let Some(needs) = self.ledger.contracts.needs_under(&force, &worst, held)? else {
             return Ok(Some(RefusalCode::NoPriceInPlan.into()));
         };
         for (quota, before) in held.quotas.iter_mut().zip(&quotas) {

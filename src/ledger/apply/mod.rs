@@ -12,6 +12,7 @@ mod outcome;
 mod park;
 mod plan;
 mod price;
+mod quote;
 mod reserve;
 mod terms;
 mod unreserved;

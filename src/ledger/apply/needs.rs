@@ -1,10 +1,10 @@
 //! What requests need at most under a customer's terms: of the plan, and of what it leaves to the book.
 
+use super::Broken;
 use super::terms::{Needs, add, book_on, is_covered, on};
-use super::{Broken, Op};
 use crate::credits::On;
 use crate::ledger::purse::Unit;
-use crate::ledger::terms::{HeldTerms, InForce, LineNeeds, Rest};
+use crate::ledger::terms::{Contracts, HeldTerms, InForce, LineNeeds, Rest};
 use crate::money::Exact;
 use crate::plan::{Plan, Running};
 use crate::quote::{AtMost, ManyAtMost, Worst};
@@ -20,10 +20,10 @@ struct Uses<'w> {
     each: &'w [AtMost],
 }
 
-impl Op<'_> {
+impl Contracts {
     /// What a reserve needs at most, and what `held` has to remember of it. `None` where the plan has
     /// no price for it and the terms leave none to the book.
-    pub(super) fn needs_under(
+    pub fn needs_under(
         &self,
         force: &InForce,
         worst: &Worst,
@@ -71,7 +71,7 @@ impl Op<'_> {
         uses: &Uses<'_>,
         held: &mut HeldTerms,
     ) -> Result<Option<Needs>, Broken> {
-        let running = self.ledger.contracts.running(held.number, held.period);
+        let running = self.running(held.number, held.period);
         let Some(mut needs) = most_by_plan(force, &running, uses, held)? else { return Ok(None) };
         let model = held.dimensions.get("model").cloned();
         for most in uses.all.iter().filter(|most| !is_covered(most.meter, &held.covered)) {

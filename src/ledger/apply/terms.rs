@@ -114,7 +114,7 @@ impl Op<'_> {
             outcome: None,
             dimensions: dimensions(reserve, &worst.model),
         };
-        let Some(needs) = self.needs_under(&force, worst, &mut held)? else {
+        let Some(needs) = self.ledger.contracts.needs_under(&force, worst, &mut held)? else {
             return Ok(Err(RefusalCode::NoPriceInPlan.into()));
         };
         let running = self.ledger.contracts.running(force.terms.number, period);
@@ -368,13 +368,16 @@ pub(super) fn book_on(meter: Meter, model: Option<String>) -> On {
 /// What the plan may tell prices by: all of it is known before the request runs.
 fn dimensions(reserve: &Reserve, model: &str) -> BTreeMap<String, String> {
     let admitted = &reserve.admitted;
-    let known = [
+    told([
         ("model", Some(model)),
         ("provider", Some(reserve.pinned.provider.as_str())),
         ("endpoint", Some(admitted.endpoint.as_str())),
         ("service_tier", admitted.service_tier.as_deref()),
         ("key", Some(admitted.key_id.as_str())),
-    ];
+    ])
+}
+
+pub(super) fn told(known: [(&str, Option<&str>); 5]) -> BTreeMap<String, String> {
     let told = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
     told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

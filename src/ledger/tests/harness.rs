@@ -394,6 +394,11 @@ impl World {
         Ok(outcome.reply)
     }
 
+    /// What a request would be charged under the customer's terms.
+    pub fn quote(&mut self, asked: &ToQuote) -> Option<Result<TermsQuote, ()>> {
+        self.ledger.quote(asked, self.now).unwrap()
+    }
+
     fn snapshot(&mut self) -> Snapshot {
         let written = std::mem::take(&mut self.written);
         let Reply::Status(snapshot) = self.apply(&Command::Status).unwrap() else { panic!() };

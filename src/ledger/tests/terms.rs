@@ -574,6 +574,39 @@ fn a_plan_changes_at_once_or_with_the_next_period_and_never_for_what_runs() {
 }
 
 #[test]
+fn a_quote_tells_what_a_request_adds_to_what_the_period_has_used() {
+    let mut world = World::new(false);
+    let mut quote = |lines: &[&str]| {
+        lines.iter().for_each(|line| drop(world.line(line)));
+        let asked = ToQuote {
+            provider: "openai".into(),
+            endpoint: "/v1/chat/completions".into(),
+            service_tier: None,
+            key_id: None,
+            worst: worst(12.into(), 2.into()),
+            input_least: 1,
+            lower: 1.into(),
+            likely: worst(8.into(), 2.into()).most,
+        };
+        let told = world.quote(&asked).unwrap().unwrap();
+        let text = |amount: Option<Exact>| amount.map_or("-".into(), |a: Exact| a.to_string());
+        let credits = told.credits.as_ref().map(|c| (c.lower, c.upper));
+        let money = [Some(told.lower), told.expected, Some(told.upper)].map(text).join(" ");
+        (money, credits)
+    };
+    // Ten of output at three at most; six at one as things stand; two of input by the book.
+    assert_eq!(quote(&["plan graduated"]), ("1 8 32".into(), None));
+    // Six are used: two more in the first tier, then four at three.
+    let used = ["reserve a 6", "settle a 6", "wait 1s"];
+    assert_eq!(quote(&used), ("1 12 32".into(), None));
+    let hybrid = ["plan hybrid rest=included"];
+    assert_eq!(quote(&hybrid), ("0 0 1".into(), None));
+    let dry = ["plan worth rest=included", "reserve b 9"];
+    assert_eq!(quote(&dry), ("0.5 0.5 0.5".into(), Some((1.into(), 1.into()))));
+    assert_eq!(quote(&["void b"]), ("0 0 0".into(), Some((1.into(), 1.into()))));
+}
+
+#[test]
 fn the_same_plan_again_does_not_begin_the_period_anew() {
     check(
         "plan hybrid rest=included
