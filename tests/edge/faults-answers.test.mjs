@@ -2,6 +2,7 @@
 // nothing that was sent is free, and an answer is asked for once. Numbered as in docs/faults.md.
 
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { openStream, quantity, refusal, sleep, startGate, WAYS } from './gate.mjs';
 import { completion, event, http, piece, scripted, STREAM, USAGE, usageChunk, whole } from './scripted.mjs';
@@ -53,8 +54,9 @@ for (const name of ['openai, usage asked for', 'anthropic']) {
 }
 
 rule('F6: a provider whose name or certificate is no good is a 502 that costs nothing', async () => {
-  const port = new URL(upstream.url).port;
-  for (const base_url of ['https://nowhere.invalid', `https://127.0.0.1:${port}`]) {
+  const noTls = net.createServer((socket) => socket.on('error', () => {}).end('no TLS here'));
+  await new Promise((listening) => noTls.listen(0, '127.0.0.1', listening));
+  for (const base_url of ['https://nowhere.invalid', `https://127.0.0.1:${noTls.address().port}`]) {
     const entry = { base_url, auth: 'bearer', secret: 'OPENAI_API_KEY' };
     const own = await startGate({ upstream, vars: { FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry, anthropic: entry }) } });
     try {
@@ -68,6 +70,7 @@ rule('F6: a provider whose name or certificate is no good is a 502 that costs no
       await own.stop();
     }
   }
+  noTls.close();
 });
 
 rule('F8, F9, F10: whatever the provider fails at, it is asked once, by one attempt, under one hold', async () => {
@@ -101,6 +104,15 @@ rule('F22: a whole answer that is no JSON passes as it is, and is not free', asy
   }
 });
 
+rule('F12: a refusal whose words never end is told without them', async () => {
+  upstream.answer = (socket) => socket.write(http(500, ['content-type: application/json', 'content-length: 500'], '{"error":'));
+  const began = Date.now();
+  const answer = await ask();
+  assert.equal(answer.status, 500);
+  assert.ok(Date.now() - began < 15_000, `${Date.now() - began} ms`);
+  assert.equal((await billed(answer)).record.class, 'voided');
+});
+
 rule('F23: an error under the status 200 passes, is no success, and is charged its input at least', async () => {
   for (const stream of [false, true]) {
     const error = { error: { message: 'overloaded', type: 'server_error' } };
@@ -130,6 +142,7 @@ rule('F32: a length that is wrong, or told in two ways, neither hangs the client
     say(bytes);
     const answer = await ask();
     assert.ok([200, 502].includes(answer.status), `${what}: ${answer.status}`);
+    if (answer.status === 502) assert.equal((await refusal(answer, 'openai')).code, 'upstream_unreachable', what);
     const { cost, record } = await billed(answer);
     // Where the headers themselves were no HTTP, nothing was answered; else it is charged at its floor.
     if (record.class === 'settled') assert.ok(cost > 0, what);
