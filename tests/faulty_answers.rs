@@ -1,7 +1,7 @@
 //! Answers that repeat, contradict or never finish what they say they used, by the numbers of
 //! `docs/faults.md`.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
 use farebox::meter::{End, Framing, Metering, Outcome, Reading};
 use farebox::wire::usage::{Meter, Provenance};
