@@ -6,6 +6,7 @@
 //! pricing the usage of one period by it. Out of scope: invoices, tax, and where plans are stored.
 
 mod balances;
+mod carry;
 mod currency;
 mod gate;
 mod metered;
@@ -30,6 +31,7 @@ use crate::rating::charge::{self, Charge};
 use crate::rating::outcome::{Report, Terms};
 use crate::strict::{Fault, Faults};
 
+pub use carry::Carried;
 pub use currency::minor_units;
 pub use rules::Rules;
 pub use running::{Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally};
