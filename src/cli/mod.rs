@@ -62,7 +62,7 @@ enum Verb {
     Replay(replay::Args),
     /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
     Rate(lines::Args),
-    /// Check plans, and price a period's usage by them.
+    /// Check plans, print their schema, and price a period's usage by them.
     #[command(subcommand)]
     Plan(plan::Verb),
     /// Replay logs of prepaid and promotional credit.

@@ -38,6 +38,11 @@ pub use running::{Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Runn
 pub use spend::allocate;
 pub use standing::Included;
 
+/// The JSON Schema of plan files, for editors.
+pub const SCHEMA: &str = include_str!("../../books/plan-schema.json");
+/// What a plan file says it is.
+const FORMAT: &str = "farebox-plan-1";
+
 /// Most items in one list of a plan; keeps a plan of any size bounded, and none has a tenth of it.
 pub const ITEMS_MAX: usize = 10_000;
 /// Most usage entries priced at once.
@@ -420,5 +425,7 @@ fn fault(code: &'static str, path: impl Into<String>, message: impl Into<String>
     Fault { code, path: path.into(), message: message.into() }
 }
 
+#[cfg(test)]
+mod json_schema;
 #[cfg(test)]
 mod tests;

@@ -167,6 +167,25 @@ impl Rules {
     }
 }
 
+/// The rules that have names, and their names, for the schema.
+#[cfg(test)]
+pub(super) fn names() -> Vec<(&'static str, Vec<&'static str>)> {
+    fn of<T>(names: &[(&'static str, T)]) -> Vec<&'static str> {
+        names.iter().map(|(name, _)| *name).collect()
+    }
+    vec![
+        ("preset", PRESETS.iter().map(|rules| rules.preset).collect()),
+        ("rounding", of(&Rounding::NAMES)),
+        ("rounding_point", of(&ROUNDING_POINTS)),
+        ("day_count", of(&DayCount::NAMES)),
+        ("allowance", of(&ALLOWANCES)),
+        ("discount_order", of(&DISCOUNT_ORDERS)),
+        ("commitment_counts", of(&COMMITMENT_COUNTS)),
+        ("minimum_in_part", of(&MINIMUMS)),
+        ("burn_order", of(&BurnOrder::NAMES)),
+    ]
+}
+
 fn set<T: Copy>(
     object: &mut Object,
     name: &str,
