@@ -132,3 +132,10 @@ fn what_cannot_be_read_or_priced_fails_the_replay_after_all_else_is_told() {
         assert_eq!(output.status.code(), Some(64), "{wrong:?}");
     }
 }
+
+#[test]
+fn the_schema_of_plans_that_is_printed_is_the_one_that_is_kept() {
+    let printed = farebox(&["plan", "schema"]);
+    assert!(printed.status.success());
+    assert_eq!(said(&printed), include_str!("../books/plan-schema.json"));
+}

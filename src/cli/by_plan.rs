@@ -52,9 +52,9 @@ pub(super) fn run(
         return Err(text_of(error, "message"));
     }
     if json {
-        tell_json(&report)?
+        tell_json(&report)?;
     } else {
-        tell(&report)?
+        tell(&report)?;
     }
     faults(&report)
 }

@@ -67,9 +67,9 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
         }
     }
     if json {
-        say(&json!({ "totals": totals }).to_string())?
+        say(&json!({ "totals": totals }).to_string())?;
     } else {
-        totals.show()?
+        totals.show()?;
     }
     totals.faults()
 }

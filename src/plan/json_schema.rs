@@ -28,20 +28,20 @@ pub(super) fn schema() -> String {
             "currency": { "type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217 code of every amount." },
             "period": one_of(&Every::NAMES, "The length of a period; a month where absent."),
             "rules": rules_of(),
-            "fees": list("Due each period.", &["id", "amount"], json!({
+            "fees": list("Due each period.", &["id", "amount"], &json!({
                 "id": id(), "amount": number(),
                 "once": flag("Due in the customer's first period only."),
                 "prorated": flag("Due in part where the period is only partly active.") })),
-            "charges": with(list("A meter and its price.", &["id", "meter"], charges()), "oneOf", &json!([
+            "charges": with(list("A meter and its price.", &["id", "meter"], &charges()), "oneOf", &json!([
                 { "required": ["charge"], "properties": { "cells": false } },
                 { "required": ["cells"], "properties": { "where": false, "charge": false, "cost": false } }])),
-            "allowances": list("Usage that is included.", &["id", "meter", "quantity"], json!({
+            "allowances": list("Usage that is included.", &["id", "meter", "quantity"], &json!({
                 "id": id(), "meter": meter(), "where": of("Where"), "quantity": number() })),
             "credit": { "type": "object", "additionalProperties": false, "required": ["name"],
                 "description": "The plan's own currency.",
                 "properties": { "name": text("What it is called."),
                     "worth": described(&number(), "What one costs beyond the grants; absent: none is sold.") } },
-            "grants": list("Credit that comes with the plan.", &["id", "amount", "source"], json!({
+            "grants": list("Credit that comes with the plan.", &["id", "amount", "source"], &json!({
                 "id": id(), "amount": number(), "in_credits": flag("In the plan's credits, not in money."),
                 "source": one_of(&Source::NAMES, "Paid for or given."),
                 "priority": described(&number(), "A whole number; the lowest is used first."),
@@ -49,10 +49,10 @@ pub(super) fn schema() -> String {
                 "expires_after_periods": described(&number(), "Of a grant that comes once."),
                 "rollover_cap": described(&number(), "What is carried on to the next period at most."),
                 "meters": texts("What it pays for; absent: all."), "models": texts("The same by model.") })),
-            "limits": list("Most usage of a period.", &["id", "meter", "most", "hard"], json!({
+            "limits": list("Most usage of a period.", &["id", "meter", "most", "hard"], &json!({
                 "id": id(), "meter": meter(), "where": of("Where"), "most": number(),
                 "hard": flag("Usage beyond it cannot have happened.") })),
-            "commitments": list("Spend that was promised or paid ahead.", &["id", "amount", "kind"], json!({
+            "commitments": list("Spend that was promised or paid ahead.", &["id", "amount", "kind"], &json!({
                 "id": id(), "amount": number(), "kind": { "enum": ["minimum", "true_up", "prepaid"] },
                 "on": texts("The charges that count; absent: all."),
                 "overage_factor": described(&number(), "What spend beyond it is multiplied by; 1 or more.") })),
@@ -115,7 +115,7 @@ fn place() -> Value {
             "description": "Dimensions and the values they must have; an absent dimension may have any." })
 }
 
-fn list(description: &str, required: &[&str], properties: Value) -> Value {
+fn list(description: &str, required: &[&str], properties: &Value) -> Value {
     json!({ "type": "array", "maxItems": ITEMS_MAX, "description": description, "items": {
         "type": "object", "additionalProperties": false, "required": required, "properties": properties } })
 }
@@ -143,7 +143,7 @@ fn charges() -> Value {
         "where": of("Where"), "charge": of("Charge"),
         "cost": described(&of("Charge"), "What the same usage costs the operator."),
         "cells": list("Prices by dimensions, in the place of one `charge`: the one with the most that match.",
-            &["charge"], json!({ "where": of("Where"), "charge": of("Charge"), "cost": of("Charge") })),
+            &["charge"], &json!({ "where": of("Where"), "charge": of("Charge"), "cost": of("Charge") })),
     })
 }
 
@@ -151,7 +151,7 @@ fn discounts() -> Value {
     let list = list(
         "Less; one of `percent`, `amount` and `by`.",
         &["id"],
-        json!({
+        &json!({
         "id": id(), "percent": number(), "amount": number(),
         "by": described(&of("Charge"), "What a charge makes of the spend: volume discounts."),
         "on": texts("The charges and fees it lowers; absent: all.") }),
@@ -170,16 +170,16 @@ fn with(mut list: Value, keyword: &str, value: &Value) -> Value {
 
 /// A charge: the model's own fields, and those that any charge may carry.
 fn charge() -> Value {
-    let tiers = |required: &[&str], properties: Value| {
+    let tiers = |required: &[&str], properties: &Value| {
         json!({ "type": "array", "minItems": 1, "maxItems": 1000, "items": {
             "type": "object", "additionalProperties": false, "required": required, "properties": properties } })
     };
     let end = json!({ "anyOf": [number(), { "type": "null" }], "description": "Inclusive; null for no end." });
     let priced =
-        |price: &str| tiers(&[], json!({ "up_to": end, price: number(), "flat_fee": number() }));
+        |price: &str| tiers(&[], &json!({ "up_to": end, price: number(), "flat_fee": number() }));
     let blocks = tiers(
         &["block_size", "price_per_block"],
-        json!({ "block_size": number(), "max_blocks": end, "price_per_block": number() }),
+        &json!({ "block_size": number(), "max_blocks": end, "price_per_block": number() }),
     );
     let n = number();
     let models = [

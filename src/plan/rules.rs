@@ -159,9 +159,8 @@ impl Rules {
         set(&mut object, "commitment_counts", &COMMITMENT_COUNTS, counts, faults);
         set(&mut object, "minimum_in_part", &MINIMUMS, &mut rules.minimum_in_part, faults);
         set(&mut object, "burn_order", &BurnOrder::NAMES, &mut rules.burn_order, faults);
-        if let Some(spot) = object.take("first_tier_fee_at_zero") {
-            rules.first_tier_fee_at_zero = spot.flag(faults)?;
-        }
+        let flag = object.take("first_tier_fee_at_zero").and_then(|spot| spot.flag(faults));
+        rules.first_tier_fee_at_zero = flag.unwrap_or(rules.first_tier_fee_at_zero);
         object.done(faults);
         Some(rules)
     }
