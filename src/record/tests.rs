@@ -9,6 +9,7 @@
 mod audit;
 mod checkpoint;
 mod example;
+mod order;
 mod tree;
 mod vectors;
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use super::receipt::Receipt;
-use super::seal::{Digest, SealedLine, canonical};
+use super::seal::{Digest, SealedLine};
 use super::{Class, FORMAT, Record, tree};
 use crate::auth::Ring;
 use crate::clock::Timestamp;
@@ -255,7 +255,7 @@ impl Audit<'_> {
             return bad(Verdict::Invalid, position, problem);
         }
         // What was read, written again: fields that are not known would be missing.
-        if canonical(record).as_deref() != Some(bytes) {
+        if record.canonical().as_deref() != Some(bytes) {
             let problem = "the bytes are not in canonical form (RFC 8785)";
             return bad(Verdict::Invalid, position, problem);
         }
