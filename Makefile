@@ -56,7 +56,8 @@ bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
 
 bench-record: ## what sealing, signing and checking records take
-	@cargo run --quiet --profile native --example bench-record
+	@cargo build --quiet --profile native --bin farebox
+	@cargo run --quiet --profile native --example bench-record target/native/farebox
 
 bench-ledger: ## what the ledger's state machine takes by itself
 	@cargo run --quiet --profile native --example bench-ledger

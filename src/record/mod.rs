@@ -23,7 +23,7 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 
 pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
-pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
+pub use verify::{Audit, Bad, Checked, Evidence, Expected, Finding, Report, Verdict, verify};
 
 /// Version of the record format written here.
 pub const FORMAT: u32 = 1;
