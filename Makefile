@@ -56,7 +56,8 @@ bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
 
 bench-record: ## what sealing, signing and checking records take
-	@cargo run --quiet --profile native --example bench-record
+	@cargo build --quiet --profile native --bin farebox
+	@cargo run --quiet --profile native --example bench-record target/native/farebox
 
 bench-ledger: ## what the ledger's state machine takes by itself
 	@cargo run --quiet --profile native --example bench-ledger
@@ -64,8 +65,10 @@ bench-ledger: ## what the ledger's state machine takes by itself
 bench-plans: ## the same for a customer with a plan, and with credit
 	@cargo run --quiet --profile native --example bench-plans
 
-bench-book: ## what loading a price book and pricing a request take
+bench-book: ## what loading a price book and pricing a request take, native and in the browser's Wasm
 	@cargo run --quiet --profile native --example bench-book
+	@scripts/build.sh browser
+	@node benches/book/wasm.mjs
 
 advisories: ## known vulnerabilities in dependencies; needs the advisory database from the network
 	@cargo deny check advisories
