@@ -158,7 +158,7 @@ for (const [name, api] of Object.entries(APIS)) {
       assert.deepEqual([after.settled, coins.balance, coins.held], ['2.3', '17.7', '0']);
     }
     const { records } = await gate.bill(key, answer);
-    assert.deepEqual(records.map(({ amount, batch, plan: by }) => [amount, batch?.line, by.lines[0]?.before, by.paid[0]?.grant]), [
+    assert.deepEqual(records.map(({ amount, batch, plan: by }) => [amount, batch?.line, by.lines?.[0].before, by.paid?.[0].grant]), [
       ['2', sha256('a'), '0', 'pack'], ['0.3', sha256('b'), '100', 'pack'], ['0', undefined, undefined, undefined],
     ]);
   });

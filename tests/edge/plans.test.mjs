@@ -106,6 +106,23 @@ rule('a plan with a fault is refused with its place, and the one in force stays'
   assert.equal((await post(key)).headers['x-farebox-cost'], '1');
 });
 
+rule('a quote tells what a request adds by the plan, to what the period has used', async () => {
+  const key = await customer('quoted', { plan: hybrid, rest: 'included' });
+  const quote = async (sign) => (await gate.fetch('/v1/farebox/quote', {
+    method: 'POST', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ endpoint: '/v1/chat/completions', body: { model: 'gpt-4o-mini', max_tokens: 50, ...say('hi') }, ...sign }),
+  })).json();
+  const told = async () => { const { lower, upper, plan: by } = await quote(); return [lower, upper, by?.plan]; };
+  assert.deepEqual(await told(), ['0', '0.1', 'hybrid'], 'included, unless others use it up first');
+  for (let n = 0; n < 10; n += 1) await post(key);
+  await gate.idle('quoted');
+  assert.deepEqual(await told(), ['0.1', '0.1', 'hybrid']);
+  assert.equal((await quote({ sign: true })).error.code, 'not_in_plan');
+  await gate.admin('PUT', 'customers/quoted/plan', { plan: credits, rest: 'included' });
+  const { credits: coins } = (await quote()).plan;
+  assert.deepEqual([coins.name, coins.lower, coins.upper], ['coins', '1', '1']);
+});
+
 rule('an outcome is held for until the operator confirms it, billed once, and given back when disputed', async () => {
   const outcome = { pending_hours: 24, silence: 'reversed', dispute_hours: 48 };
   const charges = [{ id: 'answers', meter: 'api_calls', outcome, charge: { model: 'per_unit', unit_price: '2' } }];
