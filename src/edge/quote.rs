@@ -4,13 +4,13 @@ use super::config::Config;
 use super::http::{self, Incoming};
 use super::ledger_call::LedgerClient;
 use super::upstream::Upstream;
-use super::{body, js, own};
+use super::{body, books, js, own};
 use crate::api::{Code, Problem};
 use crate::auth::ApiKey;
 use crate::book::Book;
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{Pinned, Snapshot, Strictness};
+use crate::ledger::{LimitView, Measure, Pinned, Snapshot, Strictness};
 use crate::money::Exact;
 use crate::quote::Quote;
 use crate::quote::asked::{self, Account, Answered, Asked, Signed};
@@ -68,7 +68,9 @@ async fn priced(
 ) -> Result<String, Problem> {
     let config = incoming.config()?;
     let now = js::now();
-    let (ask, quote) = asked::price(request, &config.book, Some(at.unwrap_or(now)))?;
+    let book = books::current(incoming).await?.book;
+    let region = |provider: &str| config.upstreams.get(provider)?.region.as_deref();
+    let (ask, quote) = asked::price(request, &book, Some(at.unwrap_or(now)), region)?;
     let snapshot = snapshot(incoming, customer.clone()).await?;
     if life.is_some() && snapshot.as_ref().is_some_and(|snapshot| !snapshot.goes_by_book()) {
         let message = "This account pays by a plan or from credit: what a request costs depends on \
@@ -78,7 +80,8 @@ async fn priced(
     let signed = match life {
         Some(life) => {
             let made = (request, &ask, &quote);
-            let promise = Promise::new(customer.clone(), made, &config.book, (now, life))?;
+            let by = (&*book, region(&quote.provider));
+            let promise = Promise::new(customer.clone(), made, by, (now, life))?;
             Some(Signed { token: promise.text(&config.quotes)?, expires_at: promise.expires })
         }
         None => None,
@@ -94,10 +97,12 @@ async fn snapshot(incoming: &Incoming, customer: Name) -> Result<Option<Snapshot
     Ok(serde_json::from_str(&found).ok())
 }
 
-/// What is left of the tightest hard limit; absent without one, and where the account's currency is
-/// not the book's.
+/// What is left of the tightest hard limit on money; absent without one, and where the account's
+/// currency is not the book's.
 fn remaining(snapshot: &Snapshot, quote: &Quote) -> Option<Exact> {
-    let hard = snapshot.limits.iter().filter(|limit| limit.kind == Strictness::Hard);
+    let is_hard =
+        |limit: &&LimitView| limit.kind == Strictness::Hard && limit.measure == Measure::Money;
+    let hard = snapshot.limits.iter().filter(is_hard);
     let least = hard.map(|limit| limit.remaining).min();
     least.filter(|_| snapshot.currency == quote.currency)
 }

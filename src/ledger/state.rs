@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::SWEEP_MAX;
 use super::access::{Allows, KeyState};
 use super::apply::Broken;
+use super::batch::BatchCommand;
 use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
 use super::limits::{Hour, LimitRule, Limits, Need, Party, PartyRows, Scope, Tally};
 use super::refusals::Refusals;
@@ -261,15 +262,16 @@ impl Ledger {
         for (_, attempt_id) in self.expiry.iter().take(SWEEP_MAX).take_while(|(at, _)| *at <= now) {
             self.holds.get(attempt_id).into_iter().for_each(&mut need);
         }
-        let ends = match command {
+        let touched = match command {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
-            Command::Extend { attempt_id, .. } => Some(*attempt_id),
+            Command::Extend { attempt_id, .. }
+            | Command::Batch(BatchCommand::Open { attempt_id, .. }) => Some(*attempt_id),
             Command::Unreserved(unreserved) => Some(unreserved.reserve.attempt_id),
             _ => None,
         };
-        let ends = ends.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
-        ends.into_iter().for_each(need);
+        let touched = touched.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
+        touched.into_iter().for_each(need);
         // A batch's lines count where its hold did.
         if let Some(batch) = prior.batch.as_ref().map(|known| &known.batch) {
             let value = |scope| value_of(&batch.admitted, &batch.scopes, scope);

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Quote, quote};
+use super::{Quote, Unpriced, quote_model, situation};
 use crate::api::{self, Code, Problem};
-use crate::book::Book;
+use crate::book::{Book, Situation};
 use crate::clock::{Millis, Timestamp};
 use crate::money::Exact;
 use crate::wire::request::{Ask, Request, inspect};
@@ -66,17 +66,22 @@ pub fn request<'a>(
     Ok(Request { route, query, content_type, body })
 }
 
-/// What a request would cost, or why that cannot be said.
-pub fn price(
+/// What a request would cost, or why that cannot be said. `region` says where a provider serves, where
+/// that makes a price.
+pub fn price<'r>(
     request: &Request<'_>,
     book: &Book,
     at: Option<Timestamp>,
+    region: impl Fn(&str) -> Option<&'r str>,
 ) -> Result<(Ask, Quote), Problem> {
     let ask = inspect(request).map_err(|bad| Problem {
         param: bad.param,
         ..Problem::new(Code::InvalidRequest, bad.message)
     })?;
-    let quote = quote(&ask, book, at).map_err(|why| api::unpriced(&why, &ask.model))?;
+    let unpriced = |why: Unpriced| api::unpriced(&why, &ask.model);
+    let model = book.sold(&ask.model).ok_or_else(|| unpriced(Unpriced::Model))?;
+    let situation = Situation { at, region: region(&model.provider), ..situation(&ask) };
+    let quote = quote_model(&ask, book, model, &situation).map_err(unpriced)?;
     Ok((ask, quote))
 }
 
@@ -94,7 +99,7 @@ pub fn quote_text(book: &str, request: &str) -> String {
 pub fn quote_json(book: &Book, request: &str) -> String {
     let answer = || {
         let asked = Asked::parse(request)?;
-        price(&asked.request()?, book, asked.at)
+        price(&asked.request()?, book, asked.at, |_| None)
     };
     match answer() {
         Ok((_, quote)) => text(&quote),

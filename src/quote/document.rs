@@ -52,7 +52,7 @@ pub fn quote_document(
     let body = body(model, parts, max_tokens);
     let answer = || -> Result<String, Problem> {
         let request = asked::request(ENDPOINT, "application/json", body.as_bytes())?;
-        asked::price(&request, book, None).map(|(_, quote)| asked::text(&quote))
+        asked::price(&request, book, None, |_| None).map(|(_, quote)| asked::text(&quote))
     };
     answer().unwrap_or_else(|problem| asked::failed(&problem))
 }

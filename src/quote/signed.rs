@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Quote, Unpriced, situation};
 use crate::api::{self, Code, Problem};
 use crate::auth::Ring;
-use crate::book::{Book, Card, CardRef, Tiers};
+use crate::book::{Book, Card, CardRef, Situation, Tiers};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
 use crate::record::Digest;
@@ -95,7 +95,7 @@ impl Promise {
     pub fn new(
         customer: Name,
         (request, ask, quote): (&Request<'_>, &Ask, &Quote),
-        book: &Book,
+        (book, region): (&Book, Option<&str>),
         (now, life): (Timestamp, Millis),
     ) -> Result<Self, Problem> {
         if let Some(feature) = ask.unbounded.first() {
@@ -120,7 +120,8 @@ impl Promise {
             model: ask.model.clone(),
             // Its bounds by meter are for plans alone, under which no quote is signed.
             quote: Quote { worst: Vec::new(), ..quote.clone() },
-            card: card(ask, quote, book, now).map_err(|why| api::unpriced(&why, &ask.model))?,
+            card: card(ask, quote, book, &Situation { at: Some(now), region, ..situation(ask) })
+                .map_err(|why| api::unpriced(&why, &ask.model))?,
         })
     }
 
@@ -192,13 +193,17 @@ fn digest(request: &Request<'_>) -> Digest {
 
 /// The rates that settlement will choose from. Those of tiers and lengths that the request cannot
 /// reach are left out: the token stays short.
-fn card(ask: &Ask, quote: &Quote, book: &Book, now: Timestamp) -> Result<Card, Unpriced> {
+fn card(
+    ask: &Ask,
+    quote: &Quote,
+    book: &Book,
+    situation: &Situation<'_>,
+) -> Result<Card, Unpriced> {
     if ask.free {
         return Ok(Card::default());
     }
     let model = book.sold(&ask.model).ok_or(Unpriced::Model)?;
-    let situation = crate::book::Situation { at: Some(now), ..situation(ask) };
-    let card = model.card(&situation).ok_or(Unpriced::NotInForce)?;
+    let card = model.card(situation).ok_or(Unpriced::NotInForce)?;
     Ok(reachable(card, ask.service_tier.as_deref(), quote))
 }
 

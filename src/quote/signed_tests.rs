@@ -29,9 +29,9 @@ fn request<'a>(endpoint: &'a str, body: &'a str) -> Request<'a> {
 
 fn promise(book: &Book, body: &str, seconds: u32) -> Result<Promise, Problem> {
     let request = request(CHAT, body);
-    let (ask, quote) = asked::price(&request, book, Some(now()))?;
+    let (ask, quote) = asked::price(&request, book, Some(now()), |_| None)?;
     let life = Millis::from_secs(seconds);
-    Promise::new(name("acme"), (&request, &ask, &quote), book, (now(), life))
+    Promise::new(name("acme"), (&request, &ask, &quote), (book, None), (now(), life))
 }
 
 fn book() -> Book {
@@ -145,7 +145,7 @@ fn every_model_of_the_catalogue_that_can_be_quoted_can_be_signed() {
         let Ok(quote) = crate::quote::quote(&ask, &book, Some(now())) else { continue };
         let made = (&plain, &ask, &quote);
         let life = Millis::from_secs(3_600);
-        let promise = Promise::new(name("acme"), made, &book, (now(), life)).unwrap();
+        let promise = Promise::new(name("acme"), made, (&book, None), (now(), life)).unwrap();
         longest = longest.max(promise.text(&ring()).unwrap().len());
         signed += 1;
     }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { startUpstream } from '../../examples/upstream/server.mjs';
+import { book, pushAndActivate } from './books.mjs';
 import { mintKey, secrets, startGate } from './gate.mjs';
 
 const BOOK = JSON.parse(readFileSync(new URL('../../books/default.json', import.meta.url), 'utf8'));
@@ -125,6 +126,24 @@ rule('what is left is told as a length, and it fits', async () => {
   const upper = async (tokens) => Number((await (await ask(gate, wrapped(body.replace('1000000', tokens)), key)).json()).upper);
   assert.ok(await upper(most) <= Number(quote.account.remaining), String(most));
   assert.ok(await upper(most + 1) > Number(quote.account.remaining), String(most));
+});
+
+rule('a quote is by the pushed book that is in force, signed or not, and so is the charge', async () => {
+  await pushAndActivate(gate, book('pushed', '2.4'));
+  const quote = await signed();
+  const line = ({ meter }) => meter === 'output_total';
+  assert.deepEqual([quote.book_version, quote.lines.find(line).rate], ['pushed', '2.4']);
+  const answer = await send(gate, BODY, key, quote.signed.token);
+  assert.equal(answer.headers.get('x-farebox-held'), quote.upper);
+  const { records: [record] } = await gate.bill(key, answer);
+  assert.deepEqual([record.book_version, record.lines.find(line).rate], ['pushed', '2.4']);
+});
+
+rule('what is left is told by limits on money alone', async () => {
+  const limits = [{ id: 'money', window: 'month', kind: 'hard', limit: '100' }, { id: 'few', window: 'day', kind: 'hard', limit: '50', measure: 'tokens' }];
+  await gate.admin('PUT', 'customers/acme', { currency: 'USD', limits });
+  const quote = await (await ask(gate, wrapped(BODY), key)).json();
+  assert.ok(Number(quote.account.remaining) > 50, JSON.stringify(quote.account));
 });
 
 rule('what cannot be signed is said', async () => {

@@ -138,7 +138,7 @@ impl Op<'_> {
     }
 
     /// Among whom the attempt counts. An end user that was never seen has used nothing.
-    fn parties_for(&mut self, reserve: &Reserve) -> Result<Vec<Party>, Broken> {
+    pub(super) fn parties_for(&mut self, reserve: &Reserve) -> Result<Vec<Party>, Broken> {
         let user = reserve.end_user.as_deref().map(|value| pseudonym(&self.subject(), value));
         let value = |scope| reserve.value(scope, user.as_deref());
         let parties: Vec<Party> = self.ledger.limits.parties_of(value).collect();
@@ -152,11 +152,18 @@ impl Op<'_> {
         Ok(parties)
     }
 
-    fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
-        let end_user = reserve.end_user.as_deref().map(|value| pseudonym(&self.subject(), value));
-        if let (Some(value), None) = (&reserve.end_user, self.context.prior.subject) {
-            self.rows.push(Row::PutSubject { value: value.clone(), key: self.subject() });
+    /// The end user's pseudonym, whose key is written down with the first attempt that is recorded.
+    pub(super) fn named_end_user(&mut self, reserve: &Reserve) -> Option<String> {
+        let value = reserve.end_user.as_deref()?;
+        let key = self.subject();
+        if self.context.prior.subject.is_none() {
+            self.rows.push(Row::PutSubject { value: value.to_owned(), key });
         }
+        Some(pseudonym(&key, value))
+    }
+
+    fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
+        let end_user = self.named_end_user(reserve);
         if let Some(once) = reserve.once {
             self.rows.push(Row::PutOnce {
                 key: once.key,

@@ -3,8 +3,8 @@
 use super::close::Closing;
 use super::terms::Turned;
 use super::{Broken, Op};
-use crate::ledger::command::{Reply, Reserve, Row, Settle, Unreserved};
-use crate::ledger::state::{Hold, pseudonym};
+use crate::ledger::command::{Reply, Reserve, Settle, Unreserved};
+use crate::ledger::state::Hold;
 use crate::money::Exact;
 use crate::record::{Admitted, Flag};
 
@@ -32,13 +32,9 @@ impl Op<'_> {
     }
 
     fn record_unreserved(&mut self, reserve: &Reserve, settle: &Settle) -> Result<Reply, Broken> {
-        let end_user = reserve.end_user.as_deref().map(|value| {
-            let key = self.subject();
-            if self.context.prior.subject.is_none() {
-                self.rows.push(Row::PutSubject { value: value.to_owned(), key });
-            }
-            pseudonym(&key, value)
-        });
+        // Where a limit is each end user's own, a new one is tracked from here on.
+        self.parties_for(reserve)?;
+        let end_user = self.named_end_user(reserve);
         let terms = match self.under_terms(reserve)? {
             Ok(Turned { terms, objection: None, .. }) => terms,
             Ok(Turned { terms: Some(terms), .. }) => {

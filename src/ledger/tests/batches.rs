@@ -109,6 +109,20 @@ fn line(word: &str) -> Option<BatchLine> {
 }
 
 #[test]
+fn a_batch_counts_among_the_parties_it_was_admitted_for_also_after_a_restart() {
+    check(
+        "
+        limits tags=lifetime/hard/10,scope=tag
+        reserve a 8 tag=red          -> held, 2 left
+        open a b1 3600s dearest=5    -> held
+        post b1 x=3
+        standing tag:red             -> tags settled 3 held 5 left 2 from 2026-11-23T22:00:00.000Z
+        reserve c 3 tag=red          -> refused in_flight_budget_exhausted by tags
+        ",
+    );
+}
+
+#[test]
 fn a_line_moves_its_cost_from_the_hold_to_the_spend_once_and_the_end_frees_the_rest() {
     check(
         "

@@ -67,7 +67,7 @@ fn an_extension_puts_the_end_off_and_comes_too_late_at_the_very_instant_of_expir
 }
 
 #[test]
-fn what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
+fn f35_what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
     check(
         "
         limits all=lifetime/hard/10
@@ -83,7 +83,7 @@ fn what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
 }
 
 #[test]
-fn a_reserve_whose_answer_was_lost_is_settled_by_what_ran_without_it() {
+fn f35_f36_a_reserve_whose_answer_was_lost_is_settled_by_what_ran_without_it() {
     check(
         "
         limits all=lifetime/hard/20
@@ -95,6 +95,31 @@ fn a_reserve_whose_answer_was_lost_is_settled_by_what_ran_without_it() {
         wait 11s
         unreserved b 5 4     -> closed 3 at 4
         status               -> ok settled 11 held 0 open 0 exposure 0
+        ",
+    );
+}
+
+#[test]
+fn what_ran_without_a_hold_counts_among_the_parties_it_is_of_new_ones_too() {
+    check(
+        "
+        limits each=lifetime/hard/10,scope=end_user tags=lifetime/hard/10,scope=tag
+        unreserved a 8 7 user=ann tag=red -> closed 1 at 7
+        standing tag:red                  -> tags settled 7 held 0 left 3 from 2026-11-23T22:00:00.000Z
+        reserve b 4 user=ann              -> refused spend_limit_exceeded by each
+        reserve c 4 user=bob              -> held, 6 left
+        ",
+    );
+}
+
+#[test]
+fn a_hold_grows_against_the_limits_of_its_parties_after_a_restart_as_before() {
+    check(
+        "
+        limits tags=lifetime/hard/10,scope=tag
+        reserve a 4 tag=red -> held, 6 left
+        extend a 9          -> held, 1 left
+        extend a 11         -> refused request_exceeds_limit by tags
         ",
     );
 }
