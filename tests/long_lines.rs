@@ -3,7 +3,8 @@
 //! a megabyte, since a build without optimisation is slow; `make fuzz` at ten megabytes.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::arithmetic_side_effects)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::arithmetic_side_effects, clippy::float_arithmetic)]
 
 use std::time::{Duration, Instant};
 

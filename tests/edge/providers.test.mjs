@@ -123,11 +123,11 @@ const CASES = {
     golden: 'bedrock/converse-cache-read-stream', meters: { ...tokens(3512, 20), cache_read: '3000' }, amount: '0.001012',
   },
   'Claude on Vertex, rawPredict': {
-    ...claude, path: `${claudePath}:rawPredict`, body: messages,
+    ...claude, path: `${claudePath}:rawPredict`, to: `${claudePath.replace('@', '%40')}:rawPredict`, body: messages,
     golden: 'vertex/claude', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
   },
   'Claude on Vertex, streamRawPredict costs what rawPredict does': {
-    ...claude, path: `${claudePath}:streamRawPredict`, body: { ...messages, stream: true },
+    ...claude, path: `${claudePath}:streamRawPredict`, to: `${claudePath.replace('@', '%40')}:streamRawPredict`, body: { ...messages, stream: true },
     golden: 'vertex/claude-stream', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
   },
   'Bedrock InvokeModel, a binary stream whose metrics repeat its usage': {
