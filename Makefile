@@ -65,8 +65,10 @@ bench-ledger: ## what the ledger's state machine takes by itself
 bench-plans: ## the same for a customer with a plan, and with credit
 	@cargo run --quiet --profile native --example bench-plans
 
-bench-book: ## what loading a price book and pricing a request take
+bench-book: ## what loading a price book and pricing a request take, native and in the browser's Wasm
 	@cargo run --quiet --profile native --example bench-book
+	@scripts/build.sh browser
+	@node benches/book/wasm.mjs
 
 advisories: ## known vulnerabilities in dependencies; needs the advisory database from the network
 	@cargo deny check advisories
