@@ -19,6 +19,7 @@
 //! | [`forecast`] | daily spend → what a period comes to, and when a balance runs out |
 //! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
+//! | [`notify`] | how alerts reach people: endpoints, signatures, retries, mails |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, tree, checkpoints, receipts, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
@@ -67,6 +68,7 @@ pub mod ids;
 pub mod ledger;
 pub mod meter;
 pub mod money;
+pub mod notify;
 pub mod plan;
 pub mod quote;
 pub mod rating;

@@ -145,7 +145,7 @@ impl Store {
             }
             Row::Alerts(AlertRow::Settings(_)) => unreachable!("the workload has the defaults"),
             Row::Alerts(AlertRow::Model(week, model, spent)) => {
-                drop(self.week_models.insert((week, model), spent));
+                self.week_models.insert((week, model), spent);
             }
             Row::Alerts(AlertRow::DropWeek(week)) => {
                 self.week_models.retain(|(of, _), _| *of != week);

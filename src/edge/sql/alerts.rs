@@ -1,5 +1,7 @@
 //! The tables of alerts, of endpoints, and of what is on its way to them.
 
+use wasm_bindgen::JsValue;
+
 use super::{Failed, Store, amount, millis, number, parsed, text};
 use crate::clock::Timestamp;
 use crate::ledger::{ALERTS_DAYS, ALERTS_MAX, LoadedAlerts, TOLD_MAX};
@@ -24,6 +26,19 @@ impl Store {
             loaded.weeks.push((week, model, amount(&row.get(2))?));
         }
         Ok(loaded)
+    }
+
+    /// The newest alerts as JSON, at most `limit`, raised at or before `until`; all, or the customer's own.
+    pub fn alerts(
+        &self,
+        all: bool,
+        before: Option<Timestamp>,
+        limit: u64,
+    ) -> Result<Vec<String>, Failed> {
+        let sql = "SELECT body FROM alerts WHERE (customers = 1 OR ?1) AND (?2 IS NULL OR at < ?2) ORDER BY at DESC, id LIMIT ?3";
+        let before = before.map_or(JsValue::NULL, millis);
+        let rows = self.query(sql, &[number(all.into()), before, number(limit)])?;
+        rows.iter().map(|row| text(&row.get(0))).collect()
     }
 
     /// Lets go of alerts whose window is long over, and of the oldest of those where there are too

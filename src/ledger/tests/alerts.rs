@@ -77,12 +77,12 @@ impl World {
 
 fn alert_words(what: &What) -> String {
     let used = |word: &str, used: &Used| {
-        let names = used.names.iter().map(|name| format!(" {name}")).collect::<String>();
+        let names = [vec![String::new()], used.names.clone()].concat().join(" ");
         format!("{word} {} {}{names}", used.model, used.day)
     };
     match what {
         What::Limit { percent, limit } => {
-            let value = limit.value.iter().map(|value| format!(":{value}")).collect::<String>();
+            let value = limit.value.as_ref().map(|value| format!(":{value}")).unwrap_or_default();
             format!("{}{value} {percent}% at {} of {}", limit.id, limit.settled, limit.limit)
         }
         What::Typical { percent, month, spent, typical, from_months, .. } => {
