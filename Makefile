@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens test-crash test-long fuzz bench bench-book bench-ledger bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -26,8 +26,8 @@ test-prices: ## every model priced by litellm, genai-prices and Farebox; writes 
 	@.venv/prices/bin/pip install --quiet --disable-pip-version-check -r tests/differential/requirements.txt
 	@.venv/prices/bin/python tests/differential/prices.py --write
 
-test-crash: build ## twenty SIGKILLs under load instead of one
-	@FAREBOX_KILLS=20 node --test tests/edge/crash.test.mjs
+torture: build ## five hundred SIGKILLs under load instead of fifty
+	@FAREBOX_KILLS=500 node --test tests/edge/crash.test.mjs
 
 test-tokens: ## counts beside tiktoken's on 200,000 strings and every character, and the Wasm modules
 	@FAREBOX_TOKENS_LONG=1 scripts/test.sh test-tokens
@@ -56,7 +56,8 @@ bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
 
 bench-record: ## what sealing, signing and checking records take
-	@cargo run --quiet --profile native --example bench-record
+	@cargo build --quiet --profile native --bin farebox
+	@cargo run --quiet --profile native --example bench-record target/native/farebox
 
 bench-ledger: ## what the ledger's state machine takes by itself
 	@cargo run --quiet --profile native --example bench-ledger
@@ -64,8 +65,10 @@ bench-ledger: ## what the ledger's state machine takes by itself
 bench-plans: ## the same for a customer with a plan, and with credit
 	@cargo run --quiet --profile native --example bench-plans
 
-bench-book: ## what loading a price book and pricing a request take
+bench-book: ## what loading a price book and pricing a request take, native and in the browser's Wasm
 	@cargo run --quiet --profile native --example bench-book
+	@scripts/build.sh browser
+	@node benches/book/wasm.mjs
 
 advisories: ## known vulnerabilities in dependencies; needs the advisory database from the network
 	@cargo deny check advisories

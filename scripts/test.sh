@@ -64,6 +64,7 @@ lint() {
   check clippy-tokens cargo clippy --quiet --lib --target wasm32-unknown-unknown --features o200k -- -D warnings
   check docs env RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --document-private-items
   check tidy node --test scripts/tidy.test.mjs
+  check faults node --test scripts/faults.test.mjs
   check licences licences
   check deploy-dry-run env WRANGLER_SEND_METRICS=false wrangler deploy --dry-run --outdir "$output/deploy"
 }

@@ -61,6 +61,14 @@ test('every file the documents link to exists', () => {
   assert.deepEqual(broken, []);
 });
 
+test('S53: every dependency is locked to a version and a checksum, from a registry', () => {
+  const crates = read('Cargo.lock').split('[[package]]').slice(1).filter((entry) => !entry.includes('\nname = "farebox"\n'));
+  const loose = crates.filter((entry) => !/\nsource = "registry\+/.test(entry) || !/\nchecksum = "[0-9a-f]{64}"/.test(entry));
+  const packages = Object.entries(JSON.parse(read('package-lock.json')).packages).filter(([name]) => name !== '');
+  assert.deepEqual([loose, packages.filter(([, { integrity }]) => !integrity)], [[], []]);
+  for (const rule of ['unknown-registry = "deny"', 'unknown-git = "deny"', 'wildcards = "deny"']) assert.ok(read('deny.toml').includes(rule), rule);
+});
+
 test('no one left a mark of unfinished work', () => {
   const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X\\b', 'todo' + '!', 'unimplemented' + '!'].join('|'));
   assert.deepEqual([...rust, ...files.filter((file) => /\.m?js$/.test(file))].filter((file) => marks.test(read(file))), []);

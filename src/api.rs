@@ -69,6 +69,8 @@ pub enum Code {
     UpstreamTimeout,
     /// The upstream answered with a redirect, which is never followed.
     UpstreamRedirect,
+    /// The gate is its own upstream.
+    LoopDetected,
     /// The ledger cannot be reached: nothing runs unmetered.
     MeteringUnavailable,
     /// More is under way than there is room for.
@@ -128,6 +130,7 @@ impl Code {
             Self::UpstreamUnreachable => of(502, "upstream_unreachable", server, "api_error"),
             Self::UpstreamTimeout => of(504, "upstream_timeout", server, "timeout_error"),
             Self::UpstreamRedirect => of(502, "upstream_redirect", server, "api_error"),
+            Self::LoopDetected => of(508, "loop_detected", server, "api_error"),
             Self::MeteringUnavailable => {
                 of(503, "metering_unavailable", server, "overloaded_error")
             }
@@ -157,7 +160,7 @@ impl Code {
             402 | 429 => "RESOURCE_EXHAUSTED",
             504 => "DEADLINE_EXCEEDED",
             502 | 503 => "UNAVAILABLE",
-            500 => "INTERNAL",
+            500 | 508 => "INTERNAL",
             _ => "INVALID_ARGUMENT",
         }
     }
@@ -172,7 +175,7 @@ impl Code {
             402 => "ServiceQuotaExceededException",
             429 => "ThrottlingException",
             502..=504 => "ServiceUnavailableException",
-            500 => "InternalServerException",
+            500 | 508 => "InternalServerException",
             _ => "ValidationException",
         }
     }
@@ -192,7 +195,10 @@ impl Code {
     fn is_final(self) -> bool {
         matches!(
             self,
-            Self::SpendLimitExceeded | Self::RequestExceedsLimit | Self::RequestCompleted
+            Self::SpendLimitExceeded
+                | Self::RequestExceedsLimit
+                | Self::RequestCompleted
+                | Self::LoopDetected
         )
     }
 }

@@ -227,23 +227,38 @@ impl FromStr for Exact {
 
     /// Plain decimal notation: `12`, `-0.5`. No exponent, no `+`, no `_`, no spaces, no bare point.
     fn from_str(text: &str) -> Result<Self, OutOfRange> {
+        if let Some((number, scale)) = small(text) {
+            return Self::build(i128::from(number), scale);
+        }
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
         if !plain(whole) || !plain(fraction) {
             return Err(OutOfRange);
         }
-        // Up to 18 digits are read here: most of a price book is such numbers.
-        if text.len() <= DIGITS_SMALL && digits.len() == text.len() {
-            let scale = digits.len().saturating_sub(whole.len()).saturating_sub(1);
-            let number = digits.bytes().filter(u8::is_ascii_digit).fold(0_i64, |number, digit| {
-                number.wrapping_mul(10).wrapping_add(i64::from(digit.wrapping_sub(b'0')))
-            });
-            return Self::build(i128::from(number), u32::try_from(scale).map_err(|_| OutOfRange)?);
-        }
         let exact = Decimal::from_str_exact(text).map_err(|_| OutOfRange)?;
         Self::build(exact.mantissa(), exact.scale())
     }
+}
+
+/// A plain number without a sign that fits 64 bits by its length, and its scale: most of a price book
+/// and of a record is such numbers, and they are read in one pass.
+fn small(text: &str) -> Option<(u64, u32)> {
+    if text.len() > DIGITS_SMALL {
+        return None;
+    }
+    let (mut number, mut scale, mut point) = (0_u64, 0_u32, false);
+    for (at, byte) in text.bytes().enumerate() {
+        if byte.is_ascii_digit() {
+            number = number.wrapping_mul(10).wrapping_add(u64::from(byte.wrapping_sub(b'0')));
+            scale = scale.wrapping_add(u32::from(point));
+        } else if byte == b'.' && !point && at > 0 {
+            point = true;
+        } else {
+            return None;
+        }
+    }
+    (!text.is_empty() && (!point || scale > 0)).then_some((number, scale))
 }
 
 impl Serialize for Exact {

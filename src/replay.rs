@@ -1,9 +1,10 @@
 //! Recorded usage × another book → what it would have cost, line by line. The command, the browser
 //! and tests run this code; it holds no more than one line of an archive at a time.
 
-mod months;
+mod periods;
 mod read;
 mod seen;
+mod shape;
 mod tally;
 #[cfg(all(target_arch = "wasm32", feature = "whatif"))]
 mod wasm;
@@ -42,6 +43,12 @@ pub struct Attempt {
     /// The service tier that served.
     #[serde(default)]
     pub served_tier: Option<String>,
+    /// The path asked for.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The key it was asked with.
+    #[serde(default)]
+    pub key_id: Option<String>,
     /// Currency of the amounts.
     pub currency: String,
     /// What was used.

@@ -104,27 +104,31 @@ impl<'a> Walk<'a> {
         self.text.get(start..self.at)
     }
 
-    /// Passes over an object or a list, whatever is in it.
+    /// Passes over an object or a list, whatever is in it: byte by byte, since the texts in it are
+    /// short, and looking for the end of each would take longer than reading it.
     fn nested(&mut self) -> Option<()> {
-        let mut depth = 0_usize;
-        loop {
-            let rest = self.text.as_bytes().get(self.at..)?;
-            let is_special = |byte: &u8| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']');
-            let found = rest.iter().position(is_special)?;
-            self.at = self.at.saturating_add(found);
-            match rest.get(found)? {
-                b'"' => {
-                    self.quoted()?;
-                    continue;
-                }
-                b'{' | b'[' => depth = depth.saturating_add(1),
-                _ => depth = depth.saturating_sub(1),
+        let rest = self.text.as_bytes().get(self.at..)?;
+        let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+        for (at, byte) in rest.iter().enumerate() {
+            if quoted {
+                quoted = escaped || *byte != b'"';
+                escaped = !escaped && *byte == b'\\';
+                continue;
             }
-            self.at = self.at.saturating_add(1);
-            if depth == 0 {
-                return Some(());
+            match byte {
+                b'"' => quoted = true,
+                b'{' | b'[' => depth = depth.saturating_add(1),
+                b'}' | b']' => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        self.at = self.at.saturating_add(at).saturating_add(1);
+                        return Some(());
+                    }
+                }
+                _ => {}
             }
         }
+        None
     }
 
     /// An object: `field` is called with each key, and has to read its value.

@@ -69,3 +69,73 @@ fn costs_are_joined_from_the_catalogue() {
     let cost = book.pointer("/models/0/cost/rates/input_uncached/amount");
     assert_eq!(cost.and_then(serde_json::Value::as_str), Some("0.15"));
 }
+
+const PLAN: &str = r#"{"format":"farebox-plan-1","plan":"p","version":"1","name":"P","currency":"USD",
+"fees":[{"id":"base","amount":"5"}],
+"charges":[{"id":"tokens","meter":"tokens","cells":[{"where":{"direction":"input"},
+  "charge":{"model":"per_unit","unit_price":"0.001"}}]}]}"#;
+
+#[test]
+fn recorded_usage_is_priced_by_a_plan_period_by_period_and_line_by_line() {
+    let plan = file("plan.json", PLAN);
+    let records = file("by-plan.ndjson", &RECORD.replace('\n', ""));
+    let [plan, records] = [&plan, &records].map(|path| path.to_str().unwrap());
+    let replay = |more: &[&str]| farebox(&[&["replay", records, "--plan", plan], more].concat());
+    let done = replay(&[]);
+    assert_eq!((done.status.code(), &*done.stderr), (Some(0), &b""[..]));
+    assert_eq!(
+        said(&done).lines().collect::<Vec<_>>(),
+        [
+            "acme 2026-11-01T00:00:00.000Z: 0.00015 -> 6 (5.99985)",
+            "  input_uncached: 0.00015 -> 0 (-0.00015)",
+            "  tokens: 0 -> 1 (1)",
+            "  fee base: 0 -> 5 (5)",
+            "1 attempts",
+            "0.00015 -> 6 USD (5.99985)"
+        ]
+    );
+    let lines = said(&replay(&["--json", "--zone", "Europe/Berlin", "--progress"]));
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let at = |line: usize, path: &str| lines.get(line).and_then(|line| line.pointer(path)).cloned();
+    assert_eq!(at(0, "/start"), Some("2026-10-31T23:00:00.000Z".into()));
+    assert_eq!(at(1, "/totals/new"), Some("6".into()));
+    let bar = String::from_utf8(replay(&["--progress"]).stderr).unwrap();
+    assert!(bar.contains("100 %"), "{bar:?}");
+    let anchored = said(&replay(&["--anchor", "2026-11-15T00:00:00Z"]));
+    assert!(anchored.starts_with("acme 2026-11-15T00:00:00.000Z"), "{anchored}");
+}
+
+#[test]
+fn what_cannot_be_read_or_priced_fails_the_replay_after_all_else_is_told() {
+    let [good, plan] = [file("good.json", DEFAULT), file("plan2.json", PLAN)];
+    let euros = RECORD.replace('\n', "").replace("USD", "EUR");
+    let records = file("part.ndjson", &format!("{}\nno record\n", RECORD.replace('\n', "")));
+    let other = file("euros.ndjson", &euros);
+    let path = |path: &PathBuf| path.to_str().unwrap().to_owned();
+    let by_plan = farebox(&["replay", &path(&records), "--plan", &path(&plan)]);
+    assert_eq!(by_plan.status.code(), Some(1));
+    assert!(said(&by_plan).contains("0.00015 -> 6 USD"));
+    let told = String::from_utf8_lossy(&by_plan.stderr).into_owned();
+    assert!(told.contains("line 2: ") && told.contains("(invalid_record)"), "{told}");
+    for by in [["--book", &path(&good)], ["--plan", &path(&plan)]] {
+        let euros = farebox(&["replay", &path(&other), by[0], by[1]]);
+        assert_eq!(euros.status.code(), Some(1), "{by:?}");
+        let told = String::from_utf8_lossy(&euros.stderr).into_owned();
+        assert!(told.contains("not priced"), "{told}");
+    }
+    // Wrong usage: neither, both, or a calendar without a plan.
+    let [book, plan] = [path(&good), path(&plan)];
+    for wrong in [&[][..], &["--book", &book, "--plan", &plan], &["--book", &book, "--zone", "UTC"]]
+    {
+        let output = farebox(&[&["replay", &path(&records)], wrong].concat());
+        assert_eq!(output.status.code(), Some(64), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_schema_of_plans_that_is_printed_is_the_one_that_is_kept() {
+    let printed = farebox(&["plan", "schema"]);
+    assert!(printed.status.success());
+    assert_eq!(said(&printed), include_str!("../books/plan-schema.json"));
+}

@@ -199,7 +199,7 @@ fn stride(length: usize) -> usize {
 }
 
 #[test]
-fn where_an_answer_is_cut_changes_nothing() {
+fn f24_where_an_answer_is_cut_changes_nothing() {
     for case in inputs() {
         let (bytes, whole) = (body(&case), read_whole(&case));
         for cut in 1..=7 {
@@ -214,7 +214,7 @@ fn where_an_answer_is_cut_changes_nothing() {
 }
 
 #[test]
-fn how_lines_end_changes_nothing() {
+fn f25_how_lines_end_changes_nothing() {
     for case in inputs() {
         let framing = case["transport"].as_str().unwrap_or("json");
         let text = case["body"].as_str().unwrap();

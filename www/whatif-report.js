@@ -6,7 +6,7 @@ import { formatCount } from "./amount.js";
 import { Absent, Money, widestFraction } from "./money.js";
 
 export function Report({ report }) {
-  const { currency, attempts, passed_over, months, models, unpriced, errors, examples } = report;
+  const { currency, attempts, passed_over, periods, models, unpriced, errors, examples } = report;
   return html`<div class="report">
     <${Sums} currency=${currency} rows=${rowsOf(report)} />
     <p class="note">
@@ -14,19 +14,26 @@ export function Report({ report }) {
     </p>
     <${Unpriced} rows=${unpriced} />
     <${Errors} errors=${errors} />
-    ${(months ?? []).some((month) => month.error) && html`<ul class="faults">
-      ${months.filter((month) => month.error).map((month) => html`<li key=${month.month}>
-        ${month.month.slice(0, 7)}: ${month.error.message} <code>${month.error.code}</code></li>`)}
+    ${(periods ?? []).some(({ error }) => error) && html`<ul class="faults">
+      ${periods.filter(({ error }) => error).map((row) => html`<li key=${nameOf(row)}>
+        ${nameOf(row)}: ${row.error.message} <code>${row.error.code}</code></li>`)}
     </ul>`}
-    ${!months && models.length > 0 && html`<${Lines} models=${models} currency=${currency} />`}
+    ${periods?.some(({ lines }) => lines?.length > 0) && html`<${PlanLines} periods=${periods} currency=${currency} />`}
+    ${!periods && models.length > 0 && html`<${Lines} models=${models} currency=${currency} />`}
     ${examples?.length > 0 && html`<${Examples} examples=${examples} currency=${currency} />`}
   </div>`;
 }
 
-/** All, then the models, or the plan's months. */
-function rowsOf({ months, models, ...all }) {
-  const parts = months
-    ? months.map((month) => ({ ...month, name: month.month.slice(0, 7) }))
+/** Rows of periods that are shown; all of them are in the sums. */
+const PERIODS_SHOWN = 500;
+
+/** A customer's period, by the day it starts on. */
+const nameOf = ({ customer, start = "" }) => `${customer} · ${start.slice(0, 10)}`;
+
+/** All, then the models, or the plan's periods. */
+function rowsOf({ periods, models, ...all }) {
+  const parts = periods
+    ? periods.slice(0, PERIODS_SHOWN).map((row) => ({ ...row, name: nameOf(row) }))
     : models.map((model) => ({ ...model, name: model.model }));
   return [{ ...all, name: "All" }, ...parts];
 }
@@ -67,6 +74,19 @@ function Lines({ models, currency }) {
   return html`<details>
     <summary>By model and meter</summary>
     <${Compared} caption="Lines" head="Meter" rows=${rows} currency=${currency} testid="whatif-lines" />
+  </details>`;
+}
+
+/** What was charged beside what the plan charges. */
+function PlanLines({ periods, currency }) {
+  const rows = periods.slice(0, PERIODS_SHOWN).flatMap((row) =>
+    (row.lines ?? []).map((line) => ({
+      ...line,
+      name: `${nameOf(row)} · ${[line.kind, line.meter ?? line.id].filter(Boolean).join(" ").replaceAll("_", " ")}`,
+    })));
+  return html`<details>
+    <summary>By period, line by line</summary>
+    <${Compared} caption="Lines" head="Line" rows=${rows} currency=${currency} testid="whatif-lines" />
   </details>`;
 }
 

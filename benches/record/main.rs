@@ -1,10 +1,14 @@
 //! What proving costs: sealing a record, signing, and checking an archive of a million.
 //!
-//! `make bench-record`. Figures are in docs/benchmarks.md.
+//! `make bench-record`, which gives it the path of the command. Figures are in docs/benchmarks.md.
 
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss, clippy::float_arithmetic)]
 
+use std::fs::{self, File};
 use std::hint::black_box;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
 
 use farebox::auth::{Mode, Ring};
@@ -15,13 +19,15 @@ use farebox::rating::Line;
 use farebox::record::checkpoint::{Checkpoint, SigningKeys, origin};
 use farebox::record::tree::{Frontier, leaf};
 use farebox::record::{
-    Admitted, Answered, Audit, Class, Digest, Evidence, FORMAT, Private, Quantity, Record, Sealed,
-    seal,
+    Admitted, Answered, Class, Digest, FORMAT, Private, Quantity, Record, Sealed, seal,
 };
 use farebox::wire::usage::{Meter, Provenance};
 
 /// Records in the archive that is checked.
 const RECORDS: u64 = 1_000_000;
+
+/// The record secret of this bench.
+const RING: &str = "1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// A record as a chat request leaves it: four quantities, three lines.
 fn record(seq: u64, prev: Digest) -> Record {
@@ -123,8 +129,7 @@ fn measure(name: &str, rounds: usize, each: u32, mut work: impl FnMut()) {
 }
 
 fn main() {
-    let ring =
-        Ring::parse("1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
+    let ring = Ring::parse(RING).unwrap();
     let keys =
         SigningKeys::parse("1:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
             .unwrap();
@@ -142,41 +147,69 @@ fn main() {
     });
     let mut frontier = Frontier::default();
     measure("add it to the tree", 501, 100, || frontier.push(black_box(leaf(&[7; 1_200]))));
-    let mut checkpoint = Checkpoint {
-        origin: origin("gate.example.com", &"acme".parse().unwrap()),
-        size: frontier.size(),
-        root: frontier.root(),
-        head: Digest::default(),
-        at: "2026-11-25T00:00:00.000Z".parse().unwrap(),
-    };
+    let checkpoint = checkpoint(&frontier, Digest::default());
     measure("sign a checkpoint", 101, 10, || drop(black_box(keys.sign(&checkpoint))));
     let note = keys.sign(&checkpoint).unwrap();
     let public = keys.public();
     measure("check a checkpoint's signature", 101, 10, || drop(black_box(public.read(&note))));
 
-    // Lines are made as they are read, and only the reading is timed.
-    let mut frontier = Frontier::default();
-    let (mut prev, mut bytes) = (Digest::default(), 0);
-    let mut lines = Vec::new();
-    for seq in 1..=RECORDS {
-        let sealed = sealed(seq, prev, &ring);
-        prev = sealed.hash;
-        frontier.push(leaf(sealed.canonical.as_bytes()));
-        let line = sealed.line().unwrap();
-        bytes = line.len().saturating_add(bytes);
-        lines.push(line);
+    let archive = Archive::write(&ring, &keys);
+    println!("an archive of {RECORDS} records, {} MB", archive.bytes / 1_000_000);
+    for (name, given) in [("secrets", &archive.secrets), ("public keys", &archive.public)] {
+        let flag = if name == "secrets" { "--key" } else { "--public" };
+        let start = Instant::now();
+        let command = Command::new(std::env::args().nth(1).unwrap())
+            .args(["verify".as_ref(), archive.folder.as_os_str(), flag.as_ref(), given.as_os_str()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&command.stdout);
+        println!(
+            "farebox verify, by the {name:11} {:.2} s: {}",
+            start.elapsed().as_secs_f64(),
+            said.trim()
+        );
     }
-    (checkpoint.size, checkpoint.root, checkpoint.head) = (frontier.size(), frontier.root(), prev);
-    let checkpoints = vec![checkpoint];
-    let start = Instant::now();
-    let mut audit = Audit::new(Evidence { ring: Some(&ring), checkpoints, ..Evidence::default() });
-    lines.iter().for_each(|line| audit.line(line));
-    let report = audit.finish();
-    println!(
-        "check {RECORDS} records, {} MB                  {:.2} s: {:?}, {} under a checkpoint",
-        bytes / 1_000_000,
-        start.elapsed().as_secs_f64(),
-        report.verdict,
-        report.covered,
-    );
+    fs::remove_dir_all(archive.folder).unwrap();
+}
+
+/// An archive on disk, as the command reads it.
+struct Archive {
+    folder: PathBuf,
+    secrets: PathBuf,
+    public: PathBuf,
+    bytes: usize,
+}
+
+impl Archive {
+    fn write(ring: &Ring, keys: &SigningKeys) -> Self {
+        let folder = std::env::temp_dir().join(format!("farebox-bench-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let mut file = BufWriter::new(File::create(folder.join("records.ndjson")).unwrap());
+        let (mut frontier, mut prev, mut bytes) = (Frontier::default(), Digest::default(), 0);
+        for seq in 1..=RECORDS {
+            let sealed = sealed(seq, prev, ring);
+            prev = sealed.hash;
+            frontier.push(leaf(sealed.canonical.as_bytes()));
+            let line = sealed.line().unwrap();
+            bytes = line.len().saturating_add(bytes);
+            writeln!(file, "{line}").unwrap();
+        }
+        file.flush().unwrap();
+        let note = keys.sign(&checkpoint(&frontier, prev)).unwrap();
+        fs::write(folder.join("1.checkpoint"), note).unwrap();
+        let (secrets, public) = (folder.join("secrets"), folder.join("public"));
+        fs::write(&secrets, RING).unwrap();
+        fs::write(&public, keys.public().to_string()).unwrap();
+        Self { folder, secrets, public, bytes }
+    }
+}
+
+fn checkpoint(frontier: &Frontier, head: Digest) -> Checkpoint {
+    Checkpoint {
+        origin: origin("gate.example.com", &"acme".parse().unwrap()),
+        size: frontier.size(),
+        root: frontier.root(),
+        head,
+        at: "2026-11-25T00:00:00.000Z".parse().unwrap(),
+    }
 }

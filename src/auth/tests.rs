@@ -59,7 +59,7 @@ fn a_session_ends_at_its_time_and_lives_at_most_an_hour() {
 }
 
 #[test]
-fn weak_or_missing_secrets_are_refused() {
+fn s7_weak_or_missing_secrets_are_refused() {
     assert_eq!(Ring::parse("").unwrap_err(), RingError::Empty);
     assert_eq!(Ring::parse("1:abcd").unwrap_err(), RingError::TooShort);
     assert_eq!(Ring::parse(&format!("{ONE},{ONE}")).unwrap_err(), RingError::Malformed);
@@ -70,7 +70,7 @@ fn weak_or_missing_secrets_are_refused() {
 
 proptest! {
     #[test]
-    fn changing_any_character_of_a_key_breaks_it(at in 0_usize..130, to in "[a-z0-9_]") {
+    fn s14_changing_any_character_of_a_key_breaks_it(at in 0_usize..130, to in "[a-z0-9_]") {
         let text = key().text(&ring(ONE)).unwrap();
         let at = at % text.len();
         let mut changed = text.clone();

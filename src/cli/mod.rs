@@ -8,6 +8,7 @@
 
 mod archive;
 mod book;
+mod by_plan;
 mod catalogue;
 mod credits;
 mod dev;
@@ -16,6 +17,7 @@ mod lines;
 mod meter;
 mod plan;
 mod price;
+mod progress;
 mod quote;
 mod rate;
 mod remote;
@@ -56,11 +58,11 @@ enum Verb {
     Book(book::Verb),
     /// Bound what requests, documents and months cost, before they are sent.
     Quote(quote::Args),
-    /// Price recorded usage by another book, with every difference line by line.
+    /// Price recorded usage by another book or plan, with every difference line by line.
     Replay(replay::Args),
     /// Price quantities by single charge models: JSON Lines in, JSON Lines out.
     Rate(lines::Args),
-    /// Check plans, and price a period's usage by them.
+    /// Check plans, print their schema, and price a period's usage by them.
     #[command(subcommand)]
     Plan(plan::Verb),
     /// Replay logs of prepaid and promotional credit.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, say};
-use crate::plan::{LineKind, Plan, Priced, Usage};
+use crate::plan::{LineKind, Plan, Priced, SCHEMA, Usage};
 use crate::strict::Faults;
 
 #[derive(clap::Subcommand)]
@@ -15,6 +15,8 @@ pub(super) enum Verb {
         #[arg(required = true)]
         plans: Vec<PathBuf>,
     },
+    /// Print the JSON Schema of plan files, for editors.
+    Schema,
     /// Price what was used in one period.
     Price {
         /// A plan file.
@@ -31,6 +33,7 @@ pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
             let faulty: Vec<Failure> = plans.iter().filter_map(|plan| check(plan).err()).collect();
             if faulty.is_empty() { Ok(()) } else { Err(faulty.join("\n")) }
         }
+        Verb::Schema => say(SCHEMA.trim_end()),
         Verb::Price { plan, usage } => {
             let faults = |path: &Path, faults: &Faults| format!("{}: {faults}", path.display());
             let parsed = Plan::parse(&read(plan)?).map_err(|list| faults(plan, &list))?;

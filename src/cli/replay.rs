@@ -1,4 +1,4 @@
-//! `farebox replay`: what would recorded usage cost under another book?
+//! `farebox replay`: what would recorded usage cost under another book or plan?
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -8,32 +8,52 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Failure, archive, book, say};
+use super::progress::Progress;
+use super::{Failure, archive, book, by_plan, say};
 use crate::book::Book;
 use crate::money::Exact;
 use crate::replay::{Attempt, NoPrice, Priced, line_changes};
 
-/// Price recorded usage by another book, with every difference line by line.
+/// Price recorded usage by another book or plan, with every difference line by line.
+///
+/// By a book each attempt is priced anew; by a plan, all that a customer used in a period, from its
+/// first period with usage to its last. Exit codes: 0 all is priced, 1 something could not be read or
+/// has no price (told on standard error, and in no sum), 64 wrong usage.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("by").required(true))]
 pub(super) struct Args {
     /// Usage records: an archive file (NDJSON), or a folder of them.
     path: PathBuf,
     /// The book to price them by.
-    #[arg(long)]
-    book: PathBuf,
+    #[arg(long, group = "by")]
+    book: Option<PathBuf>,
+    /// The plan to price them by.
+    #[arg(long, group = "by")]
+    plan: Option<PathBuf>,
     /// Compare with this book instead of with what was charged.
-    #[arg(long)]
+    #[arg(long, requires = "book")]
     against: Option<PathBuf>,
+    #[command(flatten)]
+    calendar: by_plan::Calendars,
+    /// Show the bar though standard error is no terminal.
+    #[arg(long)]
+    progress: bool,
 }
 
 /// The last record of each attempt: a correction replaces what it corrects.
 pub(super) type Attempts = BTreeMap<(String, u64), Attempt>;
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
-    let new = book::read(&args.book)?;
+    let new = match (&args.book, &args.plan) {
+        (_, Some(plan)) => {
+            return by_plan::run(&args.path, plan, &args.calendar, (json, args.progress));
+        }
+        (Some(book), None) => book::read(book)?,
+        (None, None) => return Err("name a `--book` or a `--plan` to price by".to_owned()),
+    };
     let old = args.against.as_deref().map(book::read).transpose()?;
     let mut totals = Totals::default();
-    for attempt in attempts(&args.path)?.values() {
+    for attempt in attempts_of(&args.path, args.progress)?.values() {
         let before = price(attempt, old.as_ref());
         let after = attempt.price(&new);
         totals.add(attempt, &before, &after)?;
@@ -46,7 +66,12 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
             show(attempt, &before, &after)?;
         }
     }
-    if json { say(&json!({ "totals": totals }).to_string()) } else { totals.show() }
+    if json {
+        say(&json!({ "totals": totals }).to_string())?;
+    } else {
+        totals.show()?;
+    }
+    totals.faults()
 }
 
 /// The revenue effect of a new book over recorded usage.
@@ -57,7 +82,7 @@ pub(super) fn effect(path: &Path, old: &Book, new: &Book) -> Result<Totals, Fail
 /// The same over records that came in one text.
 pub(super) fn effect_of(records: &str, old: &Book, new: &Book) -> Result<Totals, Failure> {
     let mut found = Found::default();
-    found.read("the archive", records.as_bytes())?;
+    found.read("the archive", records.as_bytes(), |_| ())?;
     effect_on(&found.attempts, old, new)
 }
 
@@ -77,12 +102,22 @@ fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
 }
 
 pub(super) fn attempts(path: &Path) -> Result<Attempts, Failure> {
+    attempts_of(path, false)
+}
+
+fn attempts_of(path: &Path, progress: bool) -> Result<Attempts, Failure> {
     let mut found = Found::default();
-    for file in archive::files(path)? {
+    let files = archive::files(path)?;
+    let mut bar = Progress::new(
+        files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum(),
+        progress,
+    );
+    for file in files {
         let name = file.display().to_string();
         let opened = fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?;
-        found.read(&name, BufReader::new(opened))?;
+        found.read(&name, BufReader::new(opened), |bytes| bar.add(bytes))?;
     }
+    bar.end();
     Ok(found.attempts)
 }
 
@@ -94,10 +129,16 @@ struct Found {
 }
 
 impl Found {
-    fn read(&mut self, name: &str, reader: impl BufRead) -> Result<(), Failure> {
+    fn read(
+        &mut self,
+        name: &str,
+        reader: impl BufRead,
+        mut done: impl FnMut(usize),
+    ) -> Result<(), Failure> {
         let Self { attempts, last } = self;
         for (nth, line) in reader.lines().enumerate() {
             let line = line.map_err(|error| format!("{name}: {error}"))?;
+            done(line.len() + 1);
             if line.trim().is_empty() {
                 continue;
             }
@@ -185,6 +226,17 @@ impl Totals {
         };
         *sums = added(*sums).map_err(|error: crate::money::OutOfRange| error.to_string())?;
         Ok(())
+    }
+
+    /// What is in no sum makes the command fail, after all that is.
+    fn faults(&self) -> Result<(), Failure> {
+        match self.unpriced {
+            0 => Ok(()),
+            unpriced => Err(format!(
+                "{unpriced} of {} attempts are not priced by both sides, and in no sum",
+                self.attempts
+            )),
+        }
     }
 
     /// For people.

@@ -33,10 +33,16 @@ pub async fn authenticate(incoming: &Incoming, config: &Config) -> Result<ApiKey
 
 /// Whose key a text is: one of ours says so itself, the operator's own are looked up.
 pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<ApiKey, Problem> {
-    if config.own_keys && !text.starts_with("fb_") {
-        return own_keys::resolve(&incoming.env, text).await;
+    let key = if config.own_keys && !text.starts_with("fb_") {
+        own_keys::resolve(&incoming.env, text).await?
+    } else {
+        ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())?
+    };
+    if config.upstreams.values().any(|upstream| upstream.is_opened_by(text)) {
+        let message = "This gateway has been asked by itself: it is its own upstream.";
+        return Err(Problem::new(Code::LoopDetected, message));
     }
-    ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())
+    Ok(key)
 }
 
 /// The ledger of a key that is in force; for what costs nothing and so asks for no hold.

@@ -18,6 +18,9 @@ use crate::wire::usage::Meter;
 /// Longest answer that is held back until its cost is known; larger ones pass at once.
 pub const WHOLE_MAX: u32 = 1024 * 1024;
 
+/// How long an upstream's words about an error are waited for: they are short, and nothing is held.
+const REFUSAL_MS: f64 = 10_000.0;
+
 /// Response headers that reach the client. Rate-limit headers speak of the operator's pooled
 /// account and stay out.
 const TO_CLIENT: [&str; 16] = [
@@ -175,14 +178,19 @@ async fn whole(
     let Ok(body) = attempt.meanwhile(&reading, watch, &incoming.request, timeout).await else {
         let end = if incoming.request.signal().aborted() { End::ClientLeft } else { End::Cut };
         attempt.settle(Ended::heard(metering.end(end), status, began)).await;
-        let message = "The provider broke off in the middle of its answer.";
-        return Err(Problem::new(Code::UpstreamUnreachable, message));
+        return Err(broke_off());
     };
     metering.chunk(&Uint8Array::new(&body).to_vec());
     let ended = Ended::heard(metering.end(End::Eof), status, began);
     let cost = attempt.settle_first(incoming, ended).await;
     with_cost(headers, cost)?;
     response(&body, status, headers).map_err(|error| internal(&error))
+}
+
+/// An answer broke off before the client had any of it.
+pub fn broke_off() -> Problem {
+    let message = "The provider broke off in the middle of its answer.";
+    Problem::new(Code::UpstreamUnreachable, message)
 }
 
 /// The cost header; absent where the ledger could not be told yet.
@@ -212,11 +220,12 @@ pub async fn refusal(
 ) -> Result<web_sys::Response, Problem> {
     let status = answer.status();
     let body = answer.body().map_or(JsValue::NULL, Into::into);
-    let read = JsFuture::from(js::read_prefix(&body, f64::from(WHOLE_MAX))).await;
+    let reading = js::read_prefix(&body, f64::from(WHOLE_MAX));
+    let read = JsFuture::from(js::within(&reading, REFUSAL_MS)).await;
     let read = read.unwrap_or(JsValue::UNDEFINED);
     let get = |name: &str| js_sys::Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let Ok(bytes) = get("bytes").dyn_into::<Uint8Array>() else {
-        // It broke off in the middle.
+        // It broke off in the middle, or never comes to its end.
         return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
     };
     let whole = get("whole").is_truthy();

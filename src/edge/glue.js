@@ -126,10 +126,12 @@ async function discard(body) {
 const calls = new WeakMap();
 
 /**
- * Sends the request on. Rejects with the string 'left' where the client goes first, and with
- * whatever `stopCall` says. Redirects are not followed: they would carry the key along.
+ * Sends the request on. Rejects with the string 'gone' where the client has left before, and nothing
+ * was sent; with 'left' where it goes before the answer comes, and with whatever `stopCall` says. Redirects are not followed: they would carry the key along.
  */
 export async function forward(request, method, url, headers, body) {
+  const { signal } = request;
+  if (signal.aborted) throw 'gone';
   const controller = new AbortController();
   let why = null;
   const stop = (reason) => {
@@ -138,9 +140,7 @@ export async function forward(request, method, url, headers, body) {
   };
   calls.set(request, stop);
   const left = () => stop('left');
-  const { signal } = request;
   signal.addEventListener('abort', left);
-  if (signal.aborted) left();
   try {
     return await fetch(url, { method, headers, body, redirect: 'manual', signal: controller.signal });
   } catch (error) {

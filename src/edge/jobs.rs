@@ -157,10 +157,7 @@ fn check_query(query: &str) -> Result<(), Problem> {
 }
 
 pub fn whole(read: Result<JsValue, JsValue>) -> Result<ArrayBuffer, Problem> {
-    let read = read.map_err(|_| {
-        let message = "The provider broke off in the middle of its answer.";
-        Problem::new(Code::UpstreamUnreachable, message)
-    })?;
+    let read = read.map_err(|_| answer::broke_off())?;
     read.dyn_into().map_err(|_: JsValue| {
         let message = format!("The provider's answer is longer than {JOB_ANSWER_MAX} bytes.");
         Problem::new(Code::UpstreamUnreachable, message)

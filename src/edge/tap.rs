@@ -7,7 +7,7 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::answer::{WHOLE_MAX, with_cost};
+use super::answer::{WHOLE_MAX, broke_off, with_cost};
 use super::attempt::{Attempt, Ended};
 use super::http::{Incoming, internal, response};
 use super::js::{self, Ending, Tap};
@@ -87,6 +87,11 @@ impl Followed {
                 }
                 Read::Nothing if tap.left() || self.attempt.is_stalled(heard) => break,
                 Read::Nothing => self.attempt.renew(self.attempt.quote.lower).await,
+                Read::End(End::Cut) => {
+                    let ended = Ended::heard(self.metering.end(End::Cut), status, self.began);
+                    self.attempt.settle(ended).await;
+                    return Err(broke_off());
+                }
                 Read::End(end) => {
                     let ended = Ended::heard(self.metering.end(end), status, self.began);
                     let cost = self.attempt.settle_first(incoming, ended).await;

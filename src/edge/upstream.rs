@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -237,6 +239,12 @@ impl Upstream {
         }
     }
 
+    /// Whether a client's key is the one that opens this upstream.
+    pub fn is_opened_by(&self, key: &str) -> bool {
+        // As digests: equal lengths, constant time.
+        Sha256::digest(self.key.as_bytes()).ct_eq(&Sha256::digest(key.as_bytes())).into()
+    }
+
     /// What must never reach a client: each secret part of the key, and what was made from it.
     pub fn secrets(&self) -> Vec<String> {
         let made = match &self.auth {
@@ -437,10 +445,14 @@ pub async fn call(
             let why = error.as_string().unwrap_or_default();
             let problem = match why.as_str() {
                 "timeout" => timed_out(),
-                "left" => Problem::new(Code::UpstreamUnreachable, "The client left."),
+                "left" | "gone" => Problem::new(Code::UpstreamUnreachable, "The client left."),
                 _ if !sent => no_credentials(&error),
                 _ => unreachable(),
             };
+            if why == "gone" {
+                incoming.keep(async move { attempt.void(None, "left").await });
+                return Err(problem);
+            }
             if matches!(why.as_str(), "timeout" | "left") {
                 // It was sent, and may have been billed: charged what was counted of it.
                 incoming.keep(async move {

@@ -6,6 +6,7 @@
 //! pricing the usage of one period by it. Out of scope: invoices, tax, and where plans are stored.
 
 mod balances;
+mod carry;
 mod currency;
 mod gate;
 mod metered;
@@ -30,11 +31,17 @@ use crate::rating::charge::{self, Charge};
 use crate::rating::outcome::{Report, Terms};
 use crate::strict::{Fault, Faults};
 
+pub use carry::Carried;
 pub use currency::minor_units;
 pub use rules::Rules;
 pub use running::{Increment, Most, PLACES, PLACES_COUNTED_MAX, Part, Place, Running, Sure, Tally};
 pub use spend::allocate;
 pub use standing::Included;
+
+/// The JSON Schema of plan files, for editors.
+pub const SCHEMA: &str = include_str!("../../books/plan-schema.json");
+/// What a plan file says it is.
+const FORMAT: &str = "farebox-plan-1";
 
 /// Most items in one list of a plan; keeps a plan of any size bounded, and none has a tenth of it.
 pub const ITEMS_MAX: usize = 10_000;
@@ -418,5 +425,7 @@ fn fault(code: &'static str, path: impl Into<String>, message: impl Into<String>
     Fault { code, path: path.into(), message: message.into() }
 }
 
+#[cfg(test)]
+mod json_schema;
 #[cfg(test)]
 mod tests;

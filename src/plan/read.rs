@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Allowance, By, Cell, Commitment, CommitmentKind, Credit, Discount, Fee, ITEMS_MAX, Limit, Plan,
-    PlanCharge, PlanGrant, Rules, Where, minor_units,
+    Allowance, By, Cell, Commitment, CommitmentKind, Credit, Discount, FORMAT, Fee, ITEMS_MAX,
+    Limit, Plan, PlanCharge, PlanGrant, Rules, Where, minor_units,
 };
 use crate::calendar::Every;
 use crate::clock::Millis;
@@ -14,8 +14,6 @@ use crate::rating::aggregate::Aggregation;
 use crate::rating::charge::Charge;
 use crate::rating::outcome::{Decision, Terms};
 use crate::strict::{Faults, Object, Spot};
-
-const FORMAT: &str = "farebox-plan-1";
 
 pub(super) fn plan(json: &str, faults: &mut Faults) -> Option<Plan> {
     let mut object = Spot::root(json, faults)?.object(faults)?;

@@ -159,12 +159,30 @@ impl Rules {
         set(&mut object, "commitment_counts", &COMMITMENT_COUNTS, counts, faults);
         set(&mut object, "minimum_in_part", &MINIMUMS, &mut rules.minimum_in_part, faults);
         set(&mut object, "burn_order", &BurnOrder::NAMES, &mut rules.burn_order, faults);
-        if let Some(spot) = object.take("first_tier_fee_at_zero") {
-            rules.first_tier_fee_at_zero = spot.flag(faults)?;
-        }
+        let flag = object.take("first_tier_fee_at_zero").and_then(|spot| spot.flag(faults));
+        rules.first_tier_fee_at_zero = flag.unwrap_or(rules.first_tier_fee_at_zero);
         object.done(faults);
         Some(rules)
     }
+}
+
+/// The rules that have names, and their names, for the schema.
+#[cfg(test)]
+pub(super) fn names() -> Vec<(&'static str, Vec<&'static str>)> {
+    fn of<T>(names: &[(&'static str, T)]) -> Vec<&'static str> {
+        names.iter().map(|(name, _)| *name).collect()
+    }
+    vec![
+        ("preset", PRESETS.iter().map(|rules| rules.preset).collect()),
+        ("rounding", of(&Rounding::NAMES)),
+        ("rounding_point", of(&ROUNDING_POINTS)),
+        ("day_count", of(&DayCount::NAMES)),
+        ("allowance", of(&ALLOWANCES)),
+        ("discount_order", of(&DISCOUNT_ORDERS)),
+        ("commitment_counts", of(&COMMITMENT_COUNTS)),
+        ("minimum_in_part", of(&MINIMUMS)),
+        ("burn_order", of(&BurnOrder::NAMES)),
+    ]
 }
 
 fn set<T: Copy>(

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod running;
+mod schema;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};

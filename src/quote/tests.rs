@@ -26,7 +26,7 @@ fn quoted(model: &str, extra: &str) -> Result<Quote, Unpriced> {
 }
 
 #[test]
-fn the_bound_takes_the_dearest_input_class_and_every_choice() {
+fn r7_s36_s38_the_bound_takes_the_dearest_input_class_and_every_choice() {
     let one = quoted("claude-haiku-4-5", r#","max_tokens":100"#).unwrap();
     assert_eq!(one.lines.first().unwrap().meter, Meter::CacheWrite1h);
     let two = quoted("claude-haiku-4-5", r#","max_tokens":100,"n":2"#).unwrap();
@@ -35,12 +35,12 @@ fn the_bound_takes_the_dearest_input_class_and_every_choice() {
 }
 
 #[test]
-fn without_a_length_the_models_own_maximum_is_held() {
+fn s37_without_a_length_the_models_own_maximum_is_held() {
     assert_eq!(quoted("gpt-4o-mini", "").unwrap().output_tokens.upper, Exact::from(16_384));
 }
 
 #[test]
-fn what_cannot_be_bounded_is_refused_not_guessed() {
+fn s36_what_cannot_be_bounded_is_refused_not_guessed() {
     assert_eq!(quoted("gpt-unknown", ""), Err(Unpriced::Model));
     assert_eq!(
         quoted("gpt-4o", r#","service_tier":"priority""#),
@@ -133,7 +133,7 @@ proptest! {
     /// The invariant money depends on: no honest answer, served in whatever tier, region or
     /// quality the upstream may choose, costs more than what was held.
     #[test]
-    fn no_honest_answer_costs_more_than_its_hold(
+    fn r7_no_honest_answer_costs_more_than_its_hold(
         prices in collection::vec(0_u32..50, 60), bound in 0_u32..200, hour in 0_u32..24,
         text in "[a-z ]{0,120}", length in 1_u32..500, tier_asked in option::of(0_usize..3),
         parts in collection::vec(0_u64..1000, 5), used in 0_u64..=1000,

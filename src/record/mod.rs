@@ -1,9 +1,11 @@
 //! Usage records: what every admitted attempt leaves behind, as canonical bytes, chained and
 //! signed, so that whoever holds them can check each one.
 //!
-//! The format is written down in `docs/record-format.md`; this room makes it and checks it.
+//! The format is written down in `docs/record-format.md`; this room makes it and checks it. What
+//! only records are made of lists its members in the order of their names: see `order.rs`.
 
 pub mod checkpoint;
+mod order;
 mod plan;
 pub mod receipt;
 mod seal;
@@ -21,7 +23,7 @@ use crate::wire::usage::{Meter, Provenance, Usage};
 
 pub use plan::{ByPlan, PaidBy, Payment, PlanLine, PlanLineKind};
 pub use seal::{Digest, Sealed, SealedLine, Signature, seal};
-pub use verify::{Audit, Evidence, Expected, Finding, Report, Verdict, verify};
+pub use verify::{Audit, Bad, Checked, Evidence, Expected, Finding, Report, Verdict, verify};
 
 /// Version of the record format written here.
 pub const FORMAT: u32 = 1;
@@ -65,12 +67,12 @@ pub enum Flag {
 pub struct Quantity {
     /// Of what.
     pub meter: Meter,
+    /// Says who.
+    pub provenance: Provenance,
     /// How much.
     pub quantity: Exact,
     /// In which unit.
     pub unit: String,
-    /// Says who.
-    pub provenance: Provenance,
 }
 
 /// What is known of an attempt when it is admitted; kept with the hold.
@@ -133,8 +135,8 @@ pub struct Answered {
     pub error_class: Option<String>,
 }
 
-/// The public part: chained, signed, shown to the customer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The public part: chained, signed, shown to the customer. Written by `order.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Record {
     /// Format version, [`FORMAT`].
     pub v: u32,
@@ -149,12 +151,12 @@ pub struct Record {
     /// The request it belongs to.
     pub request_id: RequestId,
     /// The sequence number this one corrects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub corrects: Option<u64>,
     /// Settled, voided or unresolved.
     pub class: Class,
     /// On a line of a batch: which.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub batch: Option<LineOf>,
     /// What was known at admission.
     #[serde(flatten)]
@@ -170,19 +172,19 @@ pub struct Record {
     /// on a correction).
     pub lines: Vec<Line>,
     /// What the customer's plan adds, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub plan: Option<ByPlan>,
     /// Meters used that the book has no rate for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub unpriced: Vec<Meter>,
     /// Usage of other models inside the answer, and usage that the answer's own total leaves out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub sub_usage: Vec<SubUsage>,
     /// Numbers in the upstream's usage whose meaning is not known: perhaps billed, so kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub unknown: Vec<Unknown>,
     /// On a correction: what was charged before, now taken back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub previous: Option<Exact>,
     /// What this record adds to the spend, unrounded. The sum over all records is the spend.
     pub amount: Exact,
@@ -204,18 +206,19 @@ pub struct LineOf {
 /// Usage inside an answer that is priced by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubUsage {
-    /// What it was for, by the upstream's word: `compaction`, `advisor_message`, `transcription` …
-    pub kind: String,
-    /// Which model; absent where the upstream does not say: then the answer's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
     /// A part of what the record's own quantities say, and not an addition to it.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub included: bool,
+    /// What it was for, by the upstream's word: `compaction`, `advisor_message`, `transcription` …
+    pub kind: String,
+    /// The arithmetic.
+    #[serde(serialize_with = "order::lines")]
+    pub lines: Vec<Line>,
+    /// Which model; absent where the upstream does not say: then the answer's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Everything measured.
     pub quantities: Vec<Quantity>,
-    /// The arithmetic.
-    pub lines: Vec<Line>,
     /// Meters used that the book has no rate for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<Meter>,
@@ -233,21 +236,21 @@ pub struct Unknown {
 /// The private part: the operator's alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Private {
-    /// Format version.
-    pub v: u32,
-    /// Who served.
-    pub provider: String,
-    /// The upstream's name in the configuration.
-    pub upstream: String,
+    /// Its worst case was sold below the margin that the book guards.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub below_margin: bool,
     /// What the upstream charges for it, where the book knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Exact>,
     /// What the attempt was charged in all, minus cost, where the cost is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<Exact>,
-    /// Its worst case was sold below the margin that the book guards.
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    pub below_margin: bool,
+    /// Who served.
+    pub provider: String,
+    /// The upstream's name in the configuration.
+    pub upstream: String,
+    /// Format version.
+    pub v: u32,
 }
 
 impl Record {

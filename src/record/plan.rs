@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{Record, order};
 use crate::clock::Timestamp;
 use crate::ledger::Unit;
 use crate::money::Exact;
@@ -13,16 +13,6 @@ use crate::rating::charge;
 /// The part of a record that its customer's terms add.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByPlan {
-    /// The plan; absent where the customer has none, and only credit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// Its version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Which of the customer's terms.
-    pub terms: u32,
-    /// Start of the billing period it counts in.
-    pub period_start: Timestamp,
     /// What the plan's charges add. With the record's other lines, the amounts add up to `amount`
     /// (plus `previous`, on a correction).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -30,35 +20,45 @@ pub struct ByPlan {
     /// What credit paid for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paid: Vec<Payment>,
+    /// Start of the billing period it counts in.
+    pub period_start: Timestamp,
+    /// The plan; absent where the customer has none, and only credit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Which of the customer's terms.
+    pub terms: u32,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What one of a plan's charges adds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanLine {
-    /// What it is.
-    pub kind: PlanLineKind,
-    /// The charge.
-    pub charge: String,
-    /// Its meter.
-    pub meter: String,
-    /// The cell of the charge, and what it is priced apart for.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub dimensions: BTreeMap<String, String>,
-    /// Used there in the period before this.
-    pub before: Exact,
     /// And after.
     pub after: Exact,
-    /// What of the difference an allowance covers.
-    pub included: Exact,
     /// What it adds in money; below zero where all became cheaper by it.
     pub amount: Exact,
+    /// Used there in the period before this.
+    pub before: Exact,
+    /// The charge.
+    pub charge: String,
     /// What it adds in the plan's credits, where it is priced in them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<Exact>,
     /// The charge's own arithmetic: what each price, fee or bound gained. Adds up to the amount, or
     /// to the credits.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "order::details")]
     pub detail: Vec<charge::Line>,
+    /// The cell of the charge, and what it is priced apart for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dimensions: BTreeMap<String, String>,
+    /// What of the difference an allowance covers.
+    pub included: Exact,
+    /// What it is.
+    pub kind: PlanLineKind,
+    /// Its meter.
+    pub meter: String,
 }
 
 /// What a line is for.
@@ -79,6 +79,8 @@ pub enum PlanLineKind {
 /// What one grant paid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
+    /// How much.
+    pub amount: Exact,
     /// How.
     pub by: PaidBy,
     /// The grant's id, where one paid.
@@ -86,8 +88,6 @@ pub struct Payment {
     pub grant: Option<String>,
     /// In money or in the plan's credits.
     pub unit: Unit,
-    /// How much.
-    pub amount: Exact,
 }
 
 /// How something was paid.

@@ -101,12 +101,26 @@ pub(super) fn canonical(value: &impl Serialize) -> Option<String> {
     serde_json_canonicalizer::to_string(value).ok()
 }
 
+impl Record {
+    /// Its canonical bytes, as [`canonical`] makes them of anything.
+    pub(super) fn canonical(&self) -> Option<String> {
+        // Only here are names of members an operator's choice. RFC 8785 sorts by UTF-16 units,
+        // which past ASCII is not how they lie here.
+        let lines = self.plan.iter().flat_map(|plan| &plan.lines);
+        if lines.flat_map(|line| line.dimensions.keys()).all(|name| name.is_ascii()) {
+            serde_json::to_string(self).ok()
+        } else {
+            canonical(self)
+        }
+    }
+}
+
 /// Binds the private part into the record, and signs its canonical bytes. `None` only where the
 /// ring is empty, which a start without secrets prevents.
 pub fn seal(mut record: Record, private: &Private, salt: Digest, ring: &Ring) -> Option<Sealed> {
-    let private = canonical(private)?;
+    let private = serde_json::to_string(private).ok()?;
     record.private = Digest::of(&[&salt.0, private.as_bytes()]);
-    let canonical = canonical(&record)?;
+    let canonical = record.canonical()?;
     let (key_id, tag) = ring.sign_bytes(canonical.as_bytes())?;
     let signature = Signature { alg: "HMAC-SHA256".into(), key_id, tag: Digest(tag) };
     let hash = Digest::of(&[canonical.as_bytes()]);

@@ -9,6 +9,7 @@
 mod audit;
 mod checkpoint;
 mod example;
+mod order;
 mod tree;
 mod vectors;
 
@@ -313,10 +314,10 @@ fn what_is_no_record_at_all_names_its_line() {
     for garbage in ["{}", "[]", "nothing", "{\"record\":{},\"signature\":{}}"] {
         let lines = [chain("acme", 1).remove(0), garbage.to_owned()];
         let answer = found(&lines, None);
-        assert!(answer.starts_with("INVALID at ?: line 2 is no record"), "{answer}");
+        assert!(answer.starts_with("INVALID at ?: line 2: this is no record"), "{answer}");
     }
     let line = chain("acme", 1).remove(0).replacen('{', "{\"more\":1,", 1);
-    assert!(found(&[line], None).starts_with("INVALID at ?: line 1 is no record"));
+    assert!(found(&[line], None).starts_with("INVALID at ?: line 1: this is no record"));
 }
 
 #[test]

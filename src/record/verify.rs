@@ -1,6 +1,7 @@
 //! Checks archived records: bytes, signatures, and that none is missing.
 
 mod chain;
+mod one;
 
 use std::collections::BTreeMap;
 
@@ -8,12 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use super::receipt::Receipt;
-use super::seal::{Digest, SealedLine, canonical};
-use super::{Class, FORMAT, Record, tree};
+use super::seal::Digest;
 use crate::auth::Ring;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, Name};
 use crate::money::Exact;
+pub use one::Checked;
+use one::Link;
 
 /// The answer to "can these be trusted?", in order of the command's exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -90,7 +92,7 @@ pub struct Evidence<'a> {
 }
 
 /// Why checking stopped.
-type Bad = (Verdict, Finding);
+pub type Bad = (Verdict, Finding);
 
 fn bad<T>(
     verdict: Verdict,
@@ -126,19 +128,12 @@ pub struct Audit<'a> {
 /// One customer's records, so far.
 #[derive(Default)]
 struct Chain {
-    records: BTreeMap<u64, Checked>,
+    records: BTreeMap<u64, Link>,
     checkpoints: Vec<Checkpoint>,
     /// Attempts that receipts promise a record of.
     awaited: BTreeMap<AttemptId, Receipt>,
     /// The latest time that anything here speaks of.
     latest: Option<Timestamp>,
-}
-
-/// What checking the chain still needs of a record.
-struct Checked {
-    hash: Digest,
-    prev: Digest,
-    leaf: Digest,
 }
 
 impl<'a> Audit<'a> {
@@ -161,13 +156,27 @@ impl<'a> Audit<'a> {
         Self { evidence, chains, totals: BTreeMap::new(), lines: 0, found }
     }
 
-    /// Checks one line of an archive.
+    /// Checks the next line of an archive.
     pub fn line(&mut self, line: &str) {
+        self.take(Checked::read(line, self.evidence.ring));
+    }
+
+    /// Takes the next line of an archive, checked by itself: that can be done anywhere.
+    pub fn take(&mut self, checked: Result<Option<Checked>, Bad>) {
         self.lines = self.lines.saturating_add(1);
-        if line.trim().is_empty() || self.found.is_some() {
+        if self.found.is_some() {
             return;
         }
-        self.found = self.add(line).err();
+        self.found = match checked {
+            Ok(None) => None,
+            Ok(Some(checked)) => self.add(checked).err(),
+            Err((verdict, mut finding)) => {
+                if finding.seq.is_none() {
+                    finding.problem = format!("line {}: {}", self.lines, finding.problem);
+                }
+                Some((verdict, finding))
+            }
+        };
     }
 
     /// What came of it.
@@ -207,113 +216,29 @@ impl<'a> Audit<'a> {
 }
 
 impl Audit<'_> {
-    fn add(&mut self, line: &str) -> Result<(), Bad> {
-        let place = format!("line {}", self.lines);
-        let sealed: SealedLine<'_> = match serde_json::from_str(line) {
-            Ok(sealed) => sealed,
-            Err(error) => {
-                return bad(Verdict::Invalid, None, format!("{place} is no record: {error}"));
-            }
-        };
-        let bytes = sealed.record.get();
-        let record: Record = match serde_json::from_str(bytes) {
-            Ok(record) => record,
-            Err(error) => {
-                let problem = format!("{place} holds no readable record: {error}");
-                return bad(Verdict::Invalid, None, problem);
-            }
-        };
-        self.check_record(&sealed, &record)?;
-        let checked = Checked {
-            hash: Digest::of(&[bytes.as_bytes()]),
-            prev: record.prev,
-            leaf: tree::leaf(bytes.as_bytes()),
-        };
-        let chain = self.chains.entry(record.customer.clone()).or_default();
-        chain.awaited.remove(&record.attempt_id);
-        chain.latest = chain.latest.max(Some(record.recorded_at));
-        match chain.records.get(&record.seq) {
-            Some(other) if other.hash != checked.hash => {
+    fn add(&mut self, checked: Checked) -> Result<(), Bad> {
+        let Checked { customer, seq, attempt_id, recorded_at, currency, amount, link } = checked;
+        let chain = self.chains.entry(customer.clone()).or_default();
+        chain.awaited.remove(&attempt_id);
+        chain.latest = chain.latest.max(Some(recorded_at));
+        match chain.records.get(&seq) {
+            Some(other) if other.hash != link.hash => {
                 let problem = "two different records stand at this position";
-                return bad(Verdict::Fork, Some((&record.customer, record.seq)), problem);
+                return bad(Verdict::Fork, Some((&customer, seq)), problem);
             }
             Some(_) => return Ok(()),
-            None => chain.records.insert(record.seq, checked),
+            None => chain.records.insert(seq, link),
         };
-        let total = self.totals.entry(record.admitted.currency.clone()).or_default();
-        match total.plus(record.amount) {
+        let total = self.totals.entry(currency).or_default();
+        match total.plus(amount) {
             Ok(sum) => *total = sum,
             Err(error) => return bad(Verdict::Invalid, None, format!("the total: {error}")),
         }
         Ok(())
     }
-
-    fn check_record(&self, sealed: &SealedLine<'_>, record: &Record) -> Result<(), Bad> {
-        let (bytes, position) = (sealed.record.get(), Some((&record.customer, record.seq)));
-        if record.v != FORMAT {
-            let problem = format!("record format {} is not known to this version", record.v);
-            return bad(Verdict::Invalid, position, problem);
-        }
-        // What was read, written again: fields that are not known would be missing.
-        if canonical(record).as_deref() != Some(bytes) {
-            let problem = "the bytes are not in canonical form (RFC 8785)";
-            return bad(Verdict::Invalid, position, problem);
-        }
-        let signature = &sealed.signature;
-        let signed =
-            |ring: &Ring| ring.verify_bytes(signature.key_id, bytes.as_bytes(), &signature.tag.0);
-        if signature.alg != "HMAC-SHA256" || !self.evidence.ring.is_none_or(signed) {
-            let problem = "the signature does not fit the bytes and the key";
-            return bad(Verdict::Invalid, position, problem);
-        }
-        check_private(sealed, record)?;
-        check_amount(record)
-    }
 }
 
-fn check_private(sealed: &SealedLine<'_>, record: &Record) -> Result<(), Bad> {
-    let position = Some((&record.customer, record.seq));
-    match (sealed.private, sealed.salt) {
-        (None, None) => Ok(()), // a customer's copy
-        (Some(private), Some(salt)) => {
-            if Digest::of(&[&salt.0, private.get().as_bytes()]) == record.private {
-                Ok(())
-            } else {
-                bad(Verdict::Invalid, position, "the private part is not the one the record names")
-            }
-        }
-        _ => bad(Verdict::Invalid, position, "private part and salt come together or not at all"),
-    }
-}
-
-/// The amount must follow from the record's own lines.
-fn check_amount(record: &Record) -> Result<(), Bad> {
-    let sums = || {
-        for line in record.all_lines() {
-            if line.rate.times(line.quantity).ok()?.over(line.per).ok()? != line.amount {
-                return None;
-            }
-        }
-        if record.plan.as_ref().is_some_and(|plan| !plan.adds_up()) {
-            return None;
-        }
-        let lines = Exact::sum(record.amounts()).ok()?;
-        lines.minus(record.previous.unwrap_or(Exact::ZERO)).ok()
-    };
-    // What nobody reported is charged at a floor, which rests on the hold and not on lines.
-    let is_floor = record.class == Class::Unresolved && record.amounts().next().is_none();
-    let charged = record.amount.plus(record.previous.unwrap_or(Exact::ZERO));
-    let within_hold =
-        charged.is_ok_and(|charged| !charged.is_negative() && charged <= record.admitted.held);
-    if (is_floor && within_hold) || sums() == Some(record.amount) {
-        Ok(())
-    } else {
-        let position = Some((&record.customer, record.seq));
-        bad(Verdict::Invalid, position, "the amount is not the sum of the record's lines")
-    }
-}
-
-fn check_chain(customer: &Name, chain: &BTreeMap<u64, Checked>) -> Result<(), Bad> {
+fn check_chain(customer: &Name, chain: &BTreeMap<u64, Link>) -> Result<(), Bad> {
     let mut before: Option<(u64, Digest)> = None;
     for (seq, record) in chain {
         let (last, hash) = before.unwrap_or_default();

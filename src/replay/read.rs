@@ -6,10 +6,10 @@ use super::Attempt;
 use crate::clock::Timestamp;
 use crate::money::Exact;
 use crate::record::Class;
-use crate::walk::Walk;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// What counts of a record; a borrowed [`Attempt`].
+#[cfg_attr(test, derive(Debug, PartialEq))]
 pub(super) struct Slim<'a> {
     pub customer: Cow<'a, str>,
     pub seq: u64,
@@ -17,8 +17,11 @@ pub(super) struct Slim<'a> {
     pub class: Class,
     pub model: Cow<'a, str>,
     pub received_at: Timestamp,
+    pub region: Option<Cow<'a, str>>,
     pub served_tier: Option<Cow<'a, str>>,
     pub currency: Cow<'a, str>,
+    pub endpoint: Option<Cow<'a, str>>,
+    pub key: Option<Cow<'a, str>>,
     pub usage: Usage,
     /// What was charged, meter by meter.
     pub lines: Vec<(Meter, Exact)>,
@@ -29,26 +32,6 @@ pub(super) struct Slim<'a> {
 }
 
 impl<'a> Slim<'a> {
-    /// Reads one line of an archive; `None` where it is in no form that this reader knows.
-    pub fn read(line: &'a str) -> Option<Self> {
-        let mut walk = Walk::new(line);
-        let mut found = Found::default();
-        let mut sealed = None;
-        walk.object(|key, walk| match key {
-            "record" => {
-                sealed = Some(record(walk)?);
-                Some(())
-            }
-            // The record alone, without its signature.
-            _ if sealed.is_none() => found.field(key, walk),
-            _ => walk.skip().map(drop),
-        })?;
-        if !walk.is_done() {
-            return None;
-        }
-        sealed.unwrap_or(found).whole()
-    }
-
     /// The same of a record that was read whole.
     pub fn of(attempt: &'a Attempt) -> Option<Self> {
         let charged = attempt.charged().ok()?;
@@ -59,8 +42,11 @@ impl<'a> Slim<'a> {
             class: attempt.class,
             model: Cow::Borrowed(&attempt.model),
             received_at: attempt.received_at,
+            region: attempt.region.as_deref().map(Cow::Borrowed),
             served_tier: attempt.served_tier.as_deref().map(Cow::Borrowed),
             currency: Cow::Borrowed(&attempt.currency),
+            endpoint: attempt.endpoint.as_deref().map(Cow::Borrowed),
+            key: attempt.key_id.as_deref().map(Cow::Borrowed),
             usage: super::usage_of(&attempt.quantities),
             lines: charged.lines.iter().map(|line| (line.meter, line.amount)).collect(),
             charged: charged.amount,
@@ -69,72 +55,106 @@ impl<'a> Slim<'a> {
     }
 }
 
+/// What a place in a record's text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Nothing that is wanted.
+    Passed,
+    Customer,
+    Seq,
+    Corrects,
+    Class,
+    Model,
+    ReceivedAt,
+    Region,
+    ServedTier,
+    Currency,
+    Endpoint,
+    Key,
+    Amount,
+    Previous,
+    /// How much was used.
+    Quantity(Meter),
+    /// What was charged for it.
+    Line(Meter),
+}
+
+impl Role {
+    /// Written without quotes.
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Seq | Self::Corrects)
+    }
+}
+
 /// What was found of a record so far.
 #[derive(Default)]
-struct Found<'a> {
-    customer: Option<Cow<'a, str>>,
+pub(super) struct Found<'a> {
+    customer: Option<&'a str>,
     seq: Option<u64>,
     corrects: Option<u64>,
     class: Option<Class>,
-    model: Option<Cow<'a, str>>,
+    model: Option<&'a str>,
     received_at: Option<Timestamp>,
-    served_tier: Option<Cow<'a, str>>,
-    currency: Option<Cow<'a, str>>,
-    usage: Option<Usage>,
-    lines: Option<Vec<(Meter, Exact)>>,
+    region: Option<&'a str>,
+    served_tier: Option<&'a str>,
+    currency: Option<&'a str>,
+    endpoint: Option<&'a str>,
+    key: Option<&'a str>,
+    usage: Usage,
+    lines: Vec<(Meter, Exact)>,
     amount: Option<Exact>,
     previous: Option<Exact>,
-    others: bool,
-}
-
-fn record<'a>(walk: &mut Walk<'a>) -> Option<Found<'a>> {
-    let mut found = Found::default();
-    walk.object(|key, walk| found.field(key, walk))?;
-    Some(found)
 }
 
 impl<'a> Found<'a> {
-    fn field(&mut self, key: &str, walk: &mut Walk<'a>) -> Option<()> {
-        match key {
-            "customer" => self.customer = Some(walk.string()?),
-            "seq" => self.seq = Some(walk.whole()?),
-            "corrects" => self.corrects = Some(walk.whole()?),
-            "class" => self.class = Some(class(walk.plain()?)?),
-            "model" => self.model = Some(walk.string()?),
-            "received_at" => self.received_at = Some(walk.plain()?.parse().ok()?),
-            "served_tier" => self.served_tier = Some(walk.string()?),
-            "currency" => self.currency = Some(walk.string()?),
-            "quantities" => self.usage = Some(quantities(walk)?),
-            "lines" => self.lines = Some(lines(walk)?),
-            "amount" => self.amount = Some(exact(walk)?),
-            "previous" => self.previous = Some(exact(walk)?),
-            "sub_usage" => {
-                self.others = true;
-                walk.skip()?;
+    /// Takes the text at a place; `None` where it is not what it should be.
+    pub fn take(&mut self, role: Role, text: &'a str) -> Option<()> {
+        match role {
+            Role::Passed => {}
+            Role::Customer => self.customer = Some(text),
+            Role::Seq => self.seq = Some(text.parse().ok()?),
+            Role::Corrects => self.corrects = Some(text.parse().ok()?),
+            Role::Class => self.class = Some(class(text)?),
+            Role::Model => self.model = Some(text),
+            Role::ReceivedAt => self.received_at = Some(text.parse().ok()?),
+            Role::Region => self.region = Some(text),
+            Role::ServedTier => self.served_tier = Some(text),
+            Role::Currency => self.currency = Some(text),
+            Role::Endpoint => self.endpoint = Some(text),
+            Role::Key => self.key = Some(text),
+            Role::Amount => self.amount = Some(text.parse().ok()?),
+            Role::Previous => self.previous = Some(text.parse().ok()?),
+            // Who said so makes no difference to the price.
+            Role::Quantity(meter) => {
+                self.usage.set(meter, text.parse().ok()?, Provenance::Reported);
             }
-            _ => drop(walk.skip()?),
+            Role::Line(meter) => self.lines.push((meter, text.parse().ok()?)),
         }
         Some(())
     }
 
-    fn whole(self) -> Option<Slim<'a>> {
+    /// The record, if all that it needs was there.
+    pub fn whole(self, others: bool) -> Option<Slim<'a>> {
         let amount = self.amount?;
         Some(Slim {
-            customer: self.customer?,
+            customer: Cow::Borrowed(self.customer?),
             seq: self.seq?,
             corrects: self.corrects,
             class: self.class?,
-            model: self.model?,
+            model: Cow::Borrowed(self.model?),
             received_at: self.received_at?,
-            served_tier: self.served_tier,
-            currency: self.currency?,
-            usage: self.usage?,
-            lines: self.lines?,
+            region: self.region.map(Cow::Borrowed),
+            served_tier: self.served_tier.map(Cow::Borrowed),
+            currency: Cow::Borrowed(self.currency?),
+            endpoint: self.endpoint.map(Cow::Borrowed),
+            key: self.key.map(Cow::Borrowed),
+            usage: self.usage,
+            lines: self.lines,
             charged: match self.previous {
                 Some(previous) => amount.plus(previous).ok()?,
                 None => amount,
             },
-            others: self.others,
+            others,
         })
     }
 }
@@ -146,42 +166,4 @@ fn class(text: &str) -> Option<Class> {
         "unresolved" => Class::Unresolved,
         _ => return None,
     })
-}
-
-fn exact(walk: &mut Walk<'_>) -> Option<Exact> {
-    walk.plain()?.parse().ok()
-}
-
-fn quantities(walk: &mut Walk<'_>) -> Option<Usage> {
-    let mut usage = Usage::default();
-    walk.list(|walk| {
-        let (meter, quantity) = pair(walk, "quantity")?;
-        // Who said so makes no difference to the price.
-        usage.set(meter, quantity, Provenance::Reported);
-        Some(())
-    })?;
-    Some(usage)
-}
-
-/// Lines of a usual record.
-const LINES_USUAL: usize = 4;
-
-fn lines(walk: &mut Walk<'_>) -> Option<Vec<(Meter, Exact)>> {
-    let mut lines = Vec::with_capacity(LINES_USUAL);
-    walk.list(|walk| pair(walk, "amount").map(|line| lines.push(line)))?;
-    Some(lines)
-}
-
-/// An object's meter, and one number of it.
-fn pair(walk: &mut Walk<'_>, number: &str) -> Option<(Meter, Exact)> {
-    let (mut meter, mut value) = (None, None);
-    walk.object(|key, walk| {
-        match key {
-            "meter" => meter = Some(Meter::named(walk.plain()?)?),
-            key if key == number => value = Some(exact(walk)?),
-            _ => drop(walk.skip()?),
-        }
-        Some(())
-    })?;
-    Some((meter?, value?))
 }

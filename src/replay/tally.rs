@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::NoPrice;
-use super::months::Months;
+use super::periods::{Periods, Refused};
 use super::read::Slim;
 use super::whatif::Sign;
 use crate::money::{Exact, OutOfRange, Sum};
 use crate::plan::Plan;
-use crate::wire::usage::Meter;
+use crate::wire::usage::{Meter, Usage};
 
 /// Errors told one by one; all are counted.
 const FAULTS_TOLD: usize = 100;
@@ -89,11 +89,12 @@ pub(super) struct Tally {
     faults: u64,
     told: Vec<Value>,
     examples: Vec<(String, u64, Value)>,
-    months: Months,
+    /// Under a plan.
+    periods: Option<Periods>,
 }
 
 impl Tally {
-    pub fn new(currency: &str) -> Self {
+    pub fn new(currency: &str, periods: Option<Periods>) -> Self {
         Self {
             currency: currency.to_owned(),
             groups: Vec::new(),
@@ -103,7 +104,7 @@ impl Tally {
             faults: 0,
             told: Vec::new(),
             examples: Vec::new(),
-            months: Months::default(),
+            periods,
         }
     }
 
@@ -176,15 +177,29 @@ impl Tally {
         at
     }
 
-    /// Adds what a record used, to be priced with the rest of its month.
-    pub fn used(&mut self, slim: &Slim<'_>, sign: Sign) -> Result<(), OutOfRange> {
+    /// Adds what a record used, to be priced with the rest of its period.
+    pub fn used(&mut self, slim: &Slim<'_>, sign: Sign) -> Result<(), Refused> {
         if slim.currency != self.currency {
-            return self.add(slim, (&[], Err(NoPrice::CurrencyDiffers)), sign).map(drop);
+            self.add(slim, (&[], Err(NoPrice::CurrencyDiffers)), sign)?;
+            return Ok(());
         }
         let group = self.group(&slim.model)?;
         counted(&mut group.attempts, sign);
         signed(&mut group.sums.old, slim.charged, sign)?;
-        self.months.add(slim, sign)
+        self.periods.as_mut().ok_or(Refused::TooMany)?.add(slim, sign)
+    }
+
+    /// Adds what another model used for a record, beside the record's own.
+    pub fn used_beside(
+        &mut self,
+        slim: &Slim<'_>,
+        (model, usage): (&str, &Usage),
+        sign: Sign,
+    ) -> Result<(), Refused> {
+        let Some(periods) = self.periods.as_mut().filter(|_| slim.currency == self.currency) else {
+            return Ok(());
+        };
+        periods.used(slim, model, usage, sign)
     }
 
     /// Whether one more record is to be told line by line.
@@ -207,7 +222,7 @@ impl Tally {
         self.examples.retain(|(customer, seq, _)| *customer != slim.customer || *seq != slim.seq);
     }
 
-    /// Everything as JSON; under a plan, `new` is what the plan's months come to.
+    /// Everything as JSON; under a plan, `new` is what the plan's periods come to.
     pub fn report(&self, plan: Option<&Plan>) -> Value {
         self.sums(plan).unwrap_or_else(|error| {
             json!({ "error": { "code": "amount_out_of_range", "message": error.to_string() } })
@@ -229,8 +244,9 @@ impl Tally {
             new = new.plus(group.sums.new.total()?)?;
             rows.push(Self::row(model, group, plan.is_some())?);
         }
-        let months = plan.map(|plan| self.months.price(plan)).transpose()?;
-        if let Some((sum, _)) = &months {
+        let by_plan = plan.zip(self.periods.as_ref());
+        let periods = by_plan.map(|(plan, periods)| periods.price(plan)).transpose()?;
+        if let Some((sum, _)) = &periods {
             new = *sum;
         }
         let mut report = json!({
@@ -240,8 +256,8 @@ impl Tally {
             "errors": { "count": self.faults, "first": self.told },
         });
         if let Some(report) = report.as_object_mut() {
-            if let Some((_, months)) = months {
-                report.insert("months".into(), months);
+            if let Some((_, periods)) = periods {
+                report.insert("periods".into(), periods.into());
             } else {
                 let examples = self.examples.iter().map(|(_, _, example)| example);
                 report.insert("changed".into(), json!(changed));

@@ -5,6 +5,7 @@ use wasm_bindgen::prelude::*;
 
 use super::whatif;
 use crate::book::Book;
+use crate::calendar::Calendar;
 use crate::plan::Plan;
 use crate::quote::month;
 
@@ -21,11 +22,14 @@ impl WhatIf {
         Ok(Self(whatif::WhatIf::new(whatif::By::Book(Box::new(book)))))
     }
 
-    /// Under a plan, which is checked; throws its faults.
+    /// Under a plan, which is checked; throws its faults. Periods are the calendar's in a time zone,
+    /// UTC where none is named.
     #[wasm_bindgen(js_name = byPlan)]
-    pub fn by_plan(json: &str) -> Result<WhatIf, String> {
+    pub fn by_plan(json: &str, zone: Option<String>) -> Result<WhatIf, String> {
         let plan = Plan::parse(json).map_err(|faults| faults.to_string())?;
-        Ok(Self(whatif::WhatIf::new(whatif::By::Plan(Box::new(plan)))))
+        let calendar = Calendar::aligned(zone.as_deref().unwrap_or("UTC"), plan.period)
+            .map_err(|error| error.to_string())?;
+        Ok(Self(whatif::WhatIf::new(whatif::By::Plan(Box::new(plan), Box::new(calendar)))))
     }
 
     /// The next part of an archive (NDJSON), cut anywhere.

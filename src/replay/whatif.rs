@@ -4,11 +4,14 @@
 
 use std::collections::HashMap;
 
+use super::periods::{Periods, Refused};
 use super::read::Slim;
 use super::seen::{Seen, TooMany};
+use super::shape::Shapes;
 use super::tally::{Outcome, Tally};
 use super::{Attempt, NoPrice};
 use crate::book::{Book, Model, Situation, input_total};
+use crate::calendar::Calendar;
 use crate::money::Exact;
 use crate::plan::Plan;
 use crate::rating;
@@ -25,8 +28,8 @@ const MODELS_KEPT_MAX: usize = 4_096;
 pub enum By {
     /// Another book: each record anew.
     Book(Box<Book>),
-    /// A plan: what was used in each calendar month, UTC, as a whole.
-    Plan(Box<Plan>),
+    /// A plan: what each customer used in each period of the calendar, as a whole.
+    Plan(Box<Plan>, Box<Calendar>),
 }
 
 /// A what-if under way.
@@ -34,6 +37,7 @@ pub struct WhatIf {
     by: By,
     tally: Tally,
     seen: Seen,
+    shapes: Shapes,
     /// Unresolved records, as they were written: a correction takes them back.
     open: HashMap<(Box<str>, u64), Box<str>>,
     models: HashMap<Box<str>, Option<Box<Model>>>,
@@ -54,15 +58,17 @@ pub(super) enum Sign {
 impl WhatIf {
     /// Begins one.
     pub fn new(by: By) -> Self {
-        let currency = match &by {
-            By::Book(book) => book.currency(),
-            By::Plan(plan) => &plan.currency,
+        let tally = match &by {
+            By::Book(book) => Tally::new(book.currency(), None),
+            By::Plan(plan, calendar) => {
+                Tally::new(&plan.currency, Some(Periods::new(plan, (**calendar).clone())))
+            }
         };
-        let tally = Tally::new(currency);
         Self {
             tally,
             by,
             seen: Seen::default(),
+            shapes: Shapes::default(),
             open: HashMap::new(),
             models: HashMap::new(),
             rest: Vec::new(),
@@ -92,7 +98,7 @@ impl WhatIf {
             self.end_line();
         }
         let plan = match &self.by {
-            By::Plan(plan) => Some(&**plan),
+            By::Plan(plan, _) => Some(&**plan),
             By::Book(_) => None,
         };
         self.tally.report(plan).to_string()
@@ -135,7 +141,7 @@ impl WhatIf {
 
     fn text(&mut self, line: &str) -> Result<(), (&'static str, String)> {
         let whole;
-        let slim = if let Some(slim) = Slim::read(line) {
+        let slim = if let Some(slim) = self.shapes.read(line) {
             slim
         } else {
             // Any other spelling of a record, and the reason why a line is none.
@@ -175,7 +181,7 @@ impl WhatIf {
             return Err(("corrects_final", message));
         };
         let whole;
-        let slim = if let Some(slim) = Slim::read(&line) {
+        let slim = if let Some(slim) = self.shapes.read(&line) {
             slim
         } else {
             whole = Attempt::parse(&line).map_err(|_| out_of_range())?;
@@ -186,6 +192,26 @@ impl WhatIf {
         self.count(&slim, &line, Sign::Minus)
     }
 
+    /// Under a plan: what the record used, and what other models used beside that.
+    fn used(
+        &mut self,
+        slim: &Slim<'_>,
+        line: &str,
+        sign: Sign,
+    ) -> Result<(), (&'static str, String)> {
+        self.tally.used(slim, sign).map_err(|why| refused(&why))?;
+        if !slim.others {
+            return Ok(());
+        }
+        let attempt =
+            Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
+        for sub in attempt.sub_usage.iter().filter(|sub| !sub.included) {
+            let used = (attempt.model_of(sub), &super::usage_of(&sub.quantities));
+            self.tally.used_beside(slim, used, sign).map_err(|why| refused(&why))?;
+        }
+        Ok(())
+    }
+
     fn count(
         &mut self,
         slim: &Slim<'_>,
@@ -193,7 +219,7 @@ impl WhatIf {
         sign: Sign,
     ) -> Result<(), (&'static str, String)> {
         let By::Book(book) = &self.by else {
-            return self.tally.used(slim, sign).map_err(|_| out_of_range());
+            return self.used(slim, line, sign);
         };
         let done = if slim.others {
             let attempt =
@@ -213,6 +239,17 @@ impl WhatIf {
             self.tally.example(&super::reprice_json(book, line), slim);
         }
         Ok(())
+    }
+}
+
+/// Why a record that is sound is in no sum.
+fn refused(why: &Refused) -> (&'static str, String) {
+    match why {
+        Refused::OutOfRange => out_of_range(),
+        Refused::TooMany => (
+            "too_many_sums",
+            "there are too many customers, periods and models to keep apart".to_owned(),
+        ),
     }
 }
 
@@ -242,7 +279,8 @@ fn price(
         }
         found
     };
-    let situation = Situation { at: Some(slim.received_at), ..Situation::default() };
+    let region = slim.region.as_deref();
+    let situation = Situation { at: Some(slim.received_at), region, ..Situation::default() };
     let card = model.and_then(|model| model.card(&situation)).ok_or(NoPrice::ModelNotPriced)?;
     let input = input_total(&slim.usage)?;
     let rates = card

@@ -113,10 +113,8 @@ fn under_a_plan_each_month_is_priced_as_a_whole() {
         record(2, "settled", 600, ""),
         record(3, "settled", 600, "").replace("2026-11-24", "2026-12-24")
     );
-    let mut what_if = WhatIf::new(By::Plan(Box::new(Plan::parse(plan).unwrap())));
-    what_if.push(archive.as_bytes());
-    let answer: Value = serde_json::from_str(&what_if.finish()).unwrap();
-    let months = answer["months"].as_array().unwrap();
+    let answer = under(plan, &archive);
+    let months = answer["periods"].as_array().unwrap();
     assert_eq!((&months[0]["new"], &months[1]["new"]), (&"5.2".into(), &"5.1".into()), "{answer}");
     assert_eq!(months[0]["not_in_plan"], serde_json::json!(["input_total", "input_uncached"]));
     assert_eq!((&answer["old"], &answer["new"]), (&"0.00135".into(), &"10.3".into()));
@@ -146,6 +144,190 @@ proptest! {
         prop_assert_eq!(&answer["old"], &charged_amount);
         let priced = attempt.price(&book).unwrap().amount.to_string();
         prop_assert_eq!(&answer["new"], &Value::from(priced));
-        prop_assert!(Slim::read(&line).is_some(), "by the quick reader");
+        // What has escapes is left to the whole reader.
+        let quick = Shapes::default().read(&line);
+        prop_assert!(quick.is_none_or(|slim| Some(slim) == Slim::of(&attempt)));
+        prop_assert!(more.contains('\\') || Shapes::default().read(&line).is_some());
     }
+
+    /// Records that follow one another are read by the shape of those before, whatever differs.
+    #[test]
+    fn one_record_after_the_other_each_is_read_as_the_whole_reader_reads_it(
+        each in proptest::collection::vec(
+            (0_u64..10_000_000, 0_usize..3, 0_usize..4, "[a-z ,:}\\]\\\\\"]{0,5}", any::<bool>()), 1..12),
+    ) {
+        let mut shapes = Shapes::default();
+        for (at, (tokens, class, kind, text, corrects)) in each.into_iter().enumerate() {
+            let class = ["settled", "voided", "unresolved"][class];
+            let text = Value::from(text);
+            let more = match kind {
+                0 => String::new(),
+                1 => format!(r#","served_tier":{text},"more":[{{"a":[null,1.5e3,true]}},{text}]"#),
+                2 => format!(r#","region":{text},"previous":"0.1""#),
+                _ => format!(r#","tag":{text},"sub_usage":[{{"kind":"x","included":true,"quantities":[],"lines":[]}}]"#),
+            };
+            let more = more + if corrects { r#","corrects":3"# } else { "" };
+            let line = record(at as u64 + tokens, class, tokens, &more);
+            let attempt = Attempt::parse(&line).unwrap();
+            let whole = Slim::of(&attempt);
+            let quick = shapes.read(&line);
+            prop_assert!(quick.is_some() || line.contains('\\'), "{}", line);
+            prop_assert!(quick.is_none() || quick == whole, "{}", line);
+        }
+    }
+
+    /// No change of one byte makes the quick reader say what the whole one does not.
+    #[test]
+    fn a_line_that_is_spoilt_is_never_read_as_another(at in 0_usize..900, byte in 0x20_u8..0x7f) {
+        let mut shapes = Shapes::default();
+        let line = record(1, "settled", 1000, "");
+        prop_assert!(shapes.read(&line).is_some());
+        let mut spoilt = line.into_bytes();
+        let at = at.min(spoilt.len() - 1);
+        spoilt[at] = byte;
+        let spoilt = String::from_utf8(spoilt).unwrap();
+        if let (Some(quick), Ok(attempt)) = (shapes.read(&spoilt), Attempt::parse(&spoilt)) {
+            prop_assert_eq!(Some(quick), Slim::of(&attempt));
+        }
+    }
+}
+
+#[test]
+fn a_field_that_is_given_twice_is_left_to_the_whole_reader_which_refuses_it() {
+    let line = record(1, "settled", 1000, r#","model":"gpt-4o""#);
+    assert!(Shapes::default().read(&line).is_none() && Attempt::parse(&line).is_err());
+    let deep =
+        record(1, "settled", 1000, &format!(r#","x":{}1{}"#, "[".repeat(40), "]".repeat(40)));
+    assert!(Shapes::default().read(&deep).is_none() && Attempt::parse(&deep).is_ok());
+}
+
+#[test]
+fn a_record_served_in_a_region_is_priced_as_that_region_is() {
+    let book = DEFAULT.replacen(
+        "\"rates\":",
+        r#""variants": [{ "region": "eu", "rates": { "input_uncached": { "amount": "1", "per": "1000000" },
+           "output_total": { "amount": "2", "per": "1000000" } } }], "rates":"#,
+        1,
+    );
+    let book = Book::parse(&book).unwrap();
+    let line = record(1, "settled", 1000, r#","region":"eu""#);
+    let answer = run(book.clone(), &line, usize::MAX);
+    let whole = Attempt::parse(&line).unwrap().price(&book).unwrap();
+    assert_eq!((&answer["new"], whole.amount.to_string()), (&"0.003".into(), "0.003".to_owned()));
+}
+
+/// What an archive comes to under a plan, month by month.
+fn under(plan: &str, archive: &str) -> Value {
+    let plan = Plan::parse(plan).unwrap();
+    let months = Calendar::aligned("UTC", plan.period).unwrap();
+    let mut what_if = WhatIf::new(By::Plan(Box::new(plan), Box::new(months)));
+    what_if.push(archive.as_bytes());
+    serde_json::from_str(&what_if.finish()).unwrap()
+}
+
+/// A plan of these parts beside its head.
+fn plan(parts: &str) -> String {
+    format!(
+        r#"{{"format":"farebox-plan-1","plan":"p","version":"1","name":"P","currency":"USD",{parts}}}"#
+    )
+}
+
+fn of<'v>(answer: &'v Value, what: &str) -> Vec<&'v str> {
+    answer["periods"].as_array().unwrap().iter().map(|row| row[what].as_str().unwrap()).collect()
+}
+
+#[test]
+fn under_a_plan_each_customer_pays_for_itself_and_for_months_without_usage() {
+    let plan = plan(
+        r#""fees":[{"id":"setup","amount":"100","once":true},{"id":"base","amount":"5"}],
+        "allowances":[{"id":"free","meter":"output_total","quantity":"1000"}],
+        "charges":[{"id":"out","meter":"output_total","charge":{"model":"per_unit","unit_price":"0.01"}}]"#,
+    );
+    let other = |line: String| line.replace("\"acme\"", "\"zeta\"");
+    let archive = [
+        record(1, "settled", 1500, ""),
+        record(2, "settled", 1500, "").replace("2026-11-24", "2027-01-24"),
+        other(record(1, "settled", 600, "")),
+        other(record(2, "voided", 600, "")),
+    ];
+    let answer = under(&plan, &archive.join("\n"));
+    assert_eq!(of(&answer, "customer"), ["acme", "acme", "acme", "zeta"]);
+    // 105 and 500 tokens beyond; a month of the fee alone; 500 tokens again; within what is free.
+    assert_eq!(of(&answer, "new"), ["110", "5", "10", "105"], "{answer}");
+    assert_eq!(answer["new"], "230");
+}
+
+#[test]
+fn a_grant_that_comes_once_is_used_up_once_and_a_rollover_is_carried_to_its_cap() {
+    let plan = plan(
+        r#""grants":[{"id":"welcome","amount":"12","source":"promotional","once":true},
+        {"id":"monthly","amount":"2","source":"paid","rollover_cap":"1","priority":"1"}],
+        "charges":[{"id":"out","meter":"output_total","charge":{"model":"per_unit","unit_price":"0.01"}}]"#,
+    );
+    let month = |seq: u64, tokens: u64, day: &str| {
+        record(seq, "settled", tokens, "").replace("2026-11-24", day)
+    };
+    let archive = [
+        month(1, 1000, "2026-11-24"),
+        month(2, 500, "2026-12-24"),
+        month(3, 100, "2027-01-24"),
+        month(4, 400, "2027-02-24"),
+    ];
+    // 10 of 12; 2 and the 3 that 2 and the cap of 1 make; 1 of 2; 4 less the 3 that are there.
+    assert_eq!(of(&under(&plan, &archive.join("\n")), "new"), ["0", "0", "0", "1"]);
+}
+
+#[test]
+fn a_plan_is_asked_in_its_own_words_and_told_what_it_may_tell_apart() {
+    let plan = plan(
+        r#""charges":[{"id":"calls","meter":"api_calls","charge":{"model":"per_unit","unit_price":"1"}},
+        {"id":"tokens","meter":"tokens","each":["model"],"cells":[
+          {"where":{"direction":"input"},"charge":{"model":"per_unit","unit_price":"0.001"}},
+          {"where":{"direction":"output","key":"k1"},"charge":{"model":"per_unit","unit_price":"0.002"}},
+          {"where":{"direction":"output","key":"k2"},"charge":{"model":"per_unit","unit_price":"0.003"}}]}]"#,
+    );
+    let archive = [
+        record(1, "settled", 1000, r#","key_id":"k1""#),
+        record(2, "settled", 1000, r#","key_id":"k2""#),
+    ];
+    let answer = under(&plan, &archive.join("\n"));
+    let row = &answer["periods"][0];
+    // Two calls, 2,000 in, and 1,000 out for each key.
+    assert_eq!((&row["new"], &row["not_in_plan"]), (&"9".into(), &serde_json::json!([])), "{row}");
+}
+
+#[test]
+fn under_a_plan_the_lines_differences_add_up_to_the_periods() {
+    let plan = plan(
+        r#""fees":[{"id":"base","amount":"5"}],"discounts":[{"id":"ten","percent":"10"}],
+        "commitments":[{"id":"least","amount":"20","kind":"minimum"}],
+        "charges":[{"id":"out","meter":"output_total","charge":{"model":"per_unit","unit_price":"0.01"}}]"#,
+    );
+    // Charged 1 more than its lines say.
+    let line = record(1, "settled", 600, r#","previous":"1""#);
+    let answer = under(&plan, &line);
+    let row = &answer["periods"][0];
+    let lines = row["lines"].as_array().unwrap();
+    let exact = |value: &Value| value.as_str().unwrap().parse::<Exact>().unwrap();
+    for side in ["old", "new", "difference"] {
+        let sum = Exact::sum(lines.iter().map(|line| exact(&line[side]))).unwrap();
+        assert_eq!(sum, exact(&row[side]), "{side}: {row}");
+    }
+    let meters: Vec<&str> = lines.iter().filter_map(|line| line["meter"].as_str()).collect();
+    assert_eq!(meters, ["input_uncached", "output_total"]);
+    assert!(lines.iter().any(|line| line["kind"] == "not_by_meter" && line["old"] == "1"), "{row}");
+    assert!(lines.iter().any(|line| line["kind"] == "shortfall"), "{row}");
+}
+
+#[test]
+fn what_other_models_used_beside_a_record_counts_under_a_plan_as_theirs() {
+    let plan = plan(
+        r#""charges":[{"id":"in","meter":"input_total","cells":[
+          {"where":{"model":"gpt-4o"},"charge":{"model":"per_unit","unit_price":"2"}},
+          {"charge":{"model":"per_unit","unit_price":"1"}}]}]"#,
+    );
+    let sub = r#","sub_usage":[{"kind":"advisor_message","model":"gpt-4o","quantities":[{"meter":"input_total","provenance":"reported","quantity":"10","unit":"token"}],"lines":[]},
+      {"kind":"part","model":"gpt-4o","included":true,"quantities":[{"meter":"input_total","provenance":"reported","quantity":"7","unit":"token"}],"lines":[]}]"#;
+    let line = record(1, "settled", 600, sub).replace('\n', "");
+    assert_eq!(of(&under(&plan, &line), "new"), ["620"]);
 }

@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
             #[test]
-            fn no_row_of_takings_passes_either_bound(
+            fn f35_no_row_of_takings_passes_either_bound(
             steps in prop::collection::vec((0_u8..4, 0_u64..60, any::<bool>()), 1..200),
         ) {
             let terms = FailOpen::parse(r#"{"customer":"100","total":"250","isolates":1}"#).unwrap();

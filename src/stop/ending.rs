@@ -318,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_incomplete_with_the_text_that_came() {
+    fn s44_a_response_is_incomplete_with_the_text_that_came() {
         let stream = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\
              \"response\":{\"id\":\"r\",\"status\":\"in_progress\"}}\n\nevent: response.output_text.delta\nd\
              ata: {\"type\":\"response.output_text.delta\",\"sequence_number\":4,\"output_index\":0,\
-             \"item_id\":\"i\",\"delta\":\"so far\"}\n\n";
+             \"item_id\":\"i\",\"delta\":\"so\\r\\n\\ndata: far\"}\n\n";
         let events = datas(&ended(Endpoint::Responses, false, stream));
         let response = &events[0]["response"];
         assert_eq!(
@@ -330,7 +330,7 @@ mod tests {
             (&json!("response.incomplete"), &json!(5))
         );
         assert_eq!((&response["id"], &response["status"]), (&json!("r"), &json!("incomplete")));
-        assert_eq!(response["output"][0]["content"][0]["text"], "so far");
+        assert_eq!(response["output"][0]["content"][0]["text"], "so\r\n\ndata: far");
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_that_looks_like_a_key_is_not_one() {
+    fn s46_text_that_looks_like_a_key_is_not_one() {
         let is_object = |byte| byte == b'{';
         assert!(has_key(br#"{"a":1,"usage" : {"x":1}}"#, b"\"usage\"", is_object));
         assert!(!has_key(br#"{"usage":null}"#, b"\"usage\"", is_object));

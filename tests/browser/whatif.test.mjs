@@ -66,7 +66,9 @@ timed("a book with a fault is refused with its place, and a plan prices whole mo
     await fill(page, archive(3), PLAN, "plan");
     await price(page);
     await sums(page).waitFor();
-    assert.match(await textOf(page, "[data-testid=whatif-sums] tbody tr:nth-child(2)"), /^2026-10 .*US\$99/);
+    assert.match(await textOf(page, "[data-testid=whatif-sums] tbody tr:nth-child(2)"), /^acme · 2026-10-01 .*US\$99/);
+    await page.getByText("By period, line by line").click();
+    assert.match(await textOf(page, "[data-testid=whatif-lines]"), /acme · 2026-10-01 · fee /);
     assert.deepEqual(faults, []);
   });
 });

@@ -41,7 +41,7 @@ async function refused(family, body, wanted, what) {
   return { kind, param };
 }
 
-rule('what is not one clear JSON object is a 400 that never reaches the upstream', async () => {
+rule('S32, S34, S35, S42: what is not one clear JSON object is a 400 that never reaches the upstream', async () => {
   const messages = `"messages":[{"role":"user","content":"${CANARY}"}]`;
   await untouched(async () => {
     for (const [family, { model, bad }] of EACH) {
@@ -66,7 +66,7 @@ rule('what is not one clear JSON object is a 400 that never reaches the upstream
   });
 });
 
-rule('a field of the wrong kind is a 400 that names it', async () => {
+rule('S28, S33: a field of the wrong kind is a 400 that names it', async () => {
   const wrong = {
     model: [undefined, null, '', 5, {}, ['gpt-4o-mini'], 'x'.repeat(257), 'gpt\u0000-4o', 'gpt\n4o'],
     messages: [undefined, null, 'hi', {}, 5],
@@ -94,7 +94,7 @@ rule('a field of the wrong kind is a 400 that names it', async () => {
   });
 });
 
-rule('what the price book does not sell is refused by name, not forwarded', async () => {
+rule('S36: what the price book does not sell is refused by name, not forwarded', async () => {
   await untouched(async () => {
     for (const [family, { model }] of EACH) {
       for (const unknown of ['gpt-9', 'x', `${model} `, model.toUpperCase(), `${model}\u200b`, "' OR 1=1 --", '../../etc/passwd', '__proto__', 'constructor', `${model}-latest`]) {
@@ -119,7 +119,7 @@ rule('a model of one provider is not sent to another\'s route unnoticed', async 
   assert.ok(answer.status >= 400 || (await gate.bill(key, answer)).records.length === 1);
 });
 
-rule('a body over 16 MiB is a 413, whether or not its length is stated, and one under it is served', async () => {
+rule('S41: a body over 16 MiB is a 413, whether or not its length is stated, and one under it is served', async () => {
   const body = (size, model) => {
     const [head, tail] = JSON.stringify({ model, max_tokens: 9, ...say(`${CANARY}#`) }).split('#');
     return head + 'x'.repeat(size - head.length - tail.length) + tail;
@@ -136,7 +136,7 @@ rule('a body over 16 MiB is a 413, whether or not its length is stated, and one 
   }
 });
 
-rule('a compressed body is a 415 that says so', async () => {
+rule('S39: a compressed body is a 415 that says so', async () => {
   await untouched(async () => {
     for (const [family, { path, model }] of EACH) {
       for (const encoding of ['gzip', 'GZIP', 'br', 'deflate', 'zstd', 'gzip, identity', 'x']) {
@@ -149,7 +149,7 @@ rule('a compressed body is a 415 that says so', async () => {
   assert.equal((await post('/v1/chat/completions', JSON.stringify({ model: 'gpt-4o-mini', ...say('hi') }), { ...auth(), 'content-encoding': 'identity' })).status, 200);
 });
 
-rule('other methods are a 405 and other paths a 404, in the shape of the API asked', async () => {
+rule('S31: other methods are a 405 and other paths a 404, in the shape of the API asked', async () => {
   await untouched(async () => {
     for (const [family, { path }] of EACH) {
       for (const method of ['GET', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
@@ -183,7 +183,7 @@ rule('a slash at the end or a query does not change the route; the query goes on
   }
 });
 
-rule('odd tokens are turned away on every route, each in its own words', async () => {
+rule('S1, S6: odd tokens are turned away on every route, each in its own words', async () => {
   const { token } = await gate.admin('POST', 'customers/acme/sessions', {});
   const odd = [undefined, '', 'x'.repeat(7_000), "'; DROP TABLE keys; --", 'fb_test_acme_k1', '../admin', 'é', 'null', 'Bearer', gate.secretVars.FAREBOX_ADMIN_TOKEN];
   await untouched(async () => {
@@ -205,7 +205,7 @@ rule('odd tokens are turned away on every route, each in its own words', async (
   });
 });
 
-rule('a header that is no header at all does not get through', async () => {
+rule('S25: a header that is no header at all does not get through', async () => {
   for (const line of [`authorization: Bearer ${key}\0`, 'authorization: Bearer \0', `x-api-key: ${'x'.repeat(200_000)}`, `authorization: Bearer a\r\n b`]) {
     await untouched(() => new Promise((resolve, reject) => {
       const socket = net.connect(new URL(gate.url).port, '127.0.0.1');
@@ -251,7 +251,7 @@ rule('the operator\'s API refuses what it cannot mean, and changes nothing by it
   });
 });
 
-rule('without an admin token in the configuration there is no operator\'s API', async () => {
+rule('S7: without an admin token in the configuration there is no operator\'s API', async () => {
   const { FAREBOX_ADMIN_TOKEN, ...secretVars } = gate.secretVars;
   const bare = await startGate({ secretVars, upstream: gate.upstream });
   try {
@@ -274,7 +274,7 @@ rule('a crash cannot be asked for where it is not allowed', async () => {
   assert.equal(answer.status, 200);
 });
 
-rule('no content and no credential is in the log after all of this', async () => {
+rule('S50: no content and no credential is in the log after all of this', async () => {
   const log = gate.logs.join('\n');
   for (const secret of [CANARY, key, key.split('_')[4], ...Object.values(gate.secretVars)]) assert.ok(!log.includes(secret), log.slice(0, 2_000));
 });

@@ -172,7 +172,7 @@ for (const [name, api] of Object.entries(APIS)) {
     assert.equal((await gate.idle(customer)).spend.settled, COST);
   });
 
-  rule(`${name}: another customer's batch is not found, and nothing is asked of the upstream`, async () => {
+  rule(`S11: ${name}: another customer's batch is not found, and nothing is asked of the upstream`, async () => {
     const [mine, other] = [await gate.customer(`mine${name}`, '100'), await gate.customer(`other${name}`, '100')];
     const { id } = await api.begin(mine, ['a', 'b', 'c']);
     house.ends(id, LINES);

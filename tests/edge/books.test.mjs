@@ -23,7 +23,7 @@ rule('with a fresh database the book of the configuration is in force', async ()
   assert.deepEqual([body.active, body.scheduled, body.books, body.configured], [null, [], [], '2026-11-23']);
 });
 
-rule('a pushed book applies once it is activated, to the next request; a running one settles under its own', async () => {
+rule('F61: a pushed book applies once it is activated, to the next request; a running one settles under its own', async () => {
   const stream = await openStream(gate, key, 'hi [[chunks=12 gap_ms=100]]', WAYS['openai, usage asked for']);
   const pushed = await push(gate, book('v1', '1.2'));
   assert.equal(pushed.status, 201);
@@ -136,7 +136,7 @@ rule('nothing applies in the past, nor before the book itself says', async () =>
   assert.equal((await activate(gate, 'v3')).status, 200, 'at once is always possible');
 });
 
-rule('an isolate with an older version is refused by the ledger, reloads once, and the client notices nothing', async () => {
+rule('F61: an isolate with an older version is refused by the ledger, reloads once, and the client notices nothing', async () => {
   await push(gate, book('v4', '4.8'));
   assert.equal((await inForce()).version, 'v3'); // this isolate has looked just now
   const { seq, from } = await activateElsewhere(gate, 'v4');

@@ -94,7 +94,7 @@ rule('room for bodies is given back by refused, broken and crashed requests alik
   assert.equal((await within(30_000, post(body), 'an answer')).status, 200);
 });
 
-rule('a whole answer that comes compressed unasked passes at once when it is long, and is metered', async () => {
+rule('F31: a whole answer that comes compressed unasked passes at once when it is long, and is metered', async () => {
   const text = completion('y'.repeat(3 * MIB));
   const packed = gzipSync(text);
   answer = replyWith(200, packed, { 'content-encoding': 'gzip', 'content-length': packed.length });

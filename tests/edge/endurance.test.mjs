@@ -87,7 +87,7 @@ const FIRST_MAX = most('tcp_wmem') + most('tcp_rmem');
 const PIECE = 16 * 1024;
 const LOOKS = { settling: 8, standing: 5 }; // in the first three seconds, and in eight after them
 
-rule('clients that stand still before endless answers do not make memory grow, and are settled when they leave', async () => {
+rule('F5: clients that stand still before endless answers do not make memory grow, and are settled when they leave', async () => {
   for (const way of Object.values(WAYS)) await (await openStream(gate, key, 'hi', way)).over; // warm: this is not growth
   const base = gate.rss();
   const flows = await Promise.all(Object.values(WAYS).flatMap((way) => [1, 2, 3].map(() => standStill(`hi [[bytes=${4096 * MIB}]]`, way))));

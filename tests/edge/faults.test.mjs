@@ -82,7 +82,7 @@ rule('F37: an object that is overloaded is not asked again', async () => {
   await closed.heal();
 });
 
-rule('F38: a settle that fails, or whose answer is lost, is told again and counts once', async () => {
+rule('F38, F42, R3: a settle that fails, or whose answer is lost, is told again and counts once', async () => {
   for (const [how, times] of [['down', 2], ['lost', 1], ['lost', 3]]) {
     const name = `settle${how}${times}`;
     const key = await closed.customer(name, '1');

@@ -133,7 +133,7 @@ rule('many who ask at the same moment settle it once', async () => {
   assert.deepEqual([cost, records.length], ['0.0125', 1]);
 });
 
-rule('a foreign job, and one that never was, is not found and reaches no upstream', async () => {
+rule('S11: a foreign job, and one that never was, is not found and reaches no upstream', async () => {
   const [mine, other] = [await gate.customer('mine', '1'), await gate.customer('other', '1')];
   const { id } = await running(mine, KINDS.prediction);
   const before = workshop.seen.length;

@@ -44,7 +44,7 @@ async function holdOf(family, body) {
 
 for (const [family, extra, wanted, sent] of [['openai', {}, 50, 200], ['openai', { stream: true }, 20, 80], ['anthropic', { stream: true }, 20, 80]]) {
   const shown = `${family}${extra.stream ? ', streamed' : ''}`;
-  rule(`of ${sent} at once exactly ${wanted} are let through where ${wanted} fit, and the rest told to come back (${shown})`, async () => {
+  rule(`R1: of ${sent} at once exactly ${wanted} are let through where ${wanted} fit, and the rest told to come back (${shown})`, async () => {
     const name = `burst${family}${extra.stream ? 's' : ''}`;
     const body = asking(family, `hi [[hold=${name}]]`, extra);
     const exact = await holdOfLength(family, body, name);
@@ -193,7 +193,7 @@ rule('a limit of zero refuses all but what is free, and names no length', async 
   assert.doesNotMatch(message, /max_tokens/);
 });
 
-rule('what was used beyond the hold is charged whole and flagged as overage, and stops the next', async () => {
+rule('F18: what was used beyond the hold is charged whole and flagged as overage, and stops the next', async () => {
   const cases = [['openai', '[[cached=1000000]]', 'cache_read'], ['anthropic', '[[cache_write_1h=1000000]]', 'cache_write_1h']];
   for (const [family, directive, meter] of cases) {
     const name = `over${family}`;
@@ -228,7 +228,7 @@ rule('a failed attempt gives its hold back at once', async () => {
   assert.equal((await gate.status('failing')).spend.settled, '0');
 });
 
-rule('a changed limit counts at once, and spend is kept', async () => {
+rule('F60, R11: a changed limit counts at once, and spend is kept', async () => {
   const key = await gate.customer('moved', '1');
   const put = (limit) => gate.admin('PUT', 'customers/moved', { currency: 'USD', limits: [{ id: 'main', window: 'month', kind: 'hard', limit }] });
   const spent = (await send('openai', key, asking('openai'))).headers['x-farebox-cost'];
@@ -239,7 +239,7 @@ rule('a changed limit counts at once, and spend is kept', async () => {
   assert.equal((await gate.idle('moved')).spend.settled, times(spent, 2));
 });
 
-rule('a revoked key is dead at once, and what runs under it still settles', async () => {
+rule('F62, R11: a revoked key is dead at once, and what runs under it still settles', async () => {
   const key = await gate.customer('revoked', '1');
   const running = send('openai', key, asking('openai', 'hi [[hold=revoked]]'));
   await gate.until('revoked', (status) => status.spend.open === 1, 'no hold');
@@ -255,7 +255,7 @@ rule('a revoked key is dead at once, and what runs under it still settles', asyn
   assert.equal((await gate.idle('revoked')).requests[0].outcome, 'settled');
 });
 
-rule('every key that is not good gets the same 401, whatever is wrong with it', async () => {
+rule('S1: every key that is not good gets the same 401, whatever is wrong with it', async () => {
   const key = await gate.customer('keyed', '1');
   await gate.customer('victim', '1');
   const [, mode, customer, keyId, secret, ending] = key.split('_');

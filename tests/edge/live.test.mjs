@@ -108,7 +108,7 @@ rule('one customer\'s socket hears nothing of another', async () => {
   await socket.close(1000);
 });
 
-rule('a socket needs a session of its own: no, forged, expired and foreign tokens are refused', async () => {
+rule('S48: a socket needs a session of its own: no, forged, expired and foreign tokens are refused', async () => {
   const token = await session('acme');
   const [, customer, expires, rights, ending] = token.split('_');
   const built = (changes) => Object.values({ fbs: 'fbs', customer, expires, rights, ending, ...changes }).join('_');
@@ -164,7 +164,7 @@ function frames(token) {
   return { texts, closed };
 }
 
-rule('a socket whose session is over is closed with 4401, and hears nothing after it', async () => {
+rule('S12: a socket whose session is over is closed with 4401, and hears nothing after it', async () => {
   const { texts, closed } = frames(await session('acme', { seconds: 2 }));
   await sleep(500);
   await gate.chat(key, {});
@@ -200,7 +200,7 @@ rule('a dashboard survives a panic of the engine', async () => {
   await socket.close(1000);
 });
 
-rule('a session sees its own spend and book; a key or another session does not open them', async () => {
+rule('S11: a session sees its own spend and book; a key or another session does not open them', async () => {
   const token = await session('acme');
   const spend = await own('spend', token);
   const status = await gate.status('acme');
@@ -215,7 +215,7 @@ rule('a session sees its own spend and book; a key or another session does not o
   }
 });
 
-rule('a request is seen by its own customer\'s key and session, and is not there for any other', async () => {
+rule('S11: a request is seen by its own customer\'s key and session, and is not there for any other', async () => {
   const id = requestId(await gate.chat(key, say('canary words')));
   for (const token of [key, await session('acme')]) {
     const { cost, records: [{ record, signature, ...rest }] } = await own(`requests/${id}`, token);
@@ -237,7 +237,7 @@ rule('a request is seen by its own customer\'s key and session, and is not there
   assert.equal((await refusal(await get(`requests/${id}`, null), 'own')).status, 401);
 });
 
-rule('a revoked or foreign key opens nothing', async () => {
+rule('S12: a revoked or foreign key opens nothing', async () => {
   const gone = await gate.customer('gone', '1');
   const id = requestId(await gate.chat(gone, {}));
   await gate.bill(gone, { headers: { 'x-farebox-request-id': id } });
@@ -246,7 +246,7 @@ rule('a revoked or foreign key opens nothing', async () => {
   for (const token of [gone, signedOnly]) assert.equal((await refusal(await get(`requests/${id}`, token), 'own')).status, 401);
 });
 
-rule('a session lasts an hour at most, and not past its end', async () => {
+rule('S12: a session lasts an hour at most, and not past its end', async () => {
   const { expires_at: end, url, token } = await gate.admin('POST', 'customers/acme/sessions', { seconds: 86_400 });
   assert.ok(Date.parse(end) - Date.now() <= 3_600_000);
   assert.equal(url, `${gate.url}/#session=${token}`);

@@ -15,7 +15,7 @@ after(() => gate?.stop());
 const named = (key, name, body) => gate.chat(key, body, { headers: { 'idempotency-key': name } });
 const code = async (answer) => (await answer.json()).error;
 
-rule('a request that runs or is over is not run again under its name', async () => {
+rule('F63: a request that runs or is over is not run again under its name', async () => {
   const key = await gate.customer('once', '5');
   const hits = gate.hits();
   const first = named(key, 'order-1', say('hi [[hold=once]]'));
@@ -38,7 +38,7 @@ rule('a request that runs or is over is not run again under its name', async () 
   assert.equal((await named(key, 'x'.repeat(256), say('hi'))).status, 400);
 });
 
-rule('a denial and a failed upstream do not burn the name', async () => {
+rule('F63: a denial and a failed upstream do not burn the name', async () => {
   const key = await gate.customer('unburnt', '0.0000001');
   assert.equal((await named(key, 'n', say('hi'))).status, 402);
   await gate.admin('PUT', 'customers/unburnt', { currency: 'USD', limits: [] });
@@ -62,7 +62,7 @@ async function front(url) {
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
 }
 
-rule('an SDK that gives up and tries again makes a new attempt, and the one it left is settled within a second', async () => {
+rule('F1: an SDK that gives up and tries again makes a new attempt, and the one it left is settled within a second', async () => {
   const key = await gate.customer('sdk', '5');
   const edge = await front(gate.url);
   const client = new OpenAI({ baseURL: `${edge.url}/v1`, apiKey: key, timeout: 700, maxRetries: 1 });

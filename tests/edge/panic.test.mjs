@@ -23,7 +23,7 @@ const send = (family, text, headers = {}, extra = {}) => gate.raw(APIS[family][0
 });
 const crash = (family = 'openai') => send(family, CANARY, { 'x-farebox-crash': '1' });
 
-rule('a panic is a plain 500 with a request id, and the next request works', async () => {
+rule('S52: a panic is a plain 500 with a request id, and the next request works', async () => {
   for (const family of ['openai', 'anthropic', 'openai']) {
     const hits = gate.hits();
     const { status, code, text } = await refusal(await crash(family), family);
@@ -89,7 +89,7 @@ rule('everyone under way at a panic gets an answer in time, and every hold is re
   }
 });
 
-rule('a panic is told to the log by its place, without content or keys', () => {
+rule('S50, S52: a panic is told to the log by its place, without content or keys', () => {
   const log = gate.logs.join('\n');
   assert.match(log, /panic at/);
   for (const secret of [CANARY, key, key.split('_')[4], ...Object.values(gate.secretVars)]) assert.ok(!log.includes(secret), log.slice(0, 2_000));

@@ -71,7 +71,7 @@ rule('a pack of credits runs dry with a 402 that says so, and a top-up lets requ
   assert.equal((await post(key)).status, 402, 'what was left is taken back');
 });
 
-rule('of a hundred requests that race for the last seven credits seven run', async () => {
+rule('R1: of a hundred requests that race for the last seven credits seven run', async () => {
   const key = await customer('race', { plan: credits, rest: 'included' });
   await grant('race', 'pack', '7');
   const hits = gate.hits();

@@ -88,7 +88,7 @@ rule('AWS gets a signature that its own steps arrive at, over what no proxy on t
   }
 });
 
-rule('no secret of the operator reaches a client, a record or the log, though the upstream repeats it', async () => {
+rule('S20, S50: no secret of the operator reaches a client, a record or the log, though the upstream repeats it', async () => {
   const secret = [AWS.secret, AWS.session, SERVICE_ACCOUNT.pem, SERVICE_ACCOUNT.pem.split('\n')[1], SERVICE_ACCOUNT.token, ...Object.values(gate.secretVars)];
   upstream.answer = ({ path, headers }) => ({ status: 403, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ message: `not allowed: ${path} ${JSON.stringify(headers)}` }) });
   const calls = [
@@ -137,7 +137,7 @@ rule('a model that is not sold is refused in that API\'s words, wherever it is n
   ]) assert.deepEqual((await turnedAway(each, family)).slice(0, 2), [400, 'model_not_priced'], each.path);
 });
 
-rule('two names for the model leave open which is priced and which served: refused', async () => {
+rule('S36: two names for the model leave open which is priced and which served: refused', async () => {
   const listen = { type: 'audio/wav', body: Buffer.alloc(100) };
   for (const [family, each] of [
     ['google', { path: '/v1beta/models/gemini-2.5-flash:generateContent', body: { model: 'gemini-2.5-pro', contents } }],
@@ -161,7 +161,7 @@ rule('a query that would hide the usage, or send the answer elsewhere, is refuse
   }
 });
 
-rule('a client\'s key in the query does not go on, however its name is spelt', async () => {
+rule('S51: a client\'s key in the query does not go on, however its name is spelt', async () => {
   upstream.answer = golden('gemini/plain');
   for (const query of ['key=KEY', 'k%65y=KEY', 'api_key=KEY', 'access%5Ftoken=KEY']) {
     const answer = await send(setup, { path: `/v1beta/models/gemini-2.5-flash:generateContent?prettyPrint=true&${query}`, client: CLIENT.in('x-goog-api-key'), headers: { 'x-goog-fieldmask': 'candidates' }, body: { contents } }, key);
@@ -230,7 +230,7 @@ const bare = (path) => new Promise((resolve, reject) => {
   socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer ${key}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
 });
 
-rule('a path that climbs, hides a slash or a dot, or calls another verb never reaches the upstream', async () => {
+rule('S31: a path that climbs, hides a slash or a dot, or calls another verb never reaches the upstream', async () => {
   const hits = upstream.seen.length;
   for (const path of [
     '/model/../admin/converse', '/model/%2e%2e/converse', '/model/..%2f..%2fadmin/converse', '/model/amazon.nova-lite-v1:0%2f..%2fx/converse', '/model/a%5cb/converse',

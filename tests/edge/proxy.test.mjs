@@ -70,7 +70,7 @@ rule('where usage is asked for on the client\'s behalf, every other byte stays',
   assert.equal(tap.last().sent.toString(), `{"stream_options":{"include_usage":true},${fields}}\n`);
 });
 
-rule('the answer\'s bytes reach the client as they came, dressed in any way', async () => {
+rule('F24, F25, F26, F28, F30, F31, S46: the answer\'s bytes reach the client as they came, dressed in any way', async () => {
   const dresses = ['', 'crlf', 'bom', 'comments', 'crlf comments bom', 'split=1 chunks=3', 'split=7', 'utf8', 'utf8 split=1 chunks=4',
     'decoy', 'decoy split=3', 'no_done', 'no_final_blank', 'tool_call', 'chunks=0', 'chunks=500', 'gzip'];
   const ways = [
@@ -99,7 +99,7 @@ function withoutUsage(bytes) {
   return Buffer.from(events.filter((event) => !event.includes('"choices":[],"usage":{')).join(''), 'latin1');
 }
 
-rule('a client that did not ask for usage gets all bytes but the usage chunk, and is metered', async () => {
+rule('F21, R13: a client that did not ask for usage gets all bytes but the usage chunk, and is metered', async () => {
   for (const dress of ['', 'crlf', 'bom', 'comments', 'split=1 chunks=3', 'utf8 split=5', 'decoy', 'no_done', 'tool_call', 'chunks=500']) {
     const answer = await send(OPENAI, ask(OPENAI, `hi [[${dress}]]`, { stream: true }));
     const { came, sent } = tap.last();
@@ -157,7 +157,7 @@ rule('the client\'s key never reaches the upstream, and the upstream\'s never th
   }
 });
 
-rule('an upstream that quotes its key in an error is scrubbed', async () => {
+rule('S20: an upstream that quotes its key in an error is scrubbed', async () => {
   for (const api of APIS) {
     const answer = await send(api, ask(api, 'hi [[leak]]'));
     assert.equal(answer.status, 400);
@@ -167,7 +167,7 @@ rule('an upstream that quotes its key in an error is scrubbed', async () => {
   }
 });
 
-rule('request headers pass by an allow-list', async () => {
+rule('S16, S29: request headers pass by an allow-list', async () => {
   const allowed = { 'content-type': 'application/json; charset=utf-8', accept: 'text/x-own', 'user-agent': 'own/1.0', 'anthropic-version': '2023-06-01', 'anthropic-beta': 'a,b', 'openai-beta': 'c' };
   const refused = {
     cookie: 'a=canary', 'x-forwarded-for': '203.0.113.9', 'x-forwarded-host': 'evil', 'x-forwarded-proto': 'https', 'x-real-ip': '203.0.113.9',
@@ -187,7 +187,7 @@ rule('request headers pass by an allow-list', async () => {
   }
 });
 
-rule('response headers pass by an allow-list', async () => {
+rule('S20: response headers pass by an allow-list', async () => {
   const own = ['x-farebox-request-id', 'x-farebox-held', 'x-farebox-cost', 'ratelimit', 'ratelimit-policy'];
   const passed = {
     openai: ['content-type', 'x-request-id', 'openai-processing-ms', 'openai-version', 'retry-after', 'cache-control'],
@@ -204,7 +204,7 @@ rule('response headers pass by an allow-list', async () => {
   }
 });
 
-rule('a redirect is not followed, and costs nothing', async () => {
+rule('S18: a redirect is not followed, and costs nothing', async () => {
   for (const api of APIS) {
     const hits = gate.hits();
     const answer = await send(api, ask(api, 'hi [[redirect]]'));
@@ -257,7 +257,7 @@ rule('a price is exact: known usage at known rates', async () => {
   assert.equal(Number(answer.headers['x-farebox-cost']), micro / 1e8);
 });
 
-rule('a key is taken from either header on either API, and one key in both is one key', async () => {
+rule('S4: a key is taken from either header on either API, and one key in both is one key', async () => {
   for (const api of APIS) {
     const headers = { 'content-type': 'application/json', 'anthropic-version': '2023-06-01' };
     for (const auth of [
@@ -270,7 +270,7 @@ rule('a key is taken from either header on either API, and one key in both is on
   }
 });
 
-rule('two different credentials are refused before anything is held', async () => {
+rule('S4: two different credentials are refused before anything is held', async () => {
   const other = await gate.customer('other', '100');
   const hits = gate.hits();
   for (const api of APIS) {

@@ -41,7 +41,7 @@ const units = (text) => {
 };
 const text = (value) => `${value / 10n ** 15n}.${(value % 10n ** 15n).toString().padStart(15, '0')}`.replace(/\.?0+$/, '');
 
-rule('a thousand at once race for the last cent under limits of three scopes: none too many, none stuck', async () => {
+rule('R1: a thousand at once race for the last cent under limits of three scopes: none too many, none stuck', async () => {
   const id = 'race';
   const ask = { ...say(`hi [[hold=${id}]]`), user: 'ann' };
   const [probe] = await customer('probe', {});
@@ -177,7 +177,7 @@ rule('a key may be narrower than the plan, and may expire', async () => {
   assert.deepEqual(brief(await told(gate.chat(brief_, say('hi')))), [401, 'key_disabled']);
 });
 
-rule('a customer tightens its own limits, and can do no more', async () => {
+rule('S10: a customer tightens its own limits, and can do no more', async () => {
   const [key] = await customer('owncaps', { limits: [limit('all', { measure: 'requests', limit: '2' })] });
   const session = async (rights) => (await gate.admin('POST', 'customers/owncaps/sessions', { rights })).token;
   const put = (token, caps) => gate.fetch('/v1/farebox/caps', { method: 'PUT', headers: { authorization: `Bearer ${token}` }, body: JSON.stringify({ caps }) });
@@ -194,7 +194,7 @@ rule('a customer tightens its own limits, and can do no more', async () => {
   assert.equal((await put(write, [{ id: 'x', kind: 'hard', limit: '1' }])).status, 400);
 });
 
-rule('frozen, nothing begins and what runs is settled', async () => {
+rule('F60: frozen, nothing begins and what runs is settled', async () => {
   const [key, other] = await customer('cold', {}, ['k1', 'k2']);
   const running = gate.chat(key, say('hi [[hold=cold]]'));
   await gate.until('cold', (status) => status.spend.open === 1, 'no hold');

@@ -54,7 +54,7 @@ for (const [name, way] of Object.entries(WAYS)) {
     assert.equal(all.length, 24);
   });
 
-  rule(`F2: a client that leaves ends the upstream's call within a second, and pays for what it saw (${name})`, async () => {
+  rule(`F2, R2: a client that leaves ends the upstream's call within a second, and pays for what it saw (${name})`, async () => {
     for (const how of ['hangUp', 'leave']) {
       const { aborted } = gate.upstream.stats();
       const flow = await stream('hi [[chunks=900 gap_ms=10]]', way);
@@ -104,7 +104,7 @@ for (const [name, way] of Object.entries(WAYS)) {
     assert.equal(quantity(record, 'output_total'), way.model.startsWith('gpt-4o') ? '9' : String(sent));
   });
 
-  rule(`a provider's error amid the stream passes, and is settled as one (${name})`, async () => {
+  rule(`F23: a provider's error amid the stream passes, and is settled as one (${name})`, async () => {
     const flow = await stream('one two [[error_after=4]]', way);
     assert.equal(await flow.over, true);
     assert.equal(flow.deltas(), 4);
@@ -115,7 +115,7 @@ for (const [name, way] of Object.entries(WAYS)) {
 }
 
 for (const [name, way] of [...Object.entries(WAYS), ...Object.entries(WHOLE)]) {
-  rule(`an answer without usage is never free (${name})`, async () => {
+  rule(`F19: an answer without usage is never free (${name})`, async () => {
     for (const how of ['no_usage', 'null_usage']) {
       const flow = await stream(`one two three four [[${how} chunks=9]]`, way);
       assert.equal(await flow.over, true);
@@ -159,7 +159,7 @@ const USAGE = { prompt_tokens: 11, completion_tokens: 345, total_tokens: 356 };
 const piece = (content, finish_reason = null) => sse({ id: 'x', object: 'chat.completion.chunk', model: 'gpt-4o-mini', choices: [{ index: 0, delta: content ? { content } : {}, finish_reason }] });
 
 for (const name of ['openai, usage asked for', 'openai, usage taken out']) {
-  rule(`F3: a client that leaves when only the usage is missing is charged what is reported (${name})`, async () => {
+  rule(`F3, R5: a client that leaves when only the usage is missing is charged what is reported (${name})`, async () => {
     await withUpstream(async (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(piece('word') + piece('', 'stop'));
@@ -176,7 +176,7 @@ for (const name of ['openai, usage asked for', 'openai, usage taken out']) {
     });
   });
 
-  rule(`F3: where the usage never comes, what was seen is charged soon after the client left (${name})`, async () => {
+  rule(`F3, R5: where the usage never comes, what was seen is charged soon after the client left (${name})`, async () => {
     await withUpstream(async (response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write(piece('word') + piece('two') + piece('', 'stop'));
@@ -242,7 +242,7 @@ for (const [name, way] of Object.entries(WHOLE)) {
     assert.equal((await gate.bill(key, stalled, 3_000)).records[0].class, 'settled');
   });
 
-  rule(`a whole answer that breaks off is a 502, and not free (${name})`, async () => {
+  rule(`F22: a whole answer that breaks off is a 502, and not free (${name})`, async () => {
     const { status, headers } = await gate.raw(way.path, {
       headers: { authorization: `Bearer ${key}`, 'anthropic-version': '2023-06-01', 'content-type': 'application/json' },
       body: JSON.stringify({ model: way.model, max_tokens: 10, ...say('one two three [[cut_after=0]]') }),
@@ -253,7 +253,7 @@ for (const [name, way] of Object.entries(WHOLE)) {
     assert.ok(Number(cost) > 0);
   });
 
-  rule(`a client that leaves amid a whole answer is settled at once, not when its hold expires (${name})`, async () => {
+  rule(`R2: a client that leaves amid a whole answer is settled at once, not when its hold expires (${name})`, async () => {
     const as = await gate.customer(`amid${name}`, '1');
     const { answered, leave } = await open('one two [[stall_after=0]]', way, { as }); // half the body, then silence
     answered.catch(() => {});
@@ -265,7 +265,7 @@ for (const [name, way] of Object.entries(WHOLE)) {
     assert.ok(Number(row.amount) > 0, 'what was forwarded is not free');
   });
 
-  rule(`F1: a client that leaves before the answer begins is settled at once, and what was forwarded is not free (${name})`, async () => {
+  rule(`F1, R2: a client that leaves before the answer begins is settled at once, and what was forwarded is not free (${name})`, async () => {
     const { aborted } = gate.upstream.stats();
     const as = await gate.customer(`early${name}`, '1');
     const { answered, leave } = await open(`one two [[hold=never${name}]]`, way, { as });

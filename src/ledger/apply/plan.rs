@@ -246,7 +246,7 @@ fn parts_assumed(hold: &Hold, held: &HeldTerms, plan: &Plan) -> Result<Vec<Part>
 fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
     let mut push = |by, grant, amount: Exact| {
         if !amount.is_zero() {
-            paid.push(Payment { by, grant, unit, amount });
+            paid.push(Payment { amount, by, grant, unit });
         }
     };
     push(PaidBy::Ahead, None, one.ahead);

@@ -104,7 +104,7 @@ fn a_key_is_in_force_only_with_its_secret_and_until_revoked() {
 }
 
 #[test]
-fn a_frozen_key_or_customer_begins_nothing_and_ends_what_it_began() {
+fn f60_f62_a_frozen_key_or_customer_begins_nothing_and_ends_what_it_began() {
     check(
         "
         key other other

@@ -4,7 +4,7 @@ use super::harness::{check, check_one_life};
 use crate::ledger::*;
 
 #[test]
-fn the_same_command_again_gives_the_same_answer_and_writes_nothing() {
+fn f36_f42_the_same_command_again_gives_the_same_answer_and_writes_nothing() {
     check(
         "
         limits all=lifetime/hard/10
@@ -34,7 +34,7 @@ fn the_same_command_again_gives_the_same_answer_and_writes_nothing() {
 }
 
 #[test]
-fn another_command_for_the_same_attempt_conflicts_and_changes_nothing() {
+fn f45_f46_another_command_for_the_same_attempt_conflicts_and_changes_nothing() {
     check(
         "
         reserve a 4
@@ -63,7 +63,7 @@ fn another_command_for_the_same_attempt_conflicts_and_changes_nothing() {
 }
 
 #[test]
-fn a_hold_ends_at_the_exact_instant_and_not_a_millisecond_earlier() {
+fn f44_a_hold_ends_at_the_exact_instant_and_not_a_millisecond_earlier() {
     check(
         "
         reserve a 4 floor=1
@@ -81,7 +81,7 @@ fn a_hold_ends_at_the_exact_instant_and_not_a_millisecond_earlier() {
 }
 
 #[test]
-fn the_command_that_finds_a_hold_expired_is_late_not_lost() {
+fn f43_the_command_that_finds_a_hold_expired_is_late_not_lost() {
     check(
         "
         reserve a 4 floor=1
@@ -102,7 +102,7 @@ fn the_command_that_finds_a_hold_expired_is_late_not_lost() {
 }
 
 #[test]
-fn a_hold_that_was_swept_before_is_settled_late_the_same_way() {
+fn f43_a_hold_that_was_swept_before_is_settled_late_the_same_way() {
     check(
         "
         reserve a 4 floor=1
@@ -142,7 +142,7 @@ fn renewing_puts_off_the_end_and_only_ever_raises_the_floor_up_to_the_hold() {
 }
 
 #[test]
-fn what_is_never_heard_of_again_is_charged_at_its_floor() {
+fn f41_what_is_never_heard_of_again_is_charged_at_its_floor() {
     check(
         "
         limits all=lifetime/hard/10
@@ -155,7 +155,7 @@ fn what_is_never_heard_of_again_is_charged_at_its_floor() {
 }
 
 #[test]
-fn a_clock_that_goes_backwards_brings_nothing_back() {
+fn f58_a_clock_that_goes_backwards_brings_nothing_back() {
     check_one_life(
         "
         limits day=day/hard/10

@@ -95,7 +95,7 @@ fn four_fifths_of_a_hard_limit_warn_and_all_of_it_stops() {
 }
 
 #[test]
-fn a_request_is_charged_to_the_window_of_its_reserve() {
+fn f59_a_request_is_charged_to_the_window_of_its_reserve() {
     check(
         "
         limits day=day/hard/10 all=lifetime/hard/100
@@ -117,7 +117,7 @@ fn a_request_is_charged_to_the_window_of_its_reserve() {
 }
 
 #[test]
-fn a_late_settle_is_charged_to_the_window_of_its_reserve_too() {
+fn f59_a_late_settle_is_charged_to_the_window_of_its_reserve_too() {
     check(
         "
         limits day=day/hard/10 month=month/hard/100
@@ -135,7 +135,7 @@ fn a_late_settle_is_charged_to_the_window_of_its_reserve_too() {
 }
 
 #[test]
-fn a_limit_lowered_below_the_spend_stops_new_requests_only() {
+fn f60_a_limit_lowered_below_the_spend_stops_new_requests_only() {
     check(
         "
         limits all=lifetime/hard/10
@@ -168,7 +168,7 @@ fn a_limit_set_later_counts_what_was_spent_and_held_before() {
 }
 
 #[test]
-fn an_attempt_settled_above_its_hold_is_charged_in_full_and_flagged() {
+fn f18_an_attempt_settled_above_its_hold_is_charged_in_full_and_flagged() {
     check(
         "
         limits all=lifetime/hard/10
@@ -182,7 +182,7 @@ fn an_attempt_settled_above_its_hold_is_charged_in_full_and_flagged() {
 }
 
 #[test]
-fn numbers_too_large_to_be_exact_are_refused_before_they_can_do_harm() {
+fn r12_numbers_too_large_to_be_exact_are_refused_before_they_can_do_harm() {
     check(
         "
         reserve a 10

@@ -3,7 +3,7 @@
 use super::harness::check;
 
 #[test]
-fn a_request_that_runs_or_is_over_is_not_run_again() {
+fn f63_a_request_that_runs_or_is_over_is_not_run_again() {
     check(
         "
         reserve a 5 once=n1/body
@@ -20,7 +20,7 @@ fn a_request_that_runs_or_is_over_is_not_run_again() {
 }
 
 #[test]
-fn a_denial_and_an_attempt_that_gave_nothing_do_not_burn_the_name() {
+fn f63_a_denial_and_an_attempt_that_gave_nothing_do_not_burn_the_name() {
     check(
         "
         limits all=lifetime/hard/4

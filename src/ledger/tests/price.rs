@@ -3,7 +3,7 @@
 use super::harness::check;
 
 #[test]
-fn a_version_applies_from_its_very_instant_to_the_last_before_the_next() {
+fn f61_a_version_applies_from_its_very_instant_to_the_last_before_the_next() {
     check(
         "
         wait 999ms
@@ -59,7 +59,7 @@ fn a_refused_request_fixes_no_version_and_a_stale_one_is_told_before_any_limit()
 }
 
 #[test]
-fn the_same_reserve_again_stands_whatever_is_in_force_by_then() {
+fn f61_the_same_reserve_again_stands_whatever_is_in_force_by_then() {
     check(
         "
         reserve a 1 book=1:0:1000       -> held

@@ -67,7 +67,7 @@ fn an_extension_puts_the_end_off_and_comes_too_late_at_the_very_instant_of_expir
 }
 
 #[test]
-fn what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
+fn f35_what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
     check(
         "
         limits all=lifetime/hard/10
@@ -83,7 +83,7 @@ fn what_ran_without_a_hold_is_charged_past_any_limit_once_and_says_so() {
 }
 
 #[test]
-fn a_reserve_whose_answer_was_lost_is_settled_by_what_ran_without_it() {
+fn f35_f36_a_reserve_whose_answer_was_lost_is_settled_by_what_ran_without_it() {
     check(
         "
         limits all=lifetime/hard/20

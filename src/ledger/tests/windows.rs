@@ -137,7 +137,7 @@ fn a_customer_that_changes_its_zone_has_its_windows_counted_anew() {
 }
 
 #[test]
-fn a_clock_set_back_stands_still_until_it_has_caught_up() {
+fn f58_a_clock_set_back_stands_still_until_it_has_caught_up() {
     // With a restart before every command: what was done stands in storage, and time goes on from it.
     check(
         "
@@ -160,7 +160,7 @@ fn a_clock_set_back_stands_still_until_it_has_caught_up() {
 }
 
 #[test]
-fn a_clock_set_forward_ends_holds_early_and_their_settles_are_late() {
+fn f58_a_clock_set_forward_ends_holds_early_and_their_settles_are_late() {
     check(
         "
         limits day=day/hard/10

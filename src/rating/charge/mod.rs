@@ -125,7 +125,7 @@ pub enum Kind {
 impl Kind {
     // serde's skip_serializing_if hands a reference.
     #[allow(clippy::trivially_copy_pass_by_ref)]
-    fn is_usage(&self) -> bool {
+    pub(crate) fn is_usage(&self) -> bool {
         *self == Self::Usage
     }
 }

@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standards_examples_decode_as_written_there() {
+    fn f25_f26_f27_f28_the_standards_examples_decode_as_written_there() {
         assert_eq!(datas("data:\n\ndata\ndata\n\ndata:test\n\n"), ["", "\n", "test"]);
         assert_eq!(
             datas("data:1\r:\0\n:\r\ndata:2\n:x\rdata:3\n:data:fail\r:x\ndata:4\n\n"),
@@ -250,13 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_cut_off_by_the_end_still_counts() {
+    fn f30_an_event_cut_off_by_the_end_still_counts() {
         assert_eq!(datas("data: 1\n\ndata: 2\n"), ["1", "2"]);
         assert_eq!(datas("data: 1\n\ndata: 2"), ["1", "2"]);
     }
 
     #[test]
-    fn an_event_of_any_length_comes_whole_and_is_never_held_whole() {
+    fn f29_s45_an_event_of_any_length_comes_whole_and_is_never_held_whole() {
         let (image, tail) = ("x".repeat(300_000), "y".repeat(70_000));
         for end in ["\n", "\r\n", "\r"] {
             let text = format!(
@@ -281,7 +281,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn where_the_chunks_are_cut_changes_nothing(
+        fn f24_f25_f28_where_the_chunks_are_cut_changes_nothing(
             lines in prop::collection::vec("(data|event|id|:|)( |:|: )?[a-zé中\u{feff}]{0,6}", 0..20),
             ends in prop::collection::vec("\n|\r|\r\n", 20),
             cut in 1_usize..8,

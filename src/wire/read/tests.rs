@@ -333,7 +333,7 @@ fn odd_usage() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn odd_usage_is_survived_and_never_negative(
+    fn s47_odd_usage_is_survived_and_never_negative(
         reports in prop::collection::vec(odd_usage(), 1..4),
         place in prop::sample::select(vec!["usage", "usageMetadata", "message", "response", "x_groq"]),
         kind in prop::sample::select(vec!["", "message_start", "message_delta", "response.done"]),

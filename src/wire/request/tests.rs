@@ -21,7 +21,7 @@ fn chat(extra: &str) -> Result<Ask, BadRequest> {
 }
 
 #[test]
-fn what_two_parsers_could_read_differently_is_refused() {
+fn s32_s42_what_two_parsers_could_read_differently_is_refused() {
     for extra in [
         r#","max_tokens":1,"max_tokens":100000"#,
         r#","max_tokens":1,"max_tok\u0065ns":100000"#,
@@ -81,7 +81,7 @@ fn the_input_bound_covers_every_byte_but_pictures() {
 }
 
 #[test]
-fn features_that_nothing_bounds_are_named() {
+fn s36_features_that_nothing_bounds_are_named() {
     assert_eq!(
         chat(r#","tools":[{"type":"web_search_20250305"}]"#).unwrap().unbounded,
         ["server_tools"]
@@ -133,7 +133,7 @@ fn each_api_says_the_answers_length_in_its_own_field() {
 }
 
 #[test]
-fn an_endless_answer_is_no_length() {
+fn s33_an_endless_answer_is_no_length() {
     let endless = br#"{"model":"m","messages":[],"options":{"num_predict":-1}}"#;
     assert!(at("/api/chat", endless).is_err());
 }
@@ -275,7 +275,7 @@ fn google_reads_either_spelling_at_either_level_and_so_does_the_bound() {
 }
 
 #[test]
-fn a_part_that_two_parsers_could_read_differently_is_refused() {
+fn s40_a_part_that_two_parsers_could_read_differently_is_refused() {
     let model = ("name=\"model\"", "cheap");
     for hidden in [
         "name=\"model\"; x=\"; filename=y\"",
