@@ -73,3 +73,10 @@ test('no one left a mark of unfinished work', () => {
   const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X\\b', 'todo' + '!', 'unimplemented' + '!'].join('|'));
   assert.deepEqual([...rust, ...files.filter((file) => /\.m?js$/.test(file))].filter((file) => marks.test(read(file))), []);
 });
+
+test('every test that docs/metering-cases.md names is there', () => {
+  const rows = read('docs/metering-cases.md').split('\n').filter((line) => /^\| \d/.test(line));
+  const named = rows.flatMap((row) => row.split('|').at(-2).split(';').map((each) => /^\s*`([^`]+)` (.+?)\s*$/.exec(each)?.slice(1) ?? [row, '']));
+  assert.ok(named.length > 30);
+  assert.deepEqual(named.filter(([file, name]) => !existsSync(file) || !read(file).includes(name)), []);
+});

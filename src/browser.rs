@@ -32,6 +32,12 @@ impl PriceBook {
         Book::open(book_json).map(Self).map_err(|error| error.to_string())
     }
 
+    /// The same of a book's bytes, as `fetch` has them: they go in as they are, which a text does not.
+    #[wasm_bindgen(js_name = fromBytes)]
+    pub fn from_bytes(json: &[u8]) -> Result<PriceBook, String> {
+        Self::new(core::str::from_utf8(json).map_err(|error| error.to_string())?)
+    }
+
     /// As the function `quote`.
     pub fn quote(&self, request_json: &str) -> String {
         quote_json(&self.0, request_json)

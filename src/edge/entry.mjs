@@ -70,6 +70,7 @@ export default {
 const PUSH_MS = 100; // enough to look live, and at most ten pushes a second
 const BUSY_MS = 20; // commands closer together than this wait for the end of their turn; a lone one never does
 const TURN_MAX = 100; // commands in one turn: some 20 ms, in which nothing else runs
+const WAITING_MAX = 2000; // commands that wait: half a second's work, and callers give up after four
 const EXPIRED = 4401; // the socket's close code for a session that is over
 
 /** One customer's ledger. Calls are synchronous: no other call can come between read and write. */
@@ -107,6 +108,7 @@ export class LedgerObject extends DurableObject {
   apply(command) {
     const now = Date.now();
     const busy = now - this.#appliedAt < BUSY_MS;
+    if (this.#waiting.length >= WAITING_MAX) throw Object.assign(new Error('the ledger has more to do than it can'), { overloaded: true });
     this.#appliedAt = now;
     if (!busy && this.#waiting.length === 0) {
       this.#schedulePush();

@@ -20,6 +20,8 @@ pub struct Heard {
     pub metering: Metering,
     /// Turns that are over, to be settled.
     pub over: Vec<Reading>,
+    /// Transcripts to be settled, each by itself: they are no part of the turn they come in.
+    transcripts: Vec<Reading>,
     /// How many turns, and how many transcripts, are held for.
     pub held: (u64, u64),
     /// Events that wait for a decision, in order; the bridge bounds their bytes.
@@ -31,23 +33,26 @@ pub struct Heard {
 impl Heard {
     pub fn new(metering: Metering) -> Self {
         let (over, asked) = (Vec::new(), VecDeque::new());
-        Self { metering, over, held: (1, 0), asked, transcribes: false }
+        let transcripts = Vec::new();
+        Self { metering, over, transcripts, held: (1, 0), asked, transcribes: false }
     }
 
     /// Reads a frame; whether there is something to settle or to hold for.
     pub fn frame(&mut self, text: &str) -> bool {
         self.metering.frame(text.as_bytes());
+        // Before the turn is taken: its own frame may be the next to be heard.
+        let transcript = self.metering.take_transcripts();
+        let has_transcript = transcript.is_some();
+        if let Some(transcript) = transcript {
+            push(&mut self.transcripts, transcript);
+        }
         if self.metering.has_turn() {
             let turn = self.metering.take_turn();
-            let full = self.over.len() >= READINGS_MAX;
-            match self.over.last_mut() {
-                Some(last) if full => last.add(turn),
-                _ => self.over.push(turn),
-            }
+            push(&mut self.over, turn);
             return true;
         }
         let (turns, transcripts) = self.needed();
-        self.metering.has_transcript() || turns > self.held.0 || transcripts > self.held.1
+        has_transcript || turns > self.held.0 || transcripts > self.held.1
     }
 
     /// Reads an event of the client's; whether the upstream may have it only after a decision.
@@ -74,12 +79,30 @@ impl Heard {
 
     /// Turns to settle: not more than there are holds, so that each has one.
     pub fn take(&mut self, holds: usize) -> Vec<Reading> {
-        while self.over.len() > holds.max(1)
-            && let Some(turn) = self.over.pop()
-            && let Some(last) = self.over.last_mut()
-        {
-            last.add(turn);
-        }
-        core::mem::take(&mut self.over)
+        folded(&mut self.over, holds)
     }
+
+    /// Transcripts to settle, likewise.
+    pub fn take_transcripts(&mut self, holds: usize) -> Vec<Reading> {
+        folded(&mut self.transcripts, holds)
+    }
+}
+
+fn push(readings: &mut Vec<Reading>, reading: Reading) {
+    let full = readings.len() >= READINGS_MAX;
+    match readings.last_mut() {
+        Some(last) if full => last.add(reading),
+        _ => readings.push(reading),
+    }
+}
+
+/// All of them; the last together where they are more than `holds`.
+fn folded(readings: &mut Vec<Reading>, holds: usize) -> Vec<Reading> {
+    while readings.len() > holds.max(1)
+        && let Some(reading) = readings.pop()
+        && let Some(last) = readings.last_mut()
+    {
+        last.add(reading);
+    }
+    core::mem::take(readings)
 }

@@ -299,8 +299,8 @@ impl LedgerObject {
     fn answer(&self, look: &Look) -> Result<String, String> {
         let store = self.store()?;
         match look {
-            Look::Snapshot {} => self.frame("snapshot", &store.newest(0, SHOWN_MAX)?),
-            Look::Update { after } => self.frame("update", &store.newest(*after, SHOWN_MAX)?),
+            Look::Snapshot {} => self.frame("snapshot", 0),
+            Look::Update { after } => self.frame("update", *after),
             Look::Job { id } => told(&store.job(id)?.map(|(job, open)| FoundJob { job, open })),
             Look::Batch { id } => told(&store.batch(id)?),
             Look::Batches { path, after, limit } => {
@@ -327,18 +327,22 @@ impl LedgerObject {
         if kind == "snapshot" { self.run(&Command::Outlook).map(Some) } else { Ok(None) }
     }
 
-    fn frame(&self, kind: &str, lines: &[(String, String)]) -> Result<String, String> {
+    /// How the customer stands, with the records after a position. They are read last: asking how it
+    /// stands may end holds, each with a record.
+    fn frame(&self, kind: &str, after: u64) -> Result<String, String> {
         match self.run(&Command::Status)? {
             Reply::Status(mut snapshot) => {
                 if self.turned_away.get() {
                     snapshot.status = State::Stopped;
                 }
-                let alerts = self.store()?.alerts(false, None, ALERTS_SHOWN)?;
+                let store = self.store()?;
+                let alerts = store.alerts(false, None, ALERTS_SHOWN)?;
                 let outlook = match self.run_outlook(kind)? {
                     Some(Reply::Outlook(outlook)) => Some(outlook),
                     _ => None,
                 };
-                own::frame(kind, &snapshot, lines, &alerts, outlook.as_deref())
+                let lines = store.newest(after, SHOWN_MAX)?;
+                own::frame(kind, &snapshot, &lines, &alerts, outlook.as_deref())
             }
             _ => Ok("null".to_owned()), // no such customer
         }

@@ -280,10 +280,10 @@ impl Session {
     }
 
     async fn settle(&mut self) {
-        let transcripts = self.heard.borrow_mut().metering.take_transcripts();
-        if let Some(transcripts) = transcripts {
+        let transcripts = self.heard.borrow_mut().take_transcripts(self.held_transcripts.len());
+        for transcript in transcripts {
             let hold = take_first(&mut self.held_transcripts);
-            self.charge(hold, transcripts).await;
+            self.charge(hold, transcript).await;
         }
         let turns = self.heard.borrow_mut().take(self.held.len());
         for turn in turns {

@@ -1,13 +1,12 @@
 //! Batches and their files: the paths of their APIs, and what a provider says of a batch.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+mod inlined;
+mod object;
+
+pub use inlined::Inlined;
+pub use object::{Object, with_results_at};
 
 use super::route::{Api, Endpoint, Route};
-use super::usage::Meter;
-use crate::ledger::Seen;
-use crate::meter::{End, Framing, Metering};
-use crate::money::Exact;
 
 /// What a path of the batch APIs names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +27,24 @@ pub enum What<'p> {
     Results(&'p str),
 }
 
+/// Whose way of running batches a path belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Requests in a file, answers in a file.
+    OpenAi,
+    /// Requests in the body, answers at a path of their own.
+    Anthropic,
+    /// As OpenAI's, in other words.
+    Mistral,
+    /// Requests in the body, answers in what is said of the batch.
+    Gemini,
+}
+
 /// A path of the batch APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'p> {
+    /// Whose.
+    pub family: Family,
     /// As it is forwarded.
     pub route: Route<'p>,
     /// What it names.
@@ -49,23 +63,58 @@ impl<'p> Place<'p> {
     /// assert_eq!(what("/v1/batches/batch_1/cancel"), Some(What::Cancel("batch_1")));
     /// assert_eq!(what("/v1/messages/batches/b/results"), Some(What::Results("b")));
     /// assert_eq!(what("/v1/files/f-1/content"), Some(What::Content("f-1")));
+    /// assert_eq!(what("/v1/batch/jobs/9f1c"), Some(What::Batch("9f1c")));
+    /// assert_eq!(what("/v1beta/batches/b1:cancel"), Some(What::Cancel("b1")));
     /// assert_eq!(what("/v1/files/../x"), None);
     /// ```
     pub fn of(path: &'p str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        let (api, what) = if let Some(rest) = path.strip_prefix("/v1/messages/batches") {
-            (Api::Anthropic, Self::batch(rest, true)?)
-        } else {
-            let tail = path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/")?;
-            let what = match (tail.strip_prefix("batches"), tail.strip_prefix("files")) {
-                (Some(rest), _) => Self::batch(rest, false)?,
-                (_, Some(rest)) => Self::file(rest)?,
-                _ => return None,
-            };
-            (Api::OpenAi, what)
+        if let Some(rest) = path.strip_prefix("/v1/messages/batches") {
+            let what = Self::batch(rest, true)?;
+            return Some(Self::new(path, Family::Anthropic, Api::Anthropic, what));
+        }
+        if let Some(rest) = path.strip_prefix("/v1/batch/jobs") {
+            let what = Self::batch(rest, false)?;
+            return Some(Self::new(path, Family::Mistral, Api::OpenAi, what));
+        }
+        if let Some(rest) = path.strip_prefix("/v1beta/") {
+            return Self::gemini(path, rest);
+        }
+        let tail = path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/")?;
+        let what = match (tail.strip_prefix("batches"), tail.strip_prefix("files")) {
+            (Some(rest), _) => Self::batch(rest, false)?,
+            (_, Some(rest)) => Self::file(rest)?,
+            _ => return None,
         };
+        Some(Self::new(path, Family::OpenAi, Api::OpenAi, what))
+    }
+
+    fn new(path: &'p str, family: Family, api: Api, what: What<'p>) -> Self {
         let endpoint = Endpoint::Job;
-        Some(Self { route: Route { path, api, endpoint, model: None, stream: false }, what })
+        Self { family, route: Route { path, api, endpoint, model: None, stream: false }, what }
+    }
+
+    /// `models/{model}:batchGenerateContent` begins one; `batches/{id}` and `batches/{id}:cancel`.
+    fn gemini(path: &'p str, rest: &'p str) -> Option<Self> {
+        let of = |what| Self::new(path, Family::Gemini, Api::Google, what);
+        if let Some(model) = rest.strip_prefix("models/") {
+            let model = model.strip_suffix(":batchGenerateContent")?;
+            let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            let fits = (1..=ID_MAX).contains(&model.len()) && model.chars().all(is_name);
+            let Self { family, route, what } = of(What::Batches);
+            return fits.then_some(Self {
+                family,
+                route: Route { model: Some(model), ..route },
+                what,
+            });
+        }
+        match rest.strip_prefix("batches")?.strip_prefix('/') {
+            None => (rest == "batches").then(|| of(What::Batches)),
+            Some(id) => match id.strip_suffix(":cancel") {
+                Some(id) => is_id(id).then(|| of(What::Cancel(id))),
+                None => is_id(id).then(|| of(What::Batch(id))),
+            },
+        }
     }
 
     fn batch(rest: &'p str, has_results: bool) -> Option<What<'p>> {
@@ -98,102 +147,12 @@ impl<'p> Place<'p> {
 fn named(rest: &str) -> Option<(&str, &str)> {
     let rest = rest.strip_prefix('/')?;
     let (id, verb) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_name = |id: &str| {
-        id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    let fits = (1..=ID_MAX).contains(&id.len()) && is_name(id);
-    (fits && !(verb.is_empty() && rest.contains('/'))).then_some((id, verb))
+    (is_id(id) && !(verb.is_empty() && rest.contains('/'))).then_some((id, verb))
 }
 
-/// What a provider says of a batch, in either API's words.
-#[derive(Debug, Deserialize)]
-pub struct Object<'a> {
-    /// The name to ask for it by.
-    pub id: String,
-    #[serde(default)]
-    status: Option<String>,
-    #[serde(default)]
-    processing_status: Option<String>,
-    #[serde(default)]
-    output_file_id: Option<String>,
-    #[serde(default)]
-    error_file_id: Option<String>,
-    /// Where Anthropic keeps the results.
-    #[serde(default)]
-    pub results_url: Option<String>,
-    #[serde(default)]
-    request_counts: Option<Counts>,
-    #[serde(borrow, default)]
-    usage: Option<&'a RawValue>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Counts {
-    /// OpenAI's word.
-    #[serde(default)]
-    completed: Option<u64>,
-    /// Anthropic's word.
-    #[serde(default)]
-    succeeded: Option<u64>,
-}
-
-/// Words for a batch to which nothing will be added.
-const OVER: [&str; 6] = ["completed", "failed", "expired", "cancelled", "canceled", "ended"];
-
-impl<'a> Object<'a> {
-    /// Reads a body; absent where it is not about a batch.
-    ///
-    /// ```
-    /// use farebox::wire::batch::Object;
-    /// let body = br#"{"id":"b","processing_status":"ended","results_url":"https://x/results",
-    ///     "request_counts":{"processing":0,"succeeded":2,"errored":1,"canceled":0,"expired":0}}"#;
-    /// let seen = Object::read(body).unwrap().seen();
-    /// assert_eq!((seen.ended, seen.succeeded, seen.has_results), (true, Some(2), true));
-    /// assert!(Object::read(br#"{"error":{"message":"no"}}"#).is_none());
-    /// ```
-    pub fn read(body: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(body).ok()
-    }
-
-    /// What the ledger has to know of it. A word that is not known says that it is not over: the
-    /// hold then stands, and nothing is freed too early.
-    pub fn seen(&self) -> Seen {
-        let word = self.processing_status.as_deref().or(self.status.as_deref());
-        let word = word.unwrap_or_default();
-        let counted = self.request_counts.and_then(|counts| counts.completed.or(counts.succeeded));
-        // None answered, and a file of answers: who copies the API need not count.
-        let is_doubtful = counted == Some(0) && self.output_file_id.is_some();
-        Seen {
-            status: word.chars().take(32).collect(),
-            ended: OVER.iter().any(|over| word.eq_ignore_ascii_case(over)),
-            succeeded: counted.filter(|_| !is_doubtful),
-            has_results: self.output_file_id.is_some() || self.results_url.is_some(),
-            usage: self.usage.and_then(summed),
-            answers: self.output_file_id.clone(),
-            errors: self.error_file_id.clone(),
-        }
-    }
-}
-
-/// The usage that a provider sums up. One of zeros alone is none: older batches have no other.
-fn summed(usage: &RawValue) -> Option<super::usage::Usage> {
-    let mut metering = Metering::new(Framing::Json, 200);
-    metering.chunk(format!(r#"{{"usage":{}}}"#, usage.get()).as_bytes());
-    let reading = metering.end(End::Eof);
-    let total = |meter| reading.usage.get(meter).unwrap_or(Exact::ZERO);
-    let used = [Meter::InputTotal, Meter::OutputTotal].into_iter().any(|m| !total(m).is_zero());
-    (reading.usage_present && !reading.needs_a_look() && used).then_some(reading.usage)
-}
-
-/// The body with the place of the results moved from the provider to `here`: SDKs ask that very
-/// address, and with the customer's key.
-pub fn with_results_at(body: &[u8], object: &Object<'_>, here: &str) -> Option<Vec<u8>> {
-    let url = object.results_url.as_ref()?;
-    // Found as it is written; a provider that escapes its slashes writes them so.
-    let written = [format!("\"{url}\""), format!("\"{}\"", url.replace('/', "\\/"))];
-    let text = core::str::from_utf8(body).ok()?;
-    let found = written.iter().find(|written| text.contains(written.as_str()))?;
-    Some(text.replacen(found.as_str(), &format!("\"{here}\""), 1).into_bytes())
+fn is_id(id: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=ID_MAX).contains(&id.len()) && id.bytes().all(is_name)
 }
 
 #[cfg(test)]
@@ -208,6 +167,12 @@ mod tests {
             "/openai/v1/files/f",
             "/openai/v1/batches/b/cancel",
             "/v1/messages/batches/b",
+            "/v1/batch/jobs",
+            "/v1/batch/jobs/9f1c-2/cancel",
+            "/v1beta/models/gemini-2.5-flash:batchGenerateContent",
+            "/v1beta/batches",
+            "/v1beta/batches/b1",
+            "/v1beta/batches/b1:cancel",
         ] {
             assert!(Place::of(path).is_some(), "{path}");
         }
@@ -221,61 +186,17 @@ mod tests {
             "/v1/batchesx",
             "/v1/messages/batches/b/results/x",
             "/v1/messages/batchesx",
-            "/v1/batch/jobs",
+            "/v1/batch/jobsx",
+            "/v1/batch/jobs/b/results",
+            "/v1beta/models/g:asyncBatchEmbedContent",
+            "/v1beta/models/g/h:batchGenerateContent",
+            "/v1beta/models/:batchGenerateContent",
+            "/v1beta/batches/b1:delete",
+            "/v1beta/batches/..",
+            "/v1beta/batchesx",
+            "/v1beta/files/f:download",
         ] {
             assert_eq!(Place::of(path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn an_openai_batch_says_what_it_used_and_where_its_results_are() {
-        let body = br#"{"id":"batch_1","object":"batch","status":"completed",
-            "output_file_id":"f-o","error_file_id":null,"request_counts":{"total":3,"completed":2,
-            "failed":1},"usage":{"input_tokens":172,"input_tokens_details":{"cached_tokens":32},
-            "output_tokens":50,"output_tokens_details":{"reasoning_tokens":0},"total_tokens":222}}"#;
-        let seen = Object::read(body).unwrap().seen();
-        assert_eq!((seen.ended, seen.succeeded), (true, Some(2)));
-        assert_eq!((seen.answers.as_deref(), seen.errors), (Some("f-o"), None));
-        let usage = seen.usage.unwrap();
-        assert_eq!(usage.get(Meter::CacheRead), Some(Exact::from(32)));
-        assert_eq!(usage.get(Meter::OutputTotal), Some(Exact::from(50)));
-    }
-
-    #[test]
-    fn a_sum_of_zeros_or_of_nonsense_is_not_believed() {
-        for usage in [r#"{"input_tokens":0,"output_tokens":0,"total_tokens":0}"#, "7", "{}", "null"]
-        {
-            let body = format!(r#"{{"id":"b","status":"completed","usage":{usage}}}"#);
-            assert_eq!(Object::read(body.as_bytes()).unwrap().seen().usage, None, "{usage}");
-        }
-    }
-
-    #[test]
-    fn a_count_of_no_answers_beside_a_file_of_answers_is_not_believed() {
-        for (file, succeeded) in [(r#""f""#, None), ("null", Some(0))] {
-            let body = format!(
-                r#"{{"id":"b","status":"completed","output_file_id":{file},
-                    "request_counts":{{"total":0,"completed":0,"failed":0}}}}"#
-            );
-            assert_eq!(Object::read(body.as_bytes()).unwrap().seen().succeeded, succeeded);
-        }
-    }
-
-    #[test]
-    fn a_batch_under_way_is_not_over_whatever_its_word() {
-        for word in
-            ["validating", "in_progress", "finalizing", "cancelling", "canceling", "odd", ""]
-        {
-            let body = format!(r#"{{"id":"b","status":"{word}"}}"#);
-            assert!(!Object::read(body.as_bytes()).unwrap().seen().ended, "{word}");
-        }
-    }
-
-    #[test]
-    fn the_results_address_is_the_gates_and_all_else_stays_as_it_is() {
-        let body = br#"{"id":"b", "results_url":"https://p/v1/messages/batches/b/results", "x":1}"#;
-        let object = Object::read(body).unwrap();
-        let moved = with_results_at(body, &object, "http://gate/r").unwrap();
-        assert_eq!(moved, br#"{"id":"b", "results_url":"http://gate/r", "x":1}"#);
     }
 }

@@ -1,6 +1,6 @@
 //! Takes the usage-only chunk out of a stream whose client did not ask for it.
 
-use memchr::memmem;
+use memchr::{memchr2_iter, memmem};
 
 use super::scan::has_key;
 
@@ -58,12 +58,16 @@ impl Strip {
 /// Longest mark of a blank line.
 const BLANK_MAX: usize = 4;
 
-/// Where the first event ends, its blank line included; none ends before `from`.
+/// Where the first event ends, its blank line included; none ends before `from`. One pass, whatever
+/// the events are: what follows the end is not looked at.
 fn event_end(bytes: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..).unwrap_or_default();
-    let blank = |mark: &[u8]| memmem::find(rest, mark).map(|at| at.saturating_add(mark.len()));
-    let ends = [blank(b"\n\n"), blank(b"\r\n\r\n"), blank(b"\r\r")];
-    ends.into_iter().flatten().min().map(|end| end.saturating_add(from))
+    memchr2_iter(b'\n', b'\r', rest).find_map(|at| {
+        let ahead = rest.get(at..).unwrap_or_default();
+        let blank = [&b"\n\n"[..], b"\r\n\r\n", b"\r\r"].into_iter();
+        let mark = blank.filter(|mark| ahead.starts_with(mark)).map(<[u8]>::len).next()?;
+        Some(from.saturating_add(at).saturating_add(mark))
+    })
 }
 
 fn is_usage_only(event: &[u8]) -> bool {

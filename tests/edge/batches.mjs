@@ -1,4 +1,4 @@
-// A provider of batches, as OpenAI and Anthropic run them: files, batches under way until the test
+// A provider of batches, as OpenAI, Anthropic, Mistral and Gemini run them: files, batches under way until the test
 // ends them, results that come in pieces. One account, whoever asks.
 
 import http from 'node:http';
@@ -25,6 +25,13 @@ function anthropicLine(custom_id, { model = 'claude-haiku-4-5-20251001', error, 
   if (error) return { custom_id, result: { type: 'errored', error: { type: 'error', error: { type: 'invalid_request_error', message: error }, request_id: null } } };
   const message = { id: `msg_${n}`, type: 'message', role: 'assistant', model, content: [{ type: 'text', text }], stop_reason: 'end_turn', stop_sequence: null, usage: messageUsage(used) };
   return { custom_id, result: { type: 'succeeded', message } };
+}
+
+/** One answer inside a Gemini batch: no name of its own but its place. */
+function geminiItem(custom_id, { error, used, text = 'Noted: "}],[{' }) {
+  if (error) return { error: { code: 400, message: error }, metadata: { key: custom_id } };
+  const usageMetadata = { promptTokenCount: used.input, candidatesTokenCount: used.output, totalTokenCount: used.input + used.output };
+  return { response: { candidates: [{ content: { parts: [{ text }], role: 'model' }, finishReason: 'STOP', index: 0 }], usageMetadata, modelVersion: 'gemini-2.5-flash' }, metadata: { key: custom_id } };
 }
 
 /** The file and its purpose in an upload. */
@@ -75,6 +82,33 @@ export async function startBatchHouse() {
     return [404, { error: { message: 'not found', type: 'invalid_request_error' } }];
   }
 
+  function mistral(request, path, body) {
+    const [id, verb] = path.split('/').slice(4);
+    if (!id) {
+      const { input_files, endpoint, model = null } = JSON.parse(body);
+      if (!files.has(input_files[0])) return [404, { message: 'no such file' }];
+      const job = `7f0c-${count += 1}`;
+      batches.set(job, { id: job, object: 'batch', input_files, metadata: null, endpoint, model, agent_id: null, output_file: null, error_file: null, errors: [], outputs: null, status: 'QUEUED', created_at: 1790000000, total_requests: 0, completed_requests: 0, succeeded_requests: 0, failed_requests: 0, started_at: null, completed_at: null });
+      return batches.get(job);
+    }
+    if (verb === 'cancel') Object.assign(batches.get(id) ?? {}, { status: 'CANCELLATION_REQUESTED' });
+    return batches.get(id) ?? [404, { message: 'not found' }];
+  }
+
+  function gemini(request, path, body) {
+    const [, model] = /models\/(.*):batchGenerateContent$/.exec(path) ?? [];
+    if (model) {
+      const { requests } = JSON.parse(body).batch.inputConfig.requests;
+      const id = `b${count += 1}`;
+      batches.set(id, { name: `batches/${id}`, metadata: { '@type': 'type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch', model: `models/${model}`, createTime: '2026-11-24T00:00:00Z', batchStats: { requestCount: `${requests.length}`, pendingRequestCount: `${requests.length}` }, state: 'BATCH_STATE_PENDING', name: `batches/${id}` } });
+      return batches.get(id);
+    }
+    const [id, verb] = path.split('/').at(-1).split(':');
+    if (!batches.has(id)) return [404, { error: { code: 404, message: 'not found', status: 'NOT_FOUND' } }];
+    if (verb === 'cancel' || (request.method === 'DELETE' && batches.delete(id))) return {};
+    return files.has(id) ? { results: files.get(id), type: 'application/json; charset=UTF-8' } : batches.get(id);
+  }
+
   function anthropic(request, path, body) {
     const [id, verb] = path.split('/').slice(4);
     const of = `${request.method} ${id ? 'id' : ''}${verb ? `/${verb}` : ''}`;
@@ -109,7 +143,8 @@ export async function startBatchHouse() {
     const body = Buffer.concat(parts);
     const path = request.url.split('?')[0];
     seen.push({ method: request.method, path, headers: request.headers, body });
-    const answered = path.startsWith('/v1/messages/') ? anthropic(request, path, body) : openai(request, path, body);
+    const house = [['/v1/messages/', anthropic], ['/v1/batch/', mistral], ['/v1beta/', gemini]].find(([at]) => path.startsWith(at))?.[1] ?? openai;
+    const answered = house(request, path, body);
     if (answered.results !== undefined) { await send(response, answered); return; }
     const [status, object] = Array.isArray(answered) ? answered : [200, answered];
     const text = JSON.stringify(object);
@@ -125,6 +160,16 @@ export async function startBatchHouse() {
     /** Ends a batch with these lines: `[custom id, {used} or {error}]`. Answers the bytes of its results. */
     ends(id, lines, { status = 'completed', sums = true } = {}) {
       const batch = batches.get(id);
+      if (id.startsWith('b') && !id.startsWith('batch')) {
+        const answered = lines.filter(([, { used }]) => used).length;
+        const state = status === 'cancelled' ? 'BATCH_STATE_CANCELLED' : 'BATCH_STATE_SUCCEEDED';
+        const list = `[${lines.map(([name, what]) => JSON.stringify(geminiItem(name, what))).join('\n,')}]`;
+        const output = lines.length ? `"output": {"inlinedResponses": {"inlinedResponses": ${list}}}` : '"endTime": "2026-11-24T01:00:00Z"';
+        const head = JSON.stringify({ ...batch.metadata, state, batchStats: { requestCount: `${lines.length}`, ...(answered ? { successfulRequestCount: `${answered}` } : {}) } }).slice(0, -1);
+        const response = lines.length ? `, "response": {"@type": "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatchOutput", "inlinedResponses": {"inlinedResponses": ${list}}}` : '';
+        files.set(id, `{"name": "batches/${id}", "metadata": ${head}, ${output}}, "done": true${response}}`);
+        return files.get(id);
+      }
       const of = id.startsWith('msgbatch') ? anthropicLine : openaiLine;
       const written = (list) => list.map(([name, what], n) => `${JSON.stringify(of(name, what, n))}\n`).join('');
       const [good, bad] = [lines.filter(([, { used }]) => used), lines.filter(([, { error }]) => error)];
@@ -132,6 +177,12 @@ export async function startBatchHouse() {
         files.set(id, written(lines));
         Object.assign(batch, { processing_status: 'ended', ended_at: '2026-11-24T01:00:00Z', results_url: `${url}/v1/messages/batches/${id}/results`, request_counts: { ...ZEROS, succeeded: good.length, errored: bad.length } });
         return files.get(id);
+      }
+      if (id.startsWith('7f0c')) {
+        if (good.length) files.set(batch.output_file = `out-${count += 1}`, written(good));
+        if (bad.length) files.set(batch.error_file = `err-${count += 1}`, written(bad));
+        Object.assign(batch, { status: status === 'cancelled' ? 'CANCELLED' : 'SUCCESS', total_requests: lines.length, completed_requests: lines.length, succeeded_requests: good.length, failed_requests: bad.length });
+        return files.get(batch.output_file);
       }
       if (good.length) files.set(batch.output_file_id = `file-${count += 1}`, written(good));
       if (bad.length) files.set(batch.error_file_id = `file-${count += 1}`, written(bad));

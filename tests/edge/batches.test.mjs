@@ -32,6 +32,7 @@ const BOOK = JSON.stringify({
     sold('openai', 'gpt-4o-mini', { aliases: ['gpt-4o-mini-2024-07-18'] }), sold('openai', 'gpt-4o', { tiers: undefined }),
     sold('anthropic', 'claude-haiku-4-5', { aliases: ['claude-haiku-4-5-20251001'] }),
     sold('anthropic', 'claude-opus-4-5', { tiers: { batch: rates('5', '50') } }),
+    sold('mistral', 'mistral-small-2603'), sold('gemini', 'gemini-2.5-flash'),
   ],
 });
 
@@ -39,7 +40,7 @@ const settings = (house, more = {}) => {
   const entry = (auth, secret) => ({ base_url: house.url, auth, secret });
   return {
     FAREBOX_BOOK: BOOK, FAREBOX_HOLD_TTL_SECONDS: '1',
-    FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry('bearer', 'OPENAI_API_KEY'), anthropic: { ...entry('x-api-key', 'ANTHROPIC_API_KEY'), stored_state: 'refuse' } }),
+    FAREBOX_UPSTREAMS: JSON.stringify({ openai: entry('bearer', 'OPENAI_API_KEY'), anthropic: { ...entry('x-api-key', 'ANTHROPIC_API_KEY'), stored_state: 'refuse' }, mistral: entry('bearer', 'OPENAI_API_KEY'), gemini: entry({ header: { name: 'x-goog-api-key' } }, 'OPENAI_API_KEY') }),
     ...more,
   };
 };
@@ -70,7 +71,15 @@ const get = (key, path, at = gate) => at.fetch(path, { headers: auth(key) });
 const begin = (key, input_file_id, at = gate, more = {}) => post(key, '/v1/batches', { input_file_id, endpoint: '/v1/chat/completions', completion_window: '24h', ...more }, at);
 const item = (custom_id, params = {}) => ({ custom_id, params: { model: 'claude-haiku-4-5', max_tokens: 100, messages: [{ role: 'user', content: 'hi' }], ...params } });
 
-/** The two APIs: how a batch begins, and where its results are. */
+const job = (key, input_file, at = gate, more = {}) => post(key, '/v1/batch/jobs', { input_files: [input_file], endpoint: '/v1/chat/completions', model: 'mistral-small-2603', timeout_hours: 24, ...more }, at);
+/** A line of Mistral's: it does not say where it goes. */
+const bare = (custom_id, body = {}) => ({ custom_id, body: { ...line('').body, model: 'mistral-small-2603', ...body } });
+const GEMINI = '/v1beta/models/gemini-2.5-flash:batchGenerateContent';
+const asks = (ids, input = {}) => ({
+  batch: { displayName: 'mine', inputConfig: { requests: { requests: ids.map((key) => ({ request: { contents: [{ parts: [{ text: 'hi' }] }], generationConfig: { maxOutputTokens: 100 } }, metadata: { key } })) }, ...input } },
+});
+
+/** The four APIs: how a batch begins, where its results are, and by what its lines are known. */
 const APIS = {
   openai: {
     async begin(key, ids, at = gate) {
@@ -91,7 +100,32 @@ const APIS = {
     path: '/v1/messages/batches',
     results: (said) => `/v1/messages/batches/${said.id}/results`,
   },
+  mistral: {
+    async begin(key, ids, at = gate) {
+      const { id } = await (await upload(key, ids.map((each) => bare(each)), { at })).json();
+      const answer = await job(key, id, at);
+      assert.equal(answer.status, 200);
+      return { answer, id: (await answer.json()).id };
+    },
+    path: '/v1/batch/jobs',
+    results: (said) => `/v1/files/${said.output_file}/content`,
+  },
+  gemini: {
+    async begin(key, ids, at = gate) {
+      const answer = await post(key, GEMINI, asks(ids), at);
+      assert.equal(answer.status, 200);
+      return { answer, id: (await answer.json()).name.replace('batches/', '') };
+    },
+    path: '/v1beta/batches',
+    // They come with what is said of the batch: asking for that is the download.
+    results: (said) => `/v1beta/${said.name}`,
+  },
 };
+const SHAPES = { openai: 'openai', anthropic: 'anthropic', mistral: 'openai', gemini: 'google' };
+/** Where a line's mark comes from: its custom id, or its place in Gemini's list. */
+const markOf = (name, id, place) => sha256(name === 'gemini' ? `\ninlined\n${place}` : id);
+/** Where a batch stands. Of Gemini's that answer is the download itself: what it is, is known. */
+const said = (name, key, api, id, at = gate) => (name === 'gemini' ? { name: `batches/${id}` } : poll(key, api, id, at));
 
 /** A download whose client resets the connection: a mere end would say only that it sends nothing more. */
 const leaveAfterOnePiece = (url, headers) => new Promise((resolve, reject) => {
@@ -123,17 +157,17 @@ for (const [name, api] of Object.entries(APIS)) {
     await poll(key, api, id);
     assert.deepEqual([(await gate.status(customer)).spend.open, (await gate.status(customer)).spend.settled], [1, '0']);
     const results = house.ends(id, LINES);
-    const said = await poll(key, api, id);
-    if (said.results_url) assert.equal(said.results_url, `${gate.url}/v1/messages/batches/${id}/results`);
+    const told = await said(name, key, api, id);
+    if (told.results_url) assert.equal(told.results_url, `${gate.url}/v1/messages/batches/${id}/results`);
     for (let n = 0; n < 3; n += 1) {
-      const download = await get(key, api.results(said));
+      const download = await get(key, api.results(told));
       assert.equal(await download.text(), results, 'byte for byte');
       assert.equal((await gate.idle(customer)).spend.settled, COST);
     }
     const { cost, records } = await gate.bill(key, answer);
     assert.equal(cost, COST);
     assert.deepEqual(records.map(({ amount, batch, class: how }) => [amount, batch?.id, batch?.line, how]), [
-      [FIRST, id, sha256('a'), 'settled'], [SECOND, id, sha256('b'), 'settled'], ['0', undefined, undefined, 'settled'],
+      [FIRST, id, markOf(name, 'a', 1), 'settled'], [SECOND, id, markOf(name, 'b', 2), 'settled'], ['0', undefined, undefined, 'settled'],
     ]);
     assert.deepEqual([records[0].served_tier, records[0].service_tier, quantity(records[0], 'output_total')], ['batch', 'batch', '100']);
     assert.deepEqual(records.flatMap(({ flags }) => flags), []);
@@ -144,13 +178,13 @@ for (const [name, api] of Object.entries(APIS)) {
     const key = await gate.customer(customer, '100');
     const { id, answer } = await api.begin(key, ['a', 'b', 'c']);
     const results = house.ends(id, LINES, { sums: false });
-    const said = await poll(key, api, id);
+    const told = await said(name, key, api, id);
     house.paced({ bytes: results.indexOf('\n') + 20, then: 'cut' });
-    await assert.rejects((await get(key, api.results(said))).text());
+    await assert.rejects((await get(key, api.results(told))).text());
     await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
     assert.equal((await gate.status(customer)).spend.open, 1);
     house.paced(null);
-    assert.equal(await (await get(key, api.results(said))).text(), results);
+    assert.equal(await (await get(key, api.results(told))).text(), results);
     assert.equal((await gate.idle(customer)).spend.settled, COST);
     assert.equal((await gate.bill(key, answer)).cost, COST);
   });
@@ -160,14 +194,14 @@ for (const [name, api] of Object.entries(APIS)) {
     const key = await gate.customer(customer, '100');
     const { id } = await api.begin(key, ['a', 'b', 'c']);
     const results = house.ends(id, LINES, { sums: false });
-    const said = await poll(key, api, id);
+    const told = await said(name, key, api, id);
     let release;
     house.paced({ bytes: results.indexOf('\n') + 1, then: new Promise((resolve) => { release = resolve; }) });
-    await leaveAfterOnePiece(gate.url + api.results(said), auth(key));
+    await leaveAfterOnePiece(gate.url + api.results(told), auth(key));
     await gate.until(customer, ({ spend }) => spend.settled === FIRST, 'the first line');
     release();
     house.paced(null);
-    const all = await Promise.all(Array.from({ length: 6 }, async () => (await get(key, api.results(said))).text()));
+    const all = await Promise.all(Array.from({ length: 6 }, async () => (await get(key, api.results(told))).text()));
     assert.ok(all.every((text) => text === results));
     assert.equal((await gate.idle(customer)).spend.settled, COST);
   });
@@ -176,26 +210,28 @@ for (const [name, api] of Object.entries(APIS)) {
     const [mine, other] = [await gate.customer(`mine${name}`, '100'), await gate.customer(`other${name}`, '100')];
     const { id } = await api.begin(mine, ['a', 'b', 'c']);
     house.ends(id, LINES);
-    const said = await poll(mine, api, id);
+    const told = await said(name, mine, api, id);
     const before = house.seen.length;
-    const paths = [['GET', `${api.path}/${id}`], ['POST', `${api.path}/${id}/cancel`], ['GET', api.results(said)]];
-    if (name === 'anthropic') paths.push(['DELETE', `${api.path}/${id}`]);
-    else paths.push(['GET', `/v1/files/${said.input_file_id}`], ['DELETE', `/v1/files/${said.output_file_id}`], ['GET', `/v1/files/${said.input_file_id}/content`]);
+    const paths = [['GET', `${api.path}/${id}`], ['POST', `${api.path}/${id}${name === 'gemini' ? ':' : '/'}cancel`], ['GET', api.results(told)]];
+    if (['anthropic', 'gemini'].includes(name)) paths.push(['DELETE', `${api.path}/${id}`]);
+    else paths.push(['GET', `/v1/files/${told.input_file_id ?? told.input_files[0]}`], ['DELETE', `/v1/files/${told.output_file_id ?? told.output_file}`], ['GET', `/v1/files/${told.input_file_id ?? told.input_files[0]}/content`]);
     for (const [method, path] of paths) {
-      const { status, code } = await refusal(await gate.fetch(path, { method, headers: auth(other) }), name);
+      const { status, code } = await refusal(await gate.fetch(path, { method, headers: auth(other) }), SHAPES[name]);
       assert.deepEqual([status, code], [404, 'not_found'], path);
     }
-    const list = await (await get(other, api.path)).json();
-    assert.deepEqual([list.data, list.has_more], [[], false]);
-    if (name === 'openai') {
-      const { status, code, param } = await refusal(await begin(other, said.input_file_id), name);
+    if (name !== 'gemini') {
+      const list = await (await get(other, api.path)).json();
+      assert.deepEqual(list.data, []);
+    }
+    if (told.input_file_id) {
+      const { status, code, param } = await refusal(await begin(other, told.input_file_id ?? told.input_files[0]), name);
       assert.deepEqual([status, code, param], [404, 'not_found', 'input_file_id']);
     }
     assert.equal(house.seen.length, before);
     assert.equal((await gate.status(`other${name}`)).spend.settled, '0');
   });
 
-  rule(`${name}: a list shows the customer's own batches, newest first, a page at a time`, async () => {
+  if (api.path !== '/v1beta/batches' && name !== 'mistral') rule(`${name}: a list shows the customer's own batches, newest first, a page at a time`, async () => {
     const key = await gate.customer(`list${name}`, '100');
     const ids = [];
     for (let n = 0; n < 3; n += 1) ids.unshift((await api.begin(key, ['a'])).id);
@@ -211,7 +247,7 @@ for (const [name, api] of Object.entries(APIS)) {
     const customer = `cancel${name}`;
     const key = await gate.customer(customer, '100');
     const { id, answer } = await api.begin(key, ['a', 'b']);
-    assert.equal((await post(key, `${api.path}/${id}/cancel`, {})).status, 200);
+    assert.equal((await post(key, `${api.path}/${id}${name === 'gemini' ? ':' : '/'}cancel`, {})).status, 200);
     assert.equal((await gate.status(customer)).spend.open, 1, 'it is not over yet');
     house.ends(id, [], { status: 'cancelled', sums: false });
     await poll(key, api, id);
@@ -223,10 +259,11 @@ for (const [name, api] of Object.entries(APIS)) {
   rule(`${name}: what does not fit the limit is refused before the upstream hears of it`, async () => {
     const key = await gate.customer(`poor${name}`, '0.01');
     const ids = ['a', 'b', 'c'];
-    const file = name === 'openai' ? (await (await upload(key, ids.map((each) => line(each)))).json()).id : null;
+    const lines = { openai: line, mistral: bare }[name];
+    const file = lines ? (await (await upload(key, ids.map((each) => lines(each)))).json()).id : null;
     const before = house.seen.length;
-    const answer = file ? await begin(key, file) : await post(key, api.path, { requests: ids.map((each) => item(each)) });
-    const { status, code } = await refusal(answer, name);
+    const answer = await { openai: () => begin(key, file), mistral: () => job(key, file), gemini: () => post(key, GEMINI, asks(ids)), anthropic: () => post(key, api.path, { requests: ids.map((each) => item(each)) }) }[name]();
+    const { status, code } = await refusal(answer, SHAPES[name]);
     assert.deepEqual([status, code, house.seen.length], [402, 'request_exceeds_limit', before]);
     assert.equal((await gate.status(`poor${name}`)).spend.open, 0);
   });
@@ -300,23 +337,56 @@ rule('what could spend unmetered is refused by its name, and reaches no upstream
   await is(upload(key, [line('a', { model: 'nobodys' })]), 400, 'model_not_priced', 'nobodys');
   await is(upload(key, [line('a'), line('b', { model: 'claude-haiku-4-5' })]), 400, 'invalid_request', 'different providers');
   await is(upload(key, [line('a', {}, { url: '/v1/audio/speech' })]), 400, 'invalid_request', 'not supported');
-  await is(upload(key, ['{"custom_id":"a","body":{}}']), 400, 'invalid_request', 'cannot be read');
+  await is(upload(key, ['{"custom_id":"a","body":{}}']), 400, 'invalid_request', '`model` is required in each');
   await is(upload(key, ''), 400, 'invalid_request', 'at least one');
   await is(begin(key, 'file-nobody'), 404, 'not_found', 'file');
   await is(post(key, '/v1/batches', { input_file_id: 'x', model: 'y' }), 400, 'invalid_request', 'model');
   await is(get(key, '/v1/files'), 405, 'method_not_allowed', 'not listed');
   await is(get(key, '/v1/batches?expand=all'), 400, 'invalid_request', 'expand');
-  for (const path of ['/v1/batch/jobs', '/v1/uploads', '/v1/fine_tuning/jobs', '/v1/vector_stores', '/v1/files/x/y']) {
+  for (const path of ['/v1/uploads', '/v1/fine_tuning/jobs', '/v1/vector_stores', '/v1/files/x/y']) {
     await is(post(key, path, {}), 404, 'not_found', 'nothing at this path');
   }
-  const gemini = await refusal(await post(key, '/v1beta/models/gemini-2.5-flash:batchGenerateContent', {}), 'google');
-  assert.equal(gemini.status, 404);
+  const gemini = async (answer, status, says) => {
+    const refused = await refusal(await answer, 'google');
+    assert.deepEqual([refused.status, refused.message.includes(says)], [status, true], refused.message);
+  };
+  await gemini(post(key, GEMINI, {}), 400, 'batch');
+  await gemini(post(key, GEMINI, { batch: { inputConfig: { fileName: 'files/f' } } }), 400, 'Send the requests in');
+  await gemini(post(key, GEMINI.replace('2.5-flash', 'nobodys'), asks(['a'])), 400, 'gemini-nobodys');
+  await gemini(get(key, '/v1beta/batches'), 405, 'not listed');
+  await gemini(post(key, '/v1beta/models/gemini-2.5-flash:asyncBatchEmbedContent', {}), 404, 'nothing at this path');
+  await is(post(key, '/v1/batch/jobs', { endpoint: '/v1/chat/completions', model: 'm', requests: [] }), 400, 'invalid_request', 'Upload them as a file');
+  await is(post(key, '/v1/batch/jobs', { endpoint: '/v1/chat/completions', input_files: ['x'], agent_id: 'a' }), 400, 'invalid_request', 'agent');
+  await is(get(key, '/v1/batch/jobs?inline=true'), 400, 'invalid_request', 'inline');
   const claude = await refusal(await post(key, '/v1/messages/batches', { requests: [item('a', { max_tokens: undefined })] }), 'anthropic');
   assert.deepEqual([claude.status, claude.message.includes('Request 1 of the batch')], [400, true]);
   assert.equal((await post('fb_nobody', '/v1/batches', {})).status, 401);
   assert.equal(house.seen.length, before);
   const { id } = await (await upload(key, [line('a')])).json();
   await is(begin(key, id, gate, { endpoint: '/v1/embeddings' }), 400, 'invalid_request', 'endpoint');
+  const { id: bareFile } = await (await upload(key, [bare('a')])).json();
+  await is(job(key, bareFile, gate, { model: 'mistral-large' }), 400, 'invalid_request', '`model` is another');
+});
+
+rule('mistral: a list shows the jobs of the customer alone, newest first', async () => {
+  const key = await gate.customer('jobs', '100');
+  const ids = [];
+  for (let n = 0; n < 2; n += 1) ids.unshift((await APIS.mistral.begin(key, ['a'])).id);
+  const list = await (await get(key, '/v1/batch/jobs?page=0&page_size=100')).json();
+  assert.deepEqual([list.object, list.data.map(({ id }) => id), list.total], ['list', ids, 2]);
+  assert.equal((await get(key, '/v1/batch/jobs?page=1')).status, 400);
+});
+
+rule('gemini: asking where a batch stands costs nothing until it is over', async () => {
+  const key = await gate.customer('asks', '100');
+  const { id, answer } = await APIS.gemini.begin(key, ['a', 'b', 'c']);
+  for (let n = 0; n < 2; n += 1) assert.equal((await poll(key, APIS.gemini, id)).metadata.state, 'BATCH_STATE_PENDING');
+  assert.deepEqual([(await gate.status('asks')).spend.open, (await gate.status('asks')).spend.settled], [1, '0']);
+  house.ends(id, LINES);
+  await Promise.all(Array.from({ length: 4 }, () => poll(key, APIS.gemini, id)));
+  assert.equal((await gate.idle('asks')).spend.settled, COST);
+  const { records } = await gate.bill(key, answer);
+  assert.deepEqual(records.map(({ class: how, flags }) => [how, flags]), [['settled', []], ['settled', []], ['settled', []]]);
 });
 
 rule('what refers to things in the account that all customers share is refused where the operator says so', async () => {

@@ -49,6 +49,13 @@ async function applied(stub, text) {
   return new Promise((resolve) => { if (stuck.ms) setTimeout(resolve, stuck.ms, reply); });
 }
 
+/** Many commands at once: how many were carried out, and what became of the others. */
+async function flood(object, command, count) {
+  const all = await Promise.allSettled(Array.from({ length: count }, () => object.apply(command)));
+  const refused = all.filter(({ status }) => status === 'rejected').map(({ reason }) => [String(reason), reason.overloaded === true]);
+  return { done: count - refused.length, refused: refused.length, words: [...new Set(refused.map(String))] };
+}
+
 const ledgers = (real) => ({
   getByName(name) {
     const stub = real.getByName(name);
@@ -65,6 +72,7 @@ export default {
     const actions = {
       break: () => object.breakSql(asked.at, asked.message),
       mend: () => object.mendSql(),
+      flood: () => flood(object, asked.command, asked.count),
       reset: () => object.reset().catch(String),
       apply: () => object.apply(asked.command),
       stick: () => { stuck = asked; },
@@ -78,9 +86,9 @@ export default {
 /**
  * Starts one. `at(action, body)` acts on the objects: `break {customer, at, message}` fails the
  * statement of that number in each write, `mend` ends that and says how often it struck, `reset`
- * throws the object out of memory, `apply {customer, command}` sends a command past the gate,
- * `stick {kind, ms}` lets commands of a kind be carried out and answered so much later, or never,
- * `seen` is the last command of each kind.
+ * throws the object out of memory, `apply {customer, command}` sends a command past the gate, `flood
+ * {customer, command, count}` sends it many times at once, `stick {kind, ms}` lets commands of a
+ * kind be carried out and answered so much later, or never, `seen` is the last command of each kind.
  */
 export async function startBroken(options = {}) {
   const gate = await startGate({ ...options, wrapper: WRAPPER });

@@ -101,6 +101,17 @@ rule('F36, F42: a reserve and a settle that are told again answer the same, and 
   assert.deepEqual(await standing('again'), before);
 });
 
+rule('F37: more commands at once than an object may keep waiting are refused at once, and none is lost', async () => {
+  const key = await gate.customer('flooded', '1');
+  const { done, refused, words } = await gate.at('flood', { customer: 'flooded', command: '"status"', count: 8_000 });
+  console.log(`8000 at once: ${done} done, ${refused} refused: ${words}`);
+  assert.ok(done >= 2_000, `${done} done`);
+  assert.ok(refused > 0, 'none waits without end');
+  assert.ok(words.every((word) => word.includes('more to do than it can')), `${words}`);
+  assert.equal((await ask(key)).status, 200, 'and it serves on');
+  await audited('flooded');
+});
+
 rule('F64: an attempt id is known to its own customer only', async () => {
   const [one, two] = [await gate.customer('one', '1'), await gate.customer('two', '1')];
   await ask(two);

@@ -1,7 +1,10 @@
 // Each provider's own path, on the real runtime: forwarded, authenticated, held, metered, settled.
 
+import assert from 'node:assert/strict';
+import http from 'node:http';
 import { after, before, test } from 'node:test';
-import { CLIENT, check, form, startProviders } from './providers.mjs';
+import { quantity } from './gate.mjs';
+import { CLIENT, check, form, golden, startProviders } from './providers.mjs';
 
 const say = [{ role: 'user', content: 'When is the next tram?' }];
 const tokens = (input, output) => ({ input_total: String(input), output_total: String(output) });
@@ -23,6 +26,11 @@ const vertexPath = '/v1/projects/acme/locations/us-central1/publishers/google/mo
 
 const bedrock = { provider: 'bedrock', family: 'bedrock' };
 const converse = { messages: [{ role: 'user', content: [{ text: 'When is the next tram?' }] }], inferenceConfig: { maxTokens: 500 } };
+
+const messages = { anthropic_version: 'vertex-2023-10-16', max_tokens: 64, messages: say };
+const claude = { provider: 'claude-on-vertex', family: 'google' };
+const claudePath = '/v1/projects/acme/locations/us-east5/publishers/anthropic/models/claude-sonnet-4-5@20250929';
+const bedrockClaude = '/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0';
 
 const cohere = { provider: 'cohere', family: 'plain' };
 const plain = { family: 'plain' };
@@ -114,6 +122,22 @@ const CASES = {
     ...bedrock, path: '/model/amazon.nova-lite-v1:0/converse-stream', body: converse,
     golden: 'bedrock/converse-cache-read-stream', meters: { ...tokens(3512, 20), cache_read: '3000' }, amount: '0.001012',
   },
+  'Claude on Vertex, rawPredict': {
+    ...claude, path: `${claudePath}:rawPredict`, to: `${claudePath.replace('@', '%40')}:rawPredict`, body: messages,
+    golden: 'vertex/claude', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
+  },
+  'Claude on Vertex, streamRawPredict costs what rawPredict does': {
+    ...claude, path: `${claudePath}:streamRawPredict`, to: `${claudePath.replace('@', '%40')}:streamRawPredict`, body: { ...messages, stream: true },
+    golden: 'vertex/claude-stream', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
+  },
+  'Bedrock InvokeModel, a binary stream whose metrics repeat its usage': {
+    ...bedrock, path: `${bedrockClaude}/invoke-with-response-stream`, body: { ...messages, anthropic_version: 'bedrock-2023-05-31' },
+    golden: 'bedrock/invoke-claude-stream', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
+  },
+  'Bedrock InvokeModel, a binary stream of Nova': {
+    ...bedrock, path: '/model/amazon.nova-lite-v1%3A0/invoke-with-response-stream', body: converse,
+    golden: 'bedrock/invoke-nova-stream', meters: tokens(31, 70), amount: '0.000731',
+  },
   'Bedrock InvokeModel, usage in headers alone': {
     ...bedrock, path: '/model/mistral.mistral-7b-instruct-v0%3A2/invoke', body: { prompt: '<s>[INST] Hi [/INST]', max_tokens: 50 },
     golden: 'bedrock/invoke-mistral-headers-only', meters: tokens(15, 4), amount: '0.000055',
@@ -154,4 +178,53 @@ after(() => setup?.stop());
 
 for (const [name, each] of Object.entries(CASES)) {
   test(name, { timeout: 30_000 }, () => check(setup, each));
+}
+
+// Each streams its text and then nothing: the client has all of it and leaves before the usage.
+const CUT = {
+  'OpenAI chat': { golden: 'cut/openai-chat', path: '/v1/chat/completions', body: { model: 'gpt-5.1', max_tokens: 64, messages: say, stream: true, stream_options: { include_usage: true } } },
+  'OpenAI responses': { golden: 'cut/openai-responses', path: '/v1/responses', body: { model: 'gpt-5.1', max_output_tokens: 64, input: 'Hi', stream: true } },
+  'Anthropic': { golden: 'cut/anthropic', path: '/v1/messages', body: { model: 'claude-haiku-4-5', max_tokens: 64, messages: say, stream: true } },
+  'Gemini': { golden: 'cut/gemini-sse', path: '/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse', body: { contents, generationConfig: { maxOutputTokens: 64 } } },
+  'Claude on Vertex': { golden: 'cut/vertex-claude', path: `${claudePath}:streamRawPredict`, body: { ...messages, stream: true } },
+  'Bedrock Converse': { golden: 'cut/bedrock-converse', path: '/model/amazon.nova-lite-v1:0/converse-stream', body: { ...converse, inferenceConfig: { maxTokens: 64 } } },
+  'Claude on Bedrock': { golden: 'cut/bedrock-invoke-claude', path: `${bedrockClaude}/invoke-with-response-stream`, body: { ...messages, anthropic_version: 'bedrock-2023-05-31' } },
+  'Nova on Bedrock': { golden: 'cut/bedrock-invoke-nova', path: '/model/amazon.nova-lite-v1%3A0/invoke-with-response-stream', body: { ...converse, inferenceConfig: { maxTokens: 64 } } },
+  'Cohere': { golden: 'cut/cohere', path: '/v2/chat', body: { model: 'command-a-03-2025', messages: say, max_tokens: 64, stream: true } },
+  'Ollama': { golden: 'cut/ollama-chat', path: '/api/chat', body: { model: 'llama3.2:3b', messages: say, options: { num_predict: 64 } } },
+};
+
+/** Reads an answer to the last byte that comes, and resets the connection. */
+const leaveAfter = (url, { headers, body, bytes }) => new Promise((resolve, reject) => {
+  const request = http.request(url, { method: 'POST', headers, agent: false }, (answer) => {
+    let seen = 0;
+    answer.on('error', () => {});
+    answer.on('data', (piece) => {
+      seen += piece.length;
+      if (seen < bytes) return;
+      request.socket.resetAndDestroy();
+      resolve(answer);
+    });
+  });
+  request.on('error', reject);
+  request.end(body);
+});
+
+for (const [name, { golden: id, path, body }] of Object.entries(CUT)) {
+  test(`${name}: a client that leaves before the usage pays for what it saw, and no more than it asked for`, { timeout: 30_000 }, async () => {
+    const { gate, upstream, key } = setup;
+    const answer = golden(id);
+    upstream.answer = { ...answer, then: 'wait' };
+    const gone = upstream.gone;
+    const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+    const left = await leaveAfter(gate.url + path, { headers, body: JSON.stringify(body), bytes: answer.body.length });
+    const { cost, records } = await gate.bill(key, left, 20_000);
+    assert.equal(records.length, 1);
+    assert.equal(records[0].outcome, 'cancelled');
+    const output = Number(quantity(records[0], 'output_total'));
+    assert.ok(output >= 5 && output <= 64, `${output} tokens of a sentence`);
+    assert.ok(Number(cost) >= output * 0.00001, `${cost} for ${output}`);
+    assert.equal((await gate.idle('acme')).spend.held, '0');
+    assert.ok(upstream.gone > gone, 'the upstream was told');
+  });
 }

@@ -412,6 +412,23 @@ rule('a transcript in a session is usage of its own model, held for before the s
   ]);
 });
 
+rule('transcripts and the end of a turn that come at once are a record each', async () => {
+  const key = await gate.customer('atonce', '1');
+  const { client, upstream, headers } = await open(key);
+  client.send(update({ model: 'gpt-4o-transcribe' }));
+  await upstream.frame(1);
+  for (const item of ['i1', 'i2']) upstream.send(committed(item));
+  upstream.send(created());
+  await gate.until('atonce', ({ spend }) => spend.open === 3, 'a hold for each');
+  for (const frame of [transcript('i1', SPOKEN), done(), transcript('i2', SPOKEN)]) upstream.send(frame);
+  await settled('atonce', '0.002872');
+  await client.close(1000);
+  await gate.idle('atonce');
+  const all = (await records(key, headers)).filter(({ amount }) => amount !== '0');
+  const shown = all.map(({ amount, flags, sub_usage: subs = [] }) => [amount, flags, subs.length]);
+  assert.deepEqual(shown.sort(), [['0.00076', [], 1], ['0.00076', [], 1], ['0.001352', [], 0]]);
+});
+
 rule('a session is not set to a transcriber that is not sold, not named, or named twice: an error event, and it goes on', async () => {
   const key = await gate.customer('mute', '1');
   const { client, upstream } = await open(key);

@@ -24,19 +24,29 @@ use crate::ledger::{BatchCommand, Command, File, Forecast, Pinned, Reply};
 use crate::money::Exact;
 use crate::quote::batch::still_holds;
 use crate::quote::{Bounds, Quote};
-use crate::wire::batch::Object;
-use crate::wire::request::{Ask, NewBatch, Requests};
-use crate::wire::route::{Api, Route};
+use crate::wire::batch::{Family, Object, Place};
+use crate::wire::request::{Ask, BadRequest, NewBatch, Requests};
+use crate::wire::route::Route;
 
-pub async fn begin(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Response, Problem> {
+pub async fn begin(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Response, Problem> {
+    let route = &place.route;
     let received_at = js::now();
     let caller = Caller::of(incoming).await?;
     let Body { bytes: body, room } = body::read(incoming, &caller.customer).await?;
     let bytes = Uint8Array::new(&body).to_vec();
-    let kept =
-        if route.api == Api::Anthropic { None } else { Some(of_file(&caller, &bytes).await?) };
+    let kept = match place.family {
+        Family::Anthropic | Family::Gemini => None,
+        Family::OpenAi => Some(of_file(&caller, NewBatch::read(&bytes)).await?),
+        Family::Mistral => Some(of_file(&caller, NewBatch::job(&bytes)).await?),
+    };
     let made = |book: &Book| match &kept {
-        None => forecast(&caller, book, Requests::inline(&bytes).map_err(refused)?, received_at),
+        None => {
+            let requests = match route.model {
+                Some(model) => Requests::gemini(&bytes, model),
+                None => Requests::inline(&bytes),
+            };
+            forecast(&caller, book, requests.map_err(refused)?, received_at)
+        }
         Some(kept) => still_priced(&caller, kept, book, received_at),
     };
     let first = made(&books::current(incoming).await?.book)?;
@@ -112,8 +122,8 @@ async fn begun(
 }
 
 /// What the batch of an uploaded file can cost.
-async fn of_file(caller: &Caller, body: &[u8]) -> Result<Forecast, Problem> {
-    let new = NewBatch::read(body).map_err(refused)?;
+async fn of_file(caller: &Caller, new: Result<NewBatch, BadRequest>) -> Result<Forecast, Problem> {
+    let new = new.map_err(refused)?;
     let found = caller.file(&new.input_file_id).await.map_err(|problem| match problem.code {
         Code::NotFound => Problem { param: Some("input_file_id"), ..problem },
         _ => problem,
@@ -126,6 +136,12 @@ async fn of_file(caller: &Caller, body: &[u8]) -> Result<Forecast, Problem> {
     if new.endpoint != forecast.endpoint {
         let message = "`endpoint` is another than the `url` of the file's requests.";
         return Err(bad("endpoint", message));
+    }
+    if let Some(model) = &new.model
+        && forecast.prices.iter().any(|prices| prices.model != *model)
+    {
+        let message = "`model` is another than that of the file's requests.";
+        return Err(bad("model", message));
     }
     Ok(*forecast)
 }

@@ -18,10 +18,11 @@ use super::super::upstream::{self, Call};
 use super::{Caller, no_file};
 use crate::api::Problem;
 use crate::book::Book;
-use crate::ledger::{BATCH_LINES_MAX, Batch, BatchCommand, BatchLine, Command, File, Reply};
+use crate::ledger::{BATCH_LINES_MAX, Batch, BatchCommand, BatchLine, Command, File, Reply, Seen};
 use crate::meter::Outcome;
 use crate::quote::batch::asked_model;
 use crate::record::Digest;
+use crate::wire::batch::{Inlined, Object};
 use crate::wire::read::{Line, Lines};
 use crate::wire::route::Route;
 
@@ -34,6 +35,19 @@ pub async fn results(
     let caller = Caller::of(incoming).await?;
     let batch = caller.batch(id).await?;
     let (batch_id, source) = (id.to_owned(), "results".to_owned());
+    let download = Download { batch_id, source, errors: false, batch };
+    download.run(incoming, route, &caller).await
+}
+
+/// What is said of a Gemini batch, and the answers in it.
+pub async fn inlined(
+    incoming: &Incoming,
+    route: &Route<'_>,
+    id: &str,
+) -> Result<web_sys::Response, Problem> {
+    let caller = Caller::of(incoming).await?;
+    let batch = caller.batch(id).await?;
+    let (batch_id, source) = (id.to_owned(), INLINED.to_owned());
     let download = Download { batch_id, source, errors: false, batch };
     download.run(incoming, route, &caller).await
 }
@@ -66,6 +80,9 @@ pub async fn content(
     }
 }
 
+/// The source of answers that are told apart by the order they come in.
+const INLINED: &str = "inlined";
+
 /// A download of a batch's results.
 struct Download {
     batch_id: String,
@@ -82,12 +99,26 @@ struct Poster {
     ledger: LedgerClient,
     /// Tells which model a line names, and prices what other models did inside it.
     book: Rc<Book>,
-    lines: Lines,
+    results: Results,
+    /// What the provider said of the batch around its answers, until the ledger knows.
+    said: Option<Seen>,
     /// Lines that are not charged yet: at most those of one chunk and one command.
     waiting: Vec<BatchLine>,
 }
 
+/// Where the answers stand.
+enum Results {
+    /// One a line.
+    Lines(Lines),
+    /// Inside what is said of the batch.
+    Inlined(Inlined),
+}
+
 impl Download {
+    fn is_inlined(&self) -> bool {
+        self.source == INLINED
+    }
+
     async fn run(
         self,
         incoming: &Incoming,
@@ -108,11 +139,17 @@ impl Download {
             return response(&JsValue::NULL, status, &headers).map_err(|error| internal(&error));
         };
         let errors = self.errors;
+        let results = if self.is_inlined() {
+            Results::Inlined(Inlined::default())
+        } else {
+            Results::Lines(Lines::default())
+        };
         let poster = Rc::new(RefCell::new(Poster {
             download: self,
             ledger: caller.ledger.clone(),
             book,
-            lines: Lines::default(),
+            results,
+            said: None,
             waiting: Vec::new(),
         }));
         let on_chunk = {
@@ -182,6 +219,10 @@ fn post(poster: Rc<RefCell<Poster>>, extent: Extent) -> Promise {
 impl Poster {
     /// The next command, if there is one to be made.
     fn next(&mut self, extent: Extent) -> Option<BatchCommand> {
+        if let Some(seen) = self.said.take() {
+            let batch_id = self.download.batch_id.clone();
+            return Some(BatchCommand::Seen { batch_id, seen: Box::new(seen) });
+        }
         let waiting = self.waiting.len();
         let is_due = match extent {
             Extent::Commands => waiting >= BATCH_LINES_MAX,
@@ -198,13 +239,24 @@ impl Poster {
 
     fn chunk(&mut self, chunk: &[u8]) {
         let mut found = Vec::new();
-        self.lines.feed(chunk, &mut |line| found.push(line));
+        match &mut self.results {
+            Results::Lines(lines) => lines.feed(chunk, &mut |line| found.push(line)),
+            Results::Inlined(inlined) => inlined.feed(chunk, &mut |line| found.push(line)),
+        }
         self.take(found);
     }
 
     fn end(&mut self) {
         let mut found = Vec::new();
-        self.lines.end(&mut |line| found.push(line));
+        match &mut self.results {
+            Results::Lines(lines) => lines.end(&mut |line| found.push(line)),
+            Results::Inlined(inlined) => {
+                inlined.end(&mut |line| found.push(line));
+                let said = inlined.around().and_then(Object::read);
+                let said = said.filter(|said| said.id == self.download.batch_id);
+                self.said = said.map(|said| said.seen()).filter(|seen| seen.ended);
+            }
+        }
         self.take(found);
     }
 
@@ -220,13 +272,14 @@ impl Poster {
         let model = asked_model(&batch.prices, book, line.model.as_deref()).map(str::to_owned);
         let apart = line.sub_usage.iter().any(|sub| !sub.included) || !line.unknown.is_empty();
         let priced = |sub| priced(book, &batch.upstream, sub);
+        let is_nameless = line.custom_id.is_none() && !self.download.is_inlined();
         BatchLine {
             id: mark(&line, source),
             model,
             served_model: line.model.filter(|model| model.len() <= NAME_MAX),
             usage: line.usage,
             outcome: if line.usage_present { Outcome::Complete } else { Outcome::NoUsage },
-            suspect: line.suspect || line.custom_id.is_none() || apart,
+            suspect: line.suspect || is_nameless || apart,
             sub_usage: line.sub_usage.into_iter().map(priced).collect(),
             unknown: line.unknown.iter().map(unknown).collect(),
         }

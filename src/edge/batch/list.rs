@@ -21,7 +21,12 @@ pub async fn list(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Res
         let named = parameters(incoming.query()).find(|p| names.contains(&p.name.as_str()));
         named.map(|parameter| parameter.value)
     };
-    let limit = match value(&["limit"]).map(|limit| limit.parse::<u64>()) {
+    let is_mistral = route.path.ends_with("/jobs");
+    if value(&["page"]).is_some_and(|page| page != "0") {
+        let message = "Only the first page of jobs is listed here: ask for older ones by their id.";
+        return Err(Problem::new(Code::InvalidRequest, message));
+    }
+    let limit = match value(&["limit", "page_size"]).map(|limit| limit.parse::<u64>()) {
         None => SHOWN_MAX,
         Some(Ok(limit @ 1..)) => limit.min(SHOWN_MAX),
         Some(_) => {
@@ -43,6 +48,11 @@ pub async fn list(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Res
     let end = |end: Option<&(String, Batch)>| json!(end.map(|(id, _)| id));
     let (first, last) = (end(found.first()), end(found.last()));
     let object = if route.api == Api::OpenAi { r#""object":"list","# } else { "" };
+    if is_mistral {
+        let (total, data) = (data.len(), data.join(","));
+        let answer = format!(r#"{{"object":"list","data":[{data}],"total":{total}}}"#);
+        return http::json(&incoming.id, 200, answer);
+    }
     let data = data.join(",");
     let answer = format!(
         r#"{{{object}"data":[{data}],"has_more":{has_more},"first_id":{first},"last_id":{last}}}"#

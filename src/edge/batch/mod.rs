@@ -24,7 +24,7 @@ use crate::api::{self, Code, Problem};
 use crate::ids::Name;
 use crate::ledger::{Batch, BatchCommand, Command, File, Reply};
 use crate::quote::batch::Unforeseen;
-use crate::wire::batch::{Object, Place, What, with_results_at};
+use crate::wire::batch::{Family, Object, Place, What, with_results_at};
 use crate::wire::query::parameters;
 use crate::wire::request::BadRequest;
 use crate::wire::route::{Api, Route};
@@ -44,9 +44,12 @@ pub struct FoundFile {
 pub async fn serve(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Response, Problem> {
     let method = incoming.request.method();
     let is_anthropic = place.route.api == Api::Anthropic;
+    if place.family == Family::Gemini {
+        return gemini(incoming, place, method.as_str()).await;
+    }
     match (method.as_str(), place.what) {
         ("POST", What::Files) => upload::upload(incoming, &place.route).await,
-        ("POST", What::Batches) => begin::begin(incoming, &place.route).await,
+        ("POST", What::Batches) => begin::begin(incoming, place).await,
         ("GET", What::Batches) => list::list(incoming, &place.route).await,
         ("GET", What::Batch(id)) => standing(incoming, &place.route, id, "GET").await,
         ("POST", What::Cancel(id)) => standing(incoming, &place.route, id, "POST").await,
@@ -62,11 +65,35 @@ pub async fn serve(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Re
                            others. Ask for each by its id.";
             Err(Problem::new(Code::MethodNotAllowed, message))
         }
-        _ => {
-            let message = format!("{} does not take {method} here.", place.route.path);
+        _ => Err(not_here(place, &method)),
+    }
+}
+
+/// Gemini's answers stand in what it says of a batch: whoever asks for that is handed them.
+async fn gemini(
+    incoming: &Incoming,
+    place: &Place<'_>,
+    method: &str,
+) -> Result<web_sys::Response, Problem> {
+    match (method, place.what) {
+        ("POST", What::Batches) if place.route.model.is_some() => {
+            begin::begin(incoming, place).await
+        }
+        ("GET", What::Batch(id)) => download::inlined(incoming, &place.route, id).await,
+        ("DELETE", What::Batch(id)) => standing(incoming, &place.route, id, "DELETE").await,
+        ("POST", What::Cancel(id)) => standing(incoming, &place.route, id, "POST").await,
+        ("GET", What::Batches) if place.route.model.is_none() => {
+            let message = "Batches are not listed here: a list would hold their answers. Ask for \
+                           each by its name.";
             Err(Problem::new(Code::MethodNotAllowed, message))
         }
+        _ => Err(not_here(place, method)),
     }
+}
+
+fn not_here(place: &Place<'_>, method: &str) -> Problem {
+    let message = format!("{} does not take {method} here.", place.route.path);
+    Problem::new(Code::MethodNotAllowed, message)
 }
 
 /// Whoever asks, with a key in force.
@@ -127,7 +154,7 @@ fn no_file() -> Problem {
 
 /// No parameter of these APIs is needed here, and one that is not known could hide results.
 fn check_query(query: &str) -> Result<(), Problem> {
-    let known = ["api-version", "beta", "limit", "after", "after_id"];
+    let known = ["api-version", "beta", "limit", "after", "after_id", "page", "page_size"];
     let unknown = parameters(query)
         .find(|each| !known.contains(&each.name.as_str()) && !upstream::is_key(each));
     match unknown {

@@ -106,7 +106,13 @@ impl Lines {
         self.finish(on_line);
     }
 
-    fn piece(&mut self, piece: &[u8]) {
+    /// The next line is the first of another list of the same answers.
+    pub(in crate::wire) fn begin_again(&mut self) {
+        self.position = 0;
+    }
+
+    /// A part of the line at hand.
+    pub(in crate::wire) fn piece(&mut self, piece: &[u8]) {
         self.begun |= piece.iter().any(|byte| !byte.is_ascii_whitespace());
         let Self { plan, scanner, reader, head, .. } = self;
         scanner.feed(plan, piece, &mut |root| {
@@ -115,7 +121,8 @@ impl Lines {
         });
     }
 
-    fn finish(&mut self, on_line: &mut dyn FnMut(Line)) {
+    /// The line at hand is over.
+    pub(in crate::wire) fn finish(&mut self, on_line: &mut dyn FnMut(Line)) {
         self.position = self.position.saturating_add(1);
         if !core::mem::take(&mut self.begun) {
             self.scanner.reset();

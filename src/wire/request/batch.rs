@@ -1,5 +1,8 @@
 //! Batches: many requests in one body. Each is read as strictly as if it had been sent alone.
 
+mod begin;
+mod gemini;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -8,9 +11,10 @@ use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::form::{Form, boundary};
+pub use begin::{NewBatch, Uploaded};
+use gemini::{GeminiBatch, GeminiBody};
+
 use super::inspect::{Ask, Request, inspect};
-use super::json::Json;
 use super::{BadRequest, bad, fields};
 use crate::record::Digest;
 use crate::wire::route::{Api, Endpoint, Route};
@@ -21,7 +25,7 @@ const LINES_MAX: usize = 100_000;
 /// The requests of one batch, read one after the other.
 pub struct Requests<'a> {
     items: std::vec::IntoIter<&'a [u8]>,
-    inline: bool,
+    form: Form,
     at: u64,
     /// Marks of the custom ids so far: a line is charged once by its own.
     ids: HashSet<[u8; 16]>,
@@ -29,16 +33,27 @@ pub struct Requests<'a> {
     pub endpoint: Option<String>,
 }
 
-/// One line of a file.
+/// How requests are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Lines of a file, OpenAI's or Mistral's.
+    Lines,
+    /// Items of an Anthropic body.
+    Anthropic,
+    /// Items of a Gemini body.
+    Gemini,
+}
+
+/// One line of a file. Mistral's lines do not say where they go: the job does, later.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileLine<'a> {
     #[serde(borrow)]
     custom_id: Cow<'a, str>,
-    #[serde(borrow)]
-    method: Cow<'a, str>,
-    #[serde(borrow)]
-    url: Cow<'a, str>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    url: Option<Cow<'a, str>>,
     #[serde(borrow)]
     body: &'a RawValue,
 }
@@ -51,6 +66,17 @@ struct InlineItem<'a> {
     custom_id: Cow<'a, str>,
     #[serde(borrow)]
     params: &'a RawValue,
+}
+
+/// One of the requests of a Gemini batch. Answers come in the order of the requests, and are told
+/// apart by it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GeminiItem<'a> {
+    #[serde(borrow)]
+    request: &'a RawValue,
+    #[serde(rename = "metadata", default)]
+    _metadata: IgnoredAny,
 }
 
 /// A list of values as they are written; one that is too long is not read to its end.
@@ -92,17 +118,38 @@ impl<'a> Requests<'a> {
             Ok(body) => body,
             Err(error) => return bad(None, format!("The request body cannot be read: {error}.")),
         };
-        Self::new(body.requests.0, true)
+        Self::new(body.requests.0, Form::Anthropic)
+    }
+
+    /// Those of a Gemini batch of a model:
+    /// `{"batch": {"inputConfig": {"requests": {"requests": [{"request", "metadata"}, …]}}}}`.
+    pub fn gemini(body: &'a [u8], model: &str) -> Result<Self, BadRequest> {
+        let body: GeminiBody<'a> = match serde_json::from_slice(body) {
+            Ok(body) => body,
+            Err(error) => return bad(None, format!("The request body cannot be read: {error}.")),
+        };
+        let GeminiBatch { model: named, input, .. } = body.batch;
+        if named.is_some_and(|named| named.strip_prefix("models/").unwrap_or(&named) != model) {
+            return bad("batch.model", "Path and body name different models.");
+        }
+        let (Some(requests), None) = (input.requests, input.file_name) else {
+            let message = "Batches of files are not supported here: Gemini's files are uploaded to \
+                           an address of its own. Send the requests in `inputConfig.requests`.";
+            return bad("batch.inputConfig", message);
+        };
+        let mut requests = Self::new(requests.requests.0, Form::Gemini)?;
+        requests.endpoint = Some(format!("/v1beta/models/{model}:generateContent"));
+        Ok(requests)
     }
 
     /// Those of a file: one JSON object a line.
     pub fn lines(file: &'a [u8]) -> Result<Self, BadRequest> {
         let file = file.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(file);
         let lines = file.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        Self::new(lines.take(LINES_MAX.saturating_add(1)).collect(), false)
+        Self::new(lines.take(LINES_MAX.saturating_add(1)).collect(), Form::Lines)
     }
 
-    fn new(items: Vec<&'a [u8]>, inline: bool) -> Result<Self, BadRequest> {
+    fn new(items: Vec<&'a [u8]>, form: Form) -> Result<Self, BadRequest> {
         if items.is_empty() {
             return bad(None, "A batch needs at least one request.");
         }
@@ -110,7 +157,7 @@ impl<'a> Requests<'a> {
             return bad(None, format!("A batch can have at most {LINES_MAX} requests."));
         }
         let (items, ids) = (items.into_iter(), HashSet::new());
-        Ok(Self { items, inline, at: 0, ids, endpoint: None })
+        Ok(Self { items, form, at: 0, ids, endpoint: None })
     }
 
     fn read(&mut self, item: &[u8]) -> Result<Ask, BadRequest> {
@@ -118,17 +165,27 @@ impl<'a> Requests<'a> {
             message: format!("it cannot be read: {error}"),
             param: None,
         };
-        let (custom_id, url, body) = if self.inline {
-            let item: InlineItem<'_> = serde_json::from_slice(item).map_err(unreadable)?;
-            (item.custom_id, Cow::Borrowed("/v1/messages"), item.params)
-        } else {
-            let line: FileLine<'_> = serde_json::from_slice(item).map_err(unreadable)?;
-            if line.method != "POST" {
-                return bad("method", "`method` must be POST.");
+        let (custom_id, url, body) = match self.form {
+            Form::Anthropic => {
+                let item: InlineItem<'_> = serde_json::from_slice(item).map_err(unreadable)?;
+                (Some(item.custom_id), Cow::Borrowed("/v1/messages"), item.params)
             }
-            (line.custom_id, line.url, line.body)
+            Form::Gemini => {
+                let item: GeminiItem<'_> = serde_json::from_slice(item).map_err(unreadable)?;
+                (None, Cow::Owned(self.endpoint.clone().unwrap_or_default()), item.request)
+            }
+            Form::Lines => {
+                let line: FileLine<'_> = serde_json::from_slice(item).map_err(unreadable)?;
+                if line.method.is_some_and(|method| method != "POST") {
+                    return bad("method", "`method` must be POST.");
+                }
+                let url = line.url.map_or_else(|| meant_by(line.body), Ok)?;
+                (Some(line.custom_id), url, line.body)
+            }
         };
-        self.take_id(&custom_id)?;
+        if let Some(custom_id) = custom_id {
+            self.take_id(&custom_id)?;
+        }
         let route = self.route(&url)?;
         let body = body.get().as_bytes();
         let ask = inspect(&Request { route, query: "", content_type: "application/json", body })?;
@@ -158,7 +215,11 @@ impl<'a> Requests<'a> {
         if known != url {
             return bad("url", "All requests of a batch must have the same `url`.");
         }
-        let api = if self.inline { Api::Anthropic } else { Api::OpenAi };
+        let api = match self.form {
+            Form::Lines => Api::OpenAi,
+            Form::Anthropic => Api::Anthropic,
+            Form::Gemini => Api::Google,
+        };
         let served = |route: &Route<'_>| {
             let endpoints = [
                 Endpoint::Chat,
@@ -166,6 +227,7 @@ impl<'a> Requests<'a> {
                 Endpoint::Completions,
                 Endpoint::Embeddings,
                 Endpoint::Messages,
+                Endpoint::Generate,
             ];
             route.api == api && endpoints.contains(&route.endpoint)
         };
@@ -173,6 +235,33 @@ impl<'a> Requests<'a> {
             Some(route) => Ok(route),
             None => bad("url", "batches to this `url` are not supported here."),
         }
+    }
+}
+
+/// Where a line goes that does not say so: the job that is made of it has to name the same.
+fn meant_by(body: &RawValue) -> Result<Cow<'static, str>, BadRequest> {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        messages: Option<IgnoredAny>,
+        #[serde(default)]
+        input: Option<IgnoredAny>,
+        #[serde(default)]
+        model: Option<IgnoredAny>,
+    }
+    let unreadable = "A line without `url` needs `messages` or `input` in its `body`.";
+    let Ok(Body { messages, input, model }) = serde_json::from_str(body.get()) else {
+        return bad("body", unreadable);
+    };
+    if model.is_none() {
+        let message = "`model` is required in each line's `body`: its price is looked up when the \
+                       file is uploaded.";
+        return bad("model", message);
+    }
+    match (messages, input) {
+        (Some(_), None) => Ok(Cow::Borrowed("/v1/chat/completions")),
+        (None, Some(_)) => Ok(Cow::Borrowed("/v1/embeddings")),
+        _ => bad("url", unreadable),
     }
 }
 
@@ -187,55 +276,6 @@ impl Iterator for Requests<'_> {
             message: format!("Request {at} of the batch: {}", bad.message),
             ..bad
         }))
-    }
-}
-
-/// An upload of a batch's requests.
-pub struct Uploaded<'a> {
-    /// The file.
-    pub file: &'a [u8],
-}
-
-impl<'a> Uploaded<'a> {
-    /// Reads the form. Files for other purposes are refused: what they cost is not metered here.
-    pub fn read(content_type: &str, body: &'a [u8]) -> Result<Self, BadRequest> {
-        let Some(boundary) = boundary(content_type) else {
-            return bad(None, "A file is uploaded as multipart/form-data.");
-        };
-        let form = Form::read(body, boundary)?;
-        if form.fields.get("purpose").and_then(Json::text) != Some("batch") {
-            return bad("purpose", "Only files with purpose `batch` can be uploaded here.");
-        }
-        match form.files[..] {
-            [file] => Ok(Self { file }),
-            _ => bad("file", "Exactly one file is uploaded at a time."),
-        }
-    }
-}
-
-/// A request to begin a batch of an uploaded file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewBatch {
-    /// The file with its requests.
-    pub input_file_id: String,
-    /// Where all of them go.
-    pub endpoint: String,
-    #[serde(rename = "completion_window")]
-    _completion_window: Option<String>,
-    #[serde(rename = "metadata", default)]
-    _metadata: IgnoredAny,
-    #[serde(rename = "output_expires_after", default)]
-    _output_expires_after: IgnoredAny,
-}
-
-impl NewBatch {
-    /// Reads a body.
-    pub fn read(body: &[u8]) -> Result<Self, BadRequest> {
-        match serde_json::from_slice(body) {
-            Ok(new) => Ok(new),
-            Err(error) => bad(None, format!("The request body cannot be read: {error}.")),
-        }
     }
 }
 
@@ -284,8 +324,10 @@ mod tests {
             (line("b", CHAT, r#"{"messages":[]}"#), "`model` is required"),
             (line("b", CHAT, r#"{"model":"m","model":"n","messages":[]}"#), "twice"),
             (line("b", CHAT, BODY).replace("POST", "GET"), "must be POST"),
-            (r#"{"custom_id":"b","body":{}}"#.to_owned(), "cannot be read"),
+            (r#"{"custom_id":"b"}"#.to_owned(), "cannot be read"),
             ("[]".to_owned(), "cannot be read"),
+            (r#"{"custom_id":"b","body":{"model":"m","input":"x"}}"#.to_owned(), "same `url`"),
+            (r#"{"custom_id":"b","body":{"messages":[]}}"#.to_owned(), "each line's `body`"),
         ] {
             let message = fault(&format!("{good}\n{second}"));
             assert!(message.starts_with("Request 2 of the batch: "), "{second}: {message}");
@@ -299,34 +341,61 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_a_url_goes_where_its_body_can_go_and_names_its_model() {
+        for (body, url) in [
+            (BODY, Some(CHAT)),
+            (r#"{"model":"m","input":["x"]}"#, Some("/v1/embeddings")),
+            (r#"{"model":"m","input":"x","messages":[]}"#, None),
+            (r#"{"model":"m","prompt":"x"}"#, None),
+            (r#"{"messages":[]}"#, None),
+        ] {
+            let line = format!(r#"{{"custom_id":"a","body":{body}}}"#);
+            let mut requests = Requests::lines(line.as_bytes()).unwrap();
+            assert_eq!(requests.next().unwrap().is_ok(), url.is_some(), "{body}");
+            assert_eq!(requests.endpoint.as_deref(), url, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_gemini_batch_is_read_request_by_request_at_its_paths_model() {
+        let item = r#"{"contents":[{"parts":[{"text":"hi"}]}],
+            "generationConfig":{"maxOutputTokens":5}}"#;
+        let body = |input: &str| format!(r#"{{"batch":{{"displayName":"d",{input}}}}}"#);
+        let of = |body: &str| -> Result<Vec<Ask>, BadRequest> {
+            Requests::gemini(body.as_bytes(), "g")?.collect()
+        };
+        for (config, key) in [("inputConfig", "a"), ("input_config", "a")] {
+            let requests = format!(
+                r#""{config}":{{"requests":{{"requests":[{{"request":{item},
+                    "metadata":{{"key":"{key}"}}}},{{"request":{item}}}]}}}}"#
+            );
+            let asks = of(&body(&requests)).unwrap();
+            assert_eq!(asks.len(), 2);
+            assert!(asks.iter().all(|ask| ask.model == "g" && ask.max_output == Some(5)));
+            assert!(asks.iter().all(|ask| ask.endpoint == Endpoint::Generate));
+        }
+        let one = |request: &str| {
+            format!(r#""inputConfig":{{"requests":{{"requests":[{{"request":{request}}}]}}}}"#)
+        };
+        for (input, says) in [
+            (r#""inputConfig":{"fileName":"files/f"}"#.to_owned(), "files"),
+            (r#""inputConfig":{}"#.to_owned(), "files"),
+            (format!(r#""model":"models/h",{}"#, one(item)), "different models"),
+            (one(r#"{"model":"models/h","contents":[]}"#), "different models"),
+            (one(r#"{"generationConfig":{}}"#), "`contents` is required"),
+            (format!(r#"{},"webhook":1"#, one(item)), "cannot be read"),
+        ] {
+            let message = of(&body(&input)).unwrap_err().message;
+            assert!(message.contains(says), "{input}: {message}");
+        }
+    }
+
+    #[test]
     fn a_list_too_long_for_a_batch_is_refused_before_it_is_read() {
         let body = format!(r#"{{"requests":[{}0]}}"#, "0,".repeat(LINES_MAX + 1));
         assert!(
             Requests::inline(body.as_bytes()).is_err_and(|bad| bad.message.contains("too many"))
         );
         assert!(fault(&"0\n".repeat(LINES_MAX + 1)).contains("at most"));
-    }
-
-    #[test]
-    fn only_a_single_file_for_a_batch_is_taken() {
-        let part = |head: &str, value: &str| {
-            format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n")
-        };
-        let file = part(r#"name="file"; filename="x.jsonl""#, "{}");
-        let purpose = |word: &str| part(r#"name="purpose""#, word);
-        let read = |body: String| {
-            let body = format!("{body}--b--\r\n");
-            Uploaded::read("multipart/form-data; boundary=b", body.as_bytes())
-                .map(|upload| upload.file.to_vec())
-        };
-        assert_eq!(read(purpose("batch") + &file).unwrap(), b"{}");
-        for body in [
-            purpose("assistants") + &file,
-            file.clone(),
-            purpose("batch"),
-            purpose("batch") + &file + &file,
-        ] {
-            assert!(read(body).is_err());
-        }
     }
 }
