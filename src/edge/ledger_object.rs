@@ -330,6 +330,10 @@ impl LedgerObject {
     /// How the customer stands, with the records after a position. They are read last: asking how it
     /// stands may end holds, each with a record.
     fn frame(&self, kind: &str, after: u64) -> Result<String, String> {
+        let outlook = match self.run_outlook(kind)? {
+            Some(Reply::Outlook(outlook)) => Some(outlook),
+            _ => None,
+        };
         match self.run(&Command::Status)? {
             Reply::Status(mut snapshot) => {
                 if self.turned_away.get() {
@@ -337,10 +341,6 @@ impl LedgerObject {
                 }
                 let store = self.store()?;
                 let alerts = store.alerts(false, None, ALERTS_SHOWN)?;
-                let outlook = match self.run_outlook(kind)? {
-                    Some(Reply::Outlook(outlook)) => Some(outlook),
-                    _ => None,
-                };
                 let lines = store.newest(after, SHOWN_MAX)?;
                 own::frame(kind, &snapshot, &lines, &alerts, outlook.as_deref())
             }

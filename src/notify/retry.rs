@@ -124,7 +124,7 @@ pub fn next(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects)]
     use super::*;
 
     const FIRST: Millis = Millis::from_secs(5);
