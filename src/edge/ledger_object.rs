@@ -16,7 +16,9 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{AlertRow, Command, Context, File, Ledger, RefusalCode, Reply, Row, State};
+use crate::ledger::{
+    AlertRow, Command, Context, File, Ledger, RefusalCode, Reply, Row, State, ToQuote,
+};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
@@ -38,6 +40,8 @@ enum Look {
     Snapshot {},
     /// The same, with the records after a position only.
     Update { after: u64 },
+    /// What a request would be charged under the customer's terms.
+    Quote { asked: Box<ToQuote> },
     /// The records of one request after a position.
     Request {
         id: RequestId,
@@ -301,6 +305,14 @@ impl LedgerObject {
         match look {
             Look::Snapshot {} => self.frame("snapshot", 0),
             Look::Update { after } => self.frame("update", *after),
+            Look::Quote { asked } => {
+                // Credit comes and goes by the clock first.
+                self.run(&Command::Status)?;
+                let slot = self.ledger.borrow();
+                let ledger = slot.as_ref().ok_or("the ledger is not loaded")?;
+                let quote = ledger.quote(asked, js::now());
+                told(&quote.map_err(|broken| format!("{broken:?}"))?)
+            }
             Look::Job { id } => told(&store.job(id)?.map(|(job, open)| FoundJob { job, open })),
             Look::Batch { id } => told(&store.batch(id)?),
             Look::Batches { path, after, limit } => {

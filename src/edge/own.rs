@@ -184,6 +184,9 @@ async fn admin(
         }
         (_, ["books", rest @ ..]) => books::routes::route(incoming, method, rest).await,
         ("GET", ["records"]) => records(incoming).await,
+        ("POST", ["customers", customer, "outcomes"]) => {
+            super::own_terms::decide(incoming, customer).await
+        }
         (_, ["customers", customer, rest @ ("plan" | "grants"), id @ ..]) => {
             super::own_terms::route(incoming, method, customer, rest, id).await
         }

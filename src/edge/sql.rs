@@ -17,7 +17,8 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
     Batch, BatchCommand, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE, ONCE_MAX,
-    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, shown_from,
+    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, outcome_id,
+    shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -196,6 +197,9 @@ impl Store {
         };
         self.query("DELETE FROM refusals WHERE start < ?", &[before(REFUSALS_LIFE)])?;
         self.query("DELETE FROM once WHERE at < ?", &[before(ONCE_LIFE)])?;
+        // Outcomes that nobody can dispute any more.
+        let decided = "DELETE FROM holds WHERE expired = 1 AND json_extract(body, '$.terms.outcome.billed.until') <= ?";
+        self.query(decided, &[now.to_string().into()])?;
         let oldest =
             "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
         self.query(oldest, &[number(ONCE_MAX)])?;
@@ -245,6 +249,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             Command::Renew { .. }
             | Command::Extend { .. }
             | Command::Sweep

@@ -18,8 +18,8 @@ use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
-use crate::quote::Worst;
-use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
+use crate::quote::{AtMost, Worst};
+use crate::record::{Admitted, Class, Digest, OutcomeOf, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
 /// Everything a ledger can be told.
@@ -43,6 +43,9 @@ pub enum Command {
         held: Exact,
         /// The least it will cost, as in a renewal.
         floor: Exact,
+        /// The most it can use in all, for customers with a plan or credit.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        most: Vec<AtMost>,
     },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
@@ -52,6 +55,8 @@ pub enum Command {
     Settle(Box<Settle>),
     /// It is over; it used nothing.
     Void(Void),
+    /// The operator's word about an outcome that an attempt reached.
+    Decide(Decide),
     /// It ran, and is over, while the ledger could not be reached.
     Unreserved(Box<Unreserved>),
     /// Expire what has expired.
@@ -260,6 +265,15 @@ pub struct SubUsed {
     /// Its prices; absent where the book does not sell the model: then it is recorded as unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,
+}
+
+/// Tells whether an outcome holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// Which attempt reached it, and by which charge it is priced.
+    pub of: OutcomeOf,
+    /// It holds and is owed; else it does not hold.
+    pub confirmed: bool,
 }
 
 /// Tells that an attempt used nothing.

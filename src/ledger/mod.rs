@@ -19,6 +19,7 @@ mod command;
 mod credit_view;
 mod limits;
 mod purse;
+mod quoted;
 mod refusals;
 mod state;
 mod status;
@@ -33,14 +34,14 @@ pub use alerts::{
     LoadedAlerts, MonthOutlook, Outlook, OutlookStatus, PeakDay, RunsOutAt, Share, SpikeSettings,
     THRESHOLDS_MAX, TOLD_MAX, Used, WeekSummary, What, alert_id,
 };
-pub use apply::{Broken, Outcome};
+pub use apply::{Broken, Outcome, outcome_id};
 pub use batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
     Seen,
 };
 pub use command::{
-    Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
-    Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
+    Command, Context, Decide, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow,
+    Reply, Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
 };
 pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use limits::{
@@ -48,6 +49,7 @@ pub use limits::{
     Scope, Strictness, Tally, VALUE_MAX,
 };
 pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
+pub use quoted::{CreditsQuote, TermsQuote, ToQuote};
 pub use refusals::shown_from;
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{
@@ -55,7 +57,8 @@ pub use status::{
     State,
 };
 pub use terms::{
-    HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms, UseRow,
+    Billed, HeldTerms, LineNeeds, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Reached, Rest,
+    SetAside, TERMS_MAX, Terms, UseRow,
 };
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::SWEEP_MAX;
 use super::access::{Allows, KeyState};
 use super::alerts::{Alerts, LoadedAlerts};
-use super::apply::Broken;
+use super::apply::{Broken, outcome_id};
 use super::batch::BatchCommand;
 use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
 use super::limits::{Hour, LimitRule, Limits, Need, Party, PartyRows, Scope, Tally};
@@ -92,7 +92,17 @@ pub struct Hold {
 
 impl Hold {
     pub(super) fn need(&self) -> Need {
-        Need { money: self.amount(), tokens: self.scopes.tokens.unwrap_or_default() }
+        Need {
+            money: self.amount(),
+            tokens: self.scopes.tokens.unwrap_or_default(),
+            // The attempt that reached it was counted.
+            requests: if self.is_outcome() { Exact::ZERO } else { Exact::from(1) },
+        }
+    }
+
+    /// Whether it is held for what an attempt that is over has reached.
+    pub(super) fn is_outcome(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.outcome.is_some())
     }
 
     /// Which of a scope's parties it is of.
@@ -272,6 +282,7 @@ impl Ledger {
         let touched = match command {
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             Command::Extend { attempt_id, .. }
             | Command::Batch(BatchCommand::Open { attempt_id, .. }) => Some(*attempt_id),
             Command::Unreserved(unreserved) => Some(unreserved.reserve.attempt_id),

@@ -239,6 +239,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(farebox::ledger::outcome_id(&decide.of)),
             _ => None,
         };
         if let Some(id) = attempt.filter(|id| !ledger.has_hold(*id)) {

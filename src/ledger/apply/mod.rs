@@ -8,12 +8,17 @@ mod charge;
 mod close;
 mod extend;
 mod grant;
+mod needs;
+mod outcome;
 mod park;
 mod plan;
 mod price;
+mod quote;
 mod reserve;
 mod terms;
 mod unreserved;
+
+pub use outcome::outcome_id;
 
 use super::SWEEP_MAX;
 use super::command::{Command, Context, PriorRecord, Reply, Row};
@@ -79,11 +84,14 @@ impl Ledger {
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
-            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
+            Command::Extend { attempt_id, held, floor, most } => {
+                op.extend(*attempt_id, *held, *floor, most)?
+            }
             Command::Park(park) => op.park(park),
             Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Decide(decide) => op.decide(decide)?,
             Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,
@@ -135,6 +143,7 @@ impl Op<'_> {
         let Some(account) = &ledger.account else {
             return Ok(Reply::Invalid("this customer does not exist".into()));
         };
+        let runs = |hold: &&Hold| !hold.is_outcome();
         let exposure = |hold: &Hold| hold.amount().minus(hold.floor);
         let exposures: Vec<Exact> =
             ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
@@ -147,7 +156,7 @@ impl Op<'_> {
                 settled: ledger.settled,
                 held: ledger.held,
                 today: ledger.limits.charged_in(Frame::utc_day(self.now))?,
-                open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
+                open: u64::try_from(ledger.holds.values().filter(runs).count()).unwrap_or(u64::MAX),
                 exposure: Exact::sum(exposures)?,
             },
             limits,

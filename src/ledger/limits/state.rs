@@ -20,6 +20,8 @@ pub struct Ruled {
 pub struct Need {
     pub money: Exact,
     pub tokens: Exact,
+    /// One, but for what an attempt that is over left behind.
+    pub requests: Exact,
 }
 
 impl Need {
@@ -27,7 +29,7 @@ impl Need {
         match measure {
             Measure::Money => self.money,
             Measure::Tokens => self.tokens,
-            Measure::Requests | Measure::Concurrency => Exact::from(1),
+            Measure::Requests | Measure::Concurrency => self.requests,
         }
     }
 }

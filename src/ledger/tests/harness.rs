@@ -21,6 +21,7 @@
 //! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
+//! | `confirm a calls` · `reverse a calls` | the outcome that `a` reached, by a charge |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
 //! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
 //! | `credit -> …` · `allowance -> …` | where they stand |
@@ -40,7 +41,7 @@ use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
 use crate::quote::Worst;
-use crate::record::{Admitted, Digest, Record, Verdict, verify};
+use crate::record::{Admitted, Digest, OutcomeOf, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Runs a script twice: with the ledger in memory throughout, and with a ledger loaded from its
@@ -202,6 +203,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             _ => None,
         };
         if let Some(id) = attempt.filter(|id| !ledger.has_hold(*id)) {
@@ -404,6 +406,11 @@ impl World {
         self.ledger = self.store.load(self.now);
     }
 
+    /// What a request would be charged under the customer's terms.
+    pub fn quote(&mut self, asked: &ToQuote) -> Option<Result<TermsQuote, ()>> {
+        self.ledger.quote(asked, self.now).unwrap()
+    }
+
     fn snapshot(&mut self) -> Snapshot {
         let written = std::mem::take(&mut self.written);
         let Reply::Status(snapshot) = self.apply(&Command::Status).unwrap() else { panic!() };
@@ -524,7 +531,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         }
         "extend" => {
             let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
-            Command::Extend { attempt_id: attempt(arguments[0]), held, floor }
+            let input = options.get("in").map_or(Exact::ZERO, |input| input.parse().unwrap());
+            let most = super::terms::worst(held, input).most;
+            Command::Extend { attempt_id: attempt(arguments[0]), held, floor, most }
         }
         "unreserved" => {
             let settle = settle(&[arguments[0], arguments[2]], &options);
@@ -548,6 +557,10 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             upstream_status: Some(500),
             error_class: "upstream_error".into(),
             finished_at: START.parse().unwrap(),
+        }),
+        "confirm" | "reverse" => Command::Decide(Decide {
+            of: OutcomeOf { attempt_id: attempt(arguments[0]), charge: arguments[1].to_owned() },
+            confirmed: command == "confirm",
         }),
         "sweep" => Command::Sweep,
         "status" => Command::Status,
@@ -649,7 +662,9 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             input_least: option("input", "0").parse().unwrap(),
         },
         worst: Some(if arguments.contains(&"unbound") {
-            Worst { model: "gpt".into(), most: Vec::new() }
+            Worst { model: "gpt".into(), most: Vec::new(), batch: Vec::new() }
+        } else if let Some(lines) = options.get("lines") {
+            super::batches::worst(lines)
         } else {
             let input = option("in", "0").parse().unwrap();
             super::terms::worst(arguments[1].parse().unwrap(), input)
