@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
+.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-object bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -64,6 +64,10 @@ bench-ledger: ## what the ledger's state machine takes by itself
 
 bench-plans: ## the same for a customer with a plan, and with credit
 	@cargo run --quiet --profile native --example bench-plans
+
+bench-object: ## one ledger object on workerd: its CPU beside two empty calls, and a million records
+	@scripts/build.sh edge
+	@node --disable-warning=ExperimentalWarning benches/object/run.mjs
 
 bench-book: ## what loading a price book and pricing a request take, native and in the browser's Wasm
 	@cargo run --quiet --profile native --example bench-book

@@ -90,6 +90,7 @@ test-fuzz() {
 test-wasm() {
   say "wasm: the engine in Node and in Chromium"
   need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
+  check test-runner scripts/tools.sh test-runner
   local runner=CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
   suite wasm-node env $runner cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate --test exact_json
   suite wasm-browser env $runner WASM_BINDGEN_USE_BROWSER=1 cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate --test exact_json

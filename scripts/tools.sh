@@ -1,10 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the build needs and is not there yet. Does nothing the second time.
 #
-# wasm-bindgen must be of exactly the version in Cargo.lock. It is compiled here, lightly optimised
-# and without its downloader's TLS stack: two minutes instead of eight, once. The `worker-build`
-# tool would fetch it as a binary but takes four minutes to compile itself, and its wrapper is
-# replaced by src/edge/entry.mjs anyway.
+# wasm-bindgen must be of exactly the version in Cargo.lock. It is compiled here from its own library
+# (scripts/bindgen): the published command brings a web server and an HTTP client for tests, which
+# double the time. `tools.sh test-runner` installs that one too, for `make test-wasm`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,11 +33,23 @@ fi
 wanted=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 have=$(.tools/bin/wasm-bindgen --version 2>/dev/null | cut -d' ' -f2 || true)
 if [ "$have" != "$wanted" ]; then
-  say "compiling wasm-bindgen $wanted (about two minutes, once)"
-  # Outside this directory's toolchain file nothing changes: the same compiler is used.
+  say "compiling wasm-bindgen $wanted (once)"
+  cargo build --quiet --release --locked --manifest-path scripts/bindgen/Cargo.toml --target-dir .tools/target
+  mkdir -p .tools/bin
+  cp .tools/target/release/wasm-bindgen .tools/bin/
+  rm -rf .tools/target
+fi
+if [ "$(.tools/bin/wasm-bindgen --version)" != "wasm-bindgen $wanted" ]; then
+  echo "scripts/bindgen is of another version than Cargo.lock ($wanted): change it in scripts/bindgen/Cargo.toml, then \`cargo update --manifest-path scripts/bindgen/Cargo.toml\`." >&2
+  exit 1
+fi
+
+runs=$(.tools/bin/wasm-bindgen-test-runner --version 2>/dev/null | cut -d' ' -f2 || true)
+if [ "${1:-}" = test-runner ] && [ "$runs" != "$wanted" ]; then
+  say "compiling wasm-bindgen-test-runner $wanted (about two minutes, once)"
   CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=false \
   CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=false \
     cargo install --quiet wasm-bindgen-cli --version "$wanted" --no-default-features \
-      --root .tools --target-dir .tools/target
+      --bin wasm-bindgen-test-runner --root .tools --target-dir .tools/target
   rm -rf .tools/target
 fi

@@ -26,6 +26,12 @@ impl Id {
         let ms = u64::try_from(now.ms()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
+
+    /// The time it was made at; the start of time where it was not made from one.
+    pub fn time(&self) -> Timestamp {
+        let ms = self.0.as_u128().checked_shr(80).and_then(|ms| i64::try_from(ms).ok());
+        Timestamp::from_ms(ms.filter(|_| self.0.get_version_num() == 7).unwrap_or(0))
+    }
 }
 
 impl fmt::Display for Id {

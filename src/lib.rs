@@ -19,6 +19,7 @@
 //! | [`forecast`] | daily spend → what a period comes to, and when a balance runs out |
 //! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
+//! | [`notify`] | how alerts reach people: endpoints, signatures, retries, mails |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, tree, checkpoints, receipts, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
@@ -56,26 +57,49 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
 ))]
 compile_error!("the features `o200k`, `cl100k` and `whatif` are builds of their own; choose one");
 
+// A tokeniser's module is `tokens` and nothing else, so nothing else is compiled for it.
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod api;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod auth;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod book;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod calendar;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod clock;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod credits;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod forecast;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod ids;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod ledger;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod meter;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod money;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+pub mod notify;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod plan;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod quote;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod rating;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod record;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod replay;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod stop;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod strict;
 pub mod tokens;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod walk;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod wire;
 
 #[cfg(all(target_arch = "wasm32", feature = "browser"))]

@@ -34,6 +34,7 @@ fn record(seq: u64, prev: Digest) -> Record {
         corrects: None,
         class: Class::Voided,
         batch: None,
+        outcome_of: None,
         admitted: Admitted {
             key_id: "main".parse().unwrap(),
             mode: Mode::Live,

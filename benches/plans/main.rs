@@ -145,6 +145,7 @@ fn reserve(id: Id) -> Command {
                 at_most(Meter::OutputTotal, 1_000, "0.0006"),
                 at_most(Meter::Requests, 1, "0"),
             ],
+            batch: Vec::new(),
         }),
         in_force: None,
         end_user: None,

@@ -67,8 +67,8 @@ fn by_rule(refusal: &Refusal, asked: &Asked<'_>) -> Problem {
         }
         RefusalCode::NotUnderPlan => (
             Code::NotInPlan,
-            "This account pays by a plan or from credit, and batches and signed quotes are by the \
-             price book alone. Send the requests one by one, without a signed quote."
+            "This account pays by a plan or from credit, and what this request was priced by is the \
+             price book alone. Send it without a signed quote; upload a batch's file again."
                 .into(),
         ),
         RefusalCode::NoPriceInPlan => (

@@ -358,7 +358,11 @@ impl Admission {
             admitted: self.admitted(received_at),
             floor: self.quote.lower.min(self.quote.upper),
             pinned: self.pinned.clone(),
-            worst: Some(Worst { model: self.quote.model.clone(), most: self.quote.worst.clone() }),
+            worst: Some(Worst {
+                model: self.quote.model.clone(),
+                most: self.quote.worst.clone(),
+                batch: self.quote.batch.clone(),
+            }),
             in_force: self.in_force,
             end_user: self.ask.end_user.clone(),
             scopes: self.scopes.clone(),

@@ -216,7 +216,8 @@ impl Attempt {
 
     async fn extend_to(&self, quote: &Quote) -> Result<(), Option<Box<Refusal>>> {
         let (attempt_id, held, floor) = (self.id, quote.upper, quote.lower);
-        match self.ledger.ask(&Command::Extend { attempt_id, held, floor }).await {
+        let most = quote.worst.clone();
+        match self.ledger.ask(&Command::Extend { attempt_id, held, floor, most }).await {
             Ok(Reply::Held { .. }) => Ok(()),
             Ok(Reply::Refused(refusal)) => Err(Some(refusal)),
             _ => Err(None),

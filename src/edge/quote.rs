@@ -1,7 +1,10 @@
 //! Quotes at the gate: the route that makes them, and the signed ones that come back.
 
+use serde_json::json;
+
+use super::admit::key_of;
 use super::config::Config;
-use super::http::{self, Incoming};
+use super::http::{self, Incoming, api_key, internal};
 use super::ledger_call::LedgerClient;
 use super::upstream::Upstream;
 use super::{body, books, js, own};
@@ -10,11 +13,11 @@ use crate::auth::ApiKey;
 use crate::book::Book;
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{LimitView, Measure, Pinned, Snapshot, Strictness};
+use crate::ledger::{LimitView, Measure, Pinned, Snapshot, Strictness, TermsQuote, ToQuote};
 use crate::money::Exact;
-use crate::quote::Quote;
 use crate::quote::asked::{self, Account, Answered, Asked, Signed};
 use crate::quote::signed::{FEATURE, HEADER, Promise};
+use crate::quote::{Quote, Worst};
 use crate::wire::request::{Ask, Request};
 use crate::wire::route::Route;
 
@@ -71,6 +74,9 @@ async fn priced(
     let book = books::current(incoming).await?.book;
     let region = |provider: &str| config.upstreams.get(provider)?.region.as_deref();
     let (ask, quote) = asked::price(request, &book, Some(at.unwrap_or(now)), region)?;
+    let terms = by_terms(incoming, &customer, request, &ask, &quote).await?;
+    let quote =
+        terms.as_ref().map_or_else(|| quote.clone(), |terms| asked::by_terms(&quote, terms));
     let snapshot = snapshot(incoming, customer.clone()).await?;
     if life.is_some() && snapshot.as_ref().is_some_and(|snapshot| !snapshot.goes_by_book()) {
         let message = "This account pays by a plan or from credit: what a request costs depends on \
@@ -88,7 +94,42 @@ async fn priced(
     };
     let remaining = snapshot.and_then(|snapshot| remaining(&snapshot, &quote));
     let account = remaining.map(|remaining| Account::of(&ask, &quote, remaining));
-    Ok(Answered { quote: &quote, account, signed }.text())
+    Ok(Answered { quote: &quote, plan: terms.as_ref(), account, signed }.text())
+}
+
+/// What the customer's terms make of a request; absent where everything goes by the price book.
+async fn by_terms(
+    incoming: &Incoming,
+    customer: &Name,
+    request: &Request<'_>,
+    ask: &Ask,
+    quote: &Quote,
+) -> Result<Option<TermsQuote>, Problem> {
+    let key = api_key(incoming)?.filter(|text| !text.starts_with("fbs_"));
+    let config = incoming.config()?;
+    let key_id = match key {
+        Some(text) => Some(key_of(incoming, &config, &text).await?.key_id.to_string()),
+        None => None,
+    };
+    let asked = ToQuote {
+        provider: quote.provider.clone(),
+        endpoint: request.route.pattern(),
+        service_tier: ask.service_tier.clone(),
+        key_id,
+        worst: Worst { model: quote.model.clone(), most: quote.worst.clone(), batch: Vec::new() },
+        input_least: ask.input_least,
+        lower: quote.lower,
+        likely: quote.likely.clone(),
+    };
+    let look = json!({ "quote": { "asked": asked } }).to_string();
+    let found = LedgerClient::new(&incoming.env, customer.clone())?.look(&look).await?;
+    let found: Option<Result<TermsQuote, ()>> =
+        serde_json::from_str(&found).map_err(|error| internal(&error.to_string().into()))?;
+    found.transpose().map_err(|()| {
+        let message = "The customer's plan has no price for what this request may use. The \
+                       operator of this service can add it.";
+        Problem { param: Some("model"), ..Problem::new(Code::ModelNotPriced, message) }
+    })
 }
 
 /// Where the account stands; absent where it does not exist.

@@ -1,6 +1,7 @@
 //! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them
 //! into floating point.
 
+mod alerts;
 mod rows;
 mod schema;
 
@@ -16,7 +17,8 @@ use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
 use crate::ledger::{
     Batch, BatchCommand, Command, File, Head, Job, KnownBatch, Ledger, Loaded, ONCE_LIFE, ONCE_MAX,
-    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, shown_from,
+    Party, PartyRows, Prior, PriorOnce, PriorRecord, REFUSALS_LIFE, Reserve, Row, Unit, outcome_id,
+    shown_from,
 };
 use crate::money::Exact;
 use crate::record::{Class, Digest};
@@ -89,7 +91,7 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
-            Some(found) if ["1", "2"].contains(&found.as_str()) => {
+            Some(found) if ["1", "2", "3"].contains(&found.as_str()) => {
                 let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
                 store.query(sql, &[SCHEMA.to_string().into()])?;
             }
@@ -154,6 +156,7 @@ impl Store {
         for row in self.query("SELECT value FROM meta WHERE name = 'in_force'", &[])? {
             loaded.in_force = Some(parsed(&row.get(0))?);
         }
+        loaded.alerts = self.load_alerts(now)?;
         Ok(loaded)
     }
 
@@ -194,9 +197,13 @@ impl Store {
         };
         self.query("DELETE FROM refusals WHERE start < ?", &[before(REFUSALS_LIFE)])?;
         self.query("DELETE FROM once WHERE at < ?", &[before(ONCE_LIFE)])?;
+        // Outcomes that nobody can dispute any more.
+        let decided = "DELETE FROM holds WHERE expired = 1 AND json_extract(body, '$.terms.outcome.billed.until') <= ?";
+        self.query(decided, &[now.to_string().into()])?;
         let oldest =
             "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
-        self.query(oldest, &[number(ONCE_MAX)]).map(drop)
+        self.query(oldest, &[number(ONCE_MAX)])?;
+        self.prune_alerts(now)
     }
 
     /// What the ledger may need to know beside its memory for this command.
@@ -242,12 +249,14 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             Command::Renew { .. }
             | Command::Extend { .. }
             | Command::Sweep
             | Command::Admin(_)
             | Command::Status
             | Command::Standing(_)
+            | Command::Outlook
             | Command::CheckKey { .. } => None,
         };
         let Some(attempt) = attempt.filter(|attempt| !in_memory(*attempt)) else {

@@ -7,10 +7,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::{Pinned, Scopes, SubUsed, Unresolved};
+use super::terms::HeldTerms;
 use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, RequestId};
 use crate::meter;
 use crate::money::Exact;
+use crate::quote::ManyAtMost;
 use crate::record::{Admitted, Digest, Unknown};
 use crate::wire::usage::Usage;
 
@@ -46,6 +48,18 @@ pub struct ModelPrices {
     pub model: String,
     /// Its prices.
     pub pinned: Pinned,
+    /// The most that its lines can use, for customers with a plan or credit. Absent in files that were
+    /// kept before batches could go by a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<ManyAtMost>,
+}
+
+impl Forecast {
+    /// The most that all lines can use, model by model.
+    pub fn most(&self) -> Vec<ManyAtMost> {
+        let all = self.prices.iter().filter_map(|prices| prices.most.clone());
+        all.filter(|most| most.times > 0).collect()
+    }
 }
 
 /// A batch under way, or over.
@@ -68,6 +82,9 @@ pub struct Batch {
     pub prices: Vec<ModelPrices>,
     /// The dearest line at its worst.
     pub dearest: Exact,
+    /// The customer's terms when it began, where it had any: each line goes by them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<HeldTerms>>,
     /// How far it has come.
     #[serde(default)]
     pub progress: Progress,
@@ -233,6 +250,11 @@ impl Progress {
             _ => return None,
         };
         Some(rest.max(Exact::ZERO))
+    }
+
+    /// How many lines are still to come; `None` where the provider has not said.
+    pub(super) fn lines_to_come(&self) -> Option<u64> {
+        self.succeeded.filter(|_| self.ended).map(|lines| lines.saturating_sub(self.posted))
     }
 
     /// Whether results read to their end are all that there will be.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Admin, KeyState};
+use super::alerts::{AlertRow, Outlook};
 use super::batch::{BatchCommand, BatchRow, KnownBatch};
 use super::limits::{Hour, Party, PartyRows, Tally};
 use super::purse::{Stored, Unit};
@@ -17,8 +18,8 @@ use crate::clock::{Millis, Timestamp};
 use crate::ids::{AttemptId, Name, RequestId};
 use crate::meter;
 use crate::money::Exact;
-use crate::quote::Worst;
-use crate::record::{Admitted, Class, Digest, Sealed, Unknown};
+use crate::quote::{AtMost, Worst};
+use crate::record::{Admitted, Class, Digest, OutcomeOf, Sealed, Unknown};
 use crate::wire::usage::Usage;
 
 /// Everything a ledger can be told.
@@ -42,6 +43,9 @@ pub enum Command {
         held: Exact,
         /// The least it will cost, as in a renewal.
         floor: Exact,
+        /// The most it can use in all, for customers with a plan or credit.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        most: Vec<AtMost>,
     },
     /// It goes on behind its answer, as a job: the hold stays under the job's name.
     Park(Park),
@@ -51,6 +55,8 @@ pub enum Command {
     Settle(Box<Settle>),
     /// It is over; it used nothing.
     Void(Void),
+    /// The operator's word about an outcome that an attempt reached.
+    Decide(Decide),
     /// It ran, and is over, while the ledger could not be reached.
     Unreserved(Box<Unreserved>),
     /// Expire what has expired.
@@ -61,6 +67,8 @@ pub enum Command {
     Status,
     /// Where does one party stand with its limits?
     Standing(Party),
+    /// What is the month expected to come to, and how long does credit last?
+    Outlook,
     /// Is this key in force?
     CheckKey {
         /// Which.
@@ -259,6 +267,15 @@ pub struct SubUsed {
     pub card: Option<Card>,
 }
 
+/// Tells whether an outcome holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decide {
+    /// Which attempt reached it, and by which charge it is priced.
+    pub of: OutcomeOf,
+    /// It holds and is owed; else it does not hold.
+    pub confirmed: bool,
+}
+
 /// Tells that an attempt used nothing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Void {
@@ -396,6 +413,8 @@ pub enum Reply {
     Status(Box<Snapshot>),
     /// Where a party stands.
     Standing(Vec<LimitView>),
+    /// What is expected.
+    Outlook(Box<Outlook>),
 }
 
 /// One row to write. All rows of an outcome go into one transaction.
@@ -448,6 +467,8 @@ pub enum Row {
     PutJob(String, Job),
     /// What is kept of batches.
     Batch(BatchRow),
+    /// What is kept for alerts.
+    Alerts(AlertRow),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

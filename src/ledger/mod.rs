@@ -12,12 +12,14 @@
 
 mod access;
 mod agree;
+mod alerts;
 mod apply;
 mod batch;
 mod command;
 mod credit_view;
 mod limits;
 mod purse;
+mod quoted;
 mod refusals;
 mod state;
 mod status;
@@ -27,14 +29,19 @@ use crate::clock::Millis;
 
 pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
 pub use agree::{NewGrant, PutPlan, When};
-pub use apply::{Broken, Outcome};
+pub use alerts::{
+    ALERTS_DAYS, ALERTS_MAX, Alert, AlertRow, AlertSettings, BalanceOutlook, BalanceSettings,
+    LoadedAlerts, MonthOutlook, Outlook, OutlookStatus, PeakDay, RunsOutAt, Share, SpikeSettings,
+    THRESHOLDS_MAX, TOLD_MAX, Used, WeekSummary, What, alert_id,
+};
+pub use apply::{Broken, Outcome, outcome_id};
 pub use batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,
     Seen,
 };
 pub use command::{
-    Command, Context, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow, Reply,
-    Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
+    Command, Context, Decide, Job, Once, Park, Pinned, Prior, PriorOnce, PriorRecord, RecordRow,
+    Reply, Reserve, Row, Scopes, Settle, SubUsed, Unreserved, Unresolved, Void,
 };
 pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use limits::{
@@ -42,6 +49,7 @@ pub use limits::{
     Scope, Strictness, Tally, VALUE_MAX,
 };
 pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
+pub use quoted::{CreditsQuote, TermsQuote, ToQuote};
 pub use refusals::shown_from;
 pub use state::{Account, Head, Hold, Ledger, Loaded};
 pub use status::{
@@ -49,7 +57,8 @@ pub use status::{
     State,
 };
 pub use terms::{
-    HeldTerms, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Rest, SetAside, TERMS_MAX, Terms, UseRow,
+    Billed, HeldTerms, LineNeeds, LoadedTerms, PERIODS_KEPT, PLAN_BYTES_MAX, Reached, Rest,
+    SetAside, TERMS_MAX, Terms, UseRow,
 };
 
 /// Holds expired in one operation; keeps an operation short after a long sleep. Whatever remains is

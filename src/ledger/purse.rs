@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::terms::SetAside;
 use crate::calendar::{Calendar, Every, Period};
 use crate::clock::Timestamp;
 use crate::credits::{
@@ -310,6 +311,28 @@ impl Purse {
         Ok(Paid { ahead, covered })
     }
 
+    /// Spends of what a hold has set aside, and leaves the rest of it there.
+    pub fn spend_part(
+        &mut self,
+        set: &mut SetAside,
+        amount: Exact,
+        now: Timestamp,
+    ) -> Result<Paid, CreditError> {
+        let ahead = self.draw_ahead(amount)?;
+        let rest = amount.minus(ahead)?;
+        let part = set.take(rest)?;
+        self.uncovered = self.uncovered.minus(part.uncovered)?;
+        let covered = self.wallet.spend_aside(&part, rest, &set.on, now)?;
+        Ok(Paid { ahead, covered })
+    }
+
+    /// Frees what was set aside and is not needed.
+    pub fn free(&mut self, aside: &Aside, on: &On, now: Timestamp) -> Result<(), CreditError> {
+        self.uncovered = self.uncovered.minus(aside.uncovered)?;
+        self.wallet.spend_aside(aside, Exact::ZERO, on, now)?;
+        Ok(())
+    }
+
     /// Spends for usage of an earlier instant.
     pub fn spend(
         &mut self,
@@ -333,6 +356,20 @@ impl Purse {
     pub fn credit_ahead(&mut self, amount: Exact) -> Result<(), OutOfRange> {
         self.ahead = self.ahead.plus(amount)?;
         Ok(())
+    }
+
+    /// What of such needs no grant would cover as things stand; nothing is set aside.
+    pub fn uncovered_of<'n>(
+        &self,
+        needs: impl Iterator<Item = (&'n On, Exact)>,
+        now: Timestamp,
+    ) -> Result<Exact, CreditError> {
+        let (mut wallet, mut uncovered) = (self.wallet.clone(), Exact::ZERO);
+        for (on, amount) in needs {
+            let aside = wallet.set_aside(amount.max(Exact::ZERO), on, now)?;
+            uncovered = uncovered.plus(aside.uncovered)?;
+        }
+        Ok(uncovered)
     }
 
     pub fn owed(&self) -> Exact {

@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::purse::{Purse, Recurs, Stored, Unit};
 use super::state::Hold;
 use crate::calendar::{Calendar, Period};
-use crate::clock::Timestamp;
+use crate::clock::{Millis, Timestamp};
 use crate::credits::{Act, Aside, Beyond, BurnOrder, CreditError, Entry, On, Policy};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Place, Plan, Running, Tally};
+use crate::plan::{Part, Place, Plan, Running, Tally};
+use crate::record::OutcomeOf;
 use crate::wire::usage::Meter;
 
 /// Most terms that one customer has had or will have: a plan a month for five years, all in memory
@@ -85,6 +86,69 @@ impl SetAside {
     pub(super) fn aside(&self) -> Aside {
         Aside { parts: self.parts.clone(), uncovered: self.uncovered }
     }
+
+    /// All of it, covered or not.
+    pub(super) fn amount(&self) -> Result<Exact, OutOfRange> {
+        Exact::sum(self.parts.iter().map(|(_, part)| *part))?.plus(self.uncovered)
+    }
+
+    /// Adds what was set aside later.
+    pub(super) fn join(&mut self, more: &Aside) -> Result<(), OutOfRange> {
+        for (id, part) in &more.parts {
+            match self.parts.iter_mut().find(|(known, _)| known == id) {
+                Some((_, known)) => *known = known.plus(*part)?,
+                None => self.parts.push((id.clone(), *part)),
+            }
+        }
+        self.uncovered = self.uncovered.plus(more.uncovered)?;
+        Ok(())
+    }
+
+    /// Leaves out what was set aside before.
+    pub(super) fn leave_out(&mut self, before: &Self) -> Result<(), OutOfRange> {
+        for (id, part) in &mut self.parts {
+            let known = before.parts.iter().find(|(known, _)| known == id);
+            *part = part.minus(known.map_or(Exact::ZERO, |(_, part)| *part))?;
+        }
+        self.parts.retain(|(_, part)| !part.is_zero());
+        self.uncovered = self.uncovered.minus(before.uncovered)?;
+        Ok(())
+    }
+
+    /// Takes up to `amount` out: what burns first, first.
+    pub(super) fn take(&mut self, amount: Exact) -> Result<Aside, OutOfRange> {
+        let (mut out, mut rest) = (Aside::default(), amount);
+        for (id, part) in &mut self.parts {
+            let taken = (*part).min(rest);
+            (*part, rest) = (part.minus(taken)?, rest.minus(taken)?);
+            if !taken.is_zero() {
+                out.parts.push((id.clone(), taken));
+            }
+        }
+        self.parts.retain(|(_, part)| !part.is_zero());
+        out.uncovered = self.uncovered.min(rest);
+        self.uncovered = self.uncovered.minus(out.uncovered)?;
+        Ok(out)
+    }
+
+    /// The same of what was charged for it all: credits that no grant covers were charged in money.
+    pub(super) fn take_paid(&mut self, amount: Exact) -> Result<Exact, OutOfRange> {
+        let out = self.take(amount)?;
+        let covered = Exact::sum(out.parts.iter().map(|(_, part)| *part))?;
+        if self.unit == Unit::Money { covered.plus(out.uncovered) } else { Ok(covered) }
+    }
+
+    /// Takes out what is above `keep`: what burns last, first.
+    pub(super) fn cut(&mut self, keep: Exact) -> Result<Aside, OutOfRange> {
+        let mut kept = self.take(keep)?;
+        let out = Aside {
+            parts: core::mem::take(&mut self.parts),
+            uncovered: core::mem::take(&mut self.uncovered),
+        };
+        self.parts.append(&mut kept.parts);
+        self.uncovered = kept.uncovered;
+        Ok(out)
+    }
 }
 
 /// The terms a hold was made under, so that a change of plan changes nothing for it.
@@ -113,6 +177,64 @@ pub struct HeldTerms {
     /// Credit set aside.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aside: Vec<SetAside>,
+    /// It is held for a batch, whose lines are charged each for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<LineNeeds>,
+    /// It is held for outcomes that an attempt reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Reached>,
+}
+
+/// Outcomes that an attempt reached: they are owed once they are confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Whose they are.
+    pub of: OutcomeOf,
+    /// What was reached.
+    pub parts: Vec<Part>,
+    /// Silence confirms them; else it reverses them.
+    pub silence_confirms: bool,
+    /// How long after their confirmation they can be reversed.
+    pub dispute: Millis,
+    /// Once they are confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billed: Option<Billed>,
+}
+
+/// What a confirmed outcome was charged, and how long it can be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Billed {
+    /// The first instant at which it no longer can.
+    pub until: Timestamp,
+    /// By the plan's prices in money.
+    pub money: Exact,
+    /// And in its credits.
+    pub credits: Exact,
+}
+
+/// What any one line of a batch may need at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineNeeds {
+    /// In money, as limits count it.
+    pub money: Exact,
+    /// By what has to pay it.
+    pub each: Vec<(Unit, On, Exact)>,
+}
+
+impl LineNeeds {
+    pub(super) fn of(&self, unit: Unit, on: &On) -> Exact {
+        let of = self.each.iter().find(|(other, what, _)| (*other, what) == (unit, on));
+        of.map_or(Exact::ZERO, |(_, _, need)| *need)
+    }
+}
+
+impl HeldTerms {
+    /// The same terms for one line of a batch.
+    pub(super) fn of_line(&self, model: &str) -> Self {
+        let mut dimensions = self.dimensions.clone();
+        dimensions.insert("model".to_owned(), model.to_owned());
+        Self { dimensions, whole: false, batch: None, quotas: Vec::new(), ..self.clone() }
+    }
 }
 
 /// Stored usage of one place.

@@ -8,8 +8,10 @@
 )]
 
 mod access;
+mod alerts;
 mod batches;
 mod charges;
+mod credit;
 mod endings;
 mod fits;
 mod harness;
@@ -17,6 +19,7 @@ mod jobs;
 mod limits;
 mod measures;
 mod once;
+mod outcomes;
 mod price;
 mod scopes;
 mod stopping;

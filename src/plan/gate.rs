@@ -62,8 +62,8 @@ impl Plan {
     ) -> Result<(Vec<Part>, Vec<Meter>), OutOfRange> {
         self.parts(dimensions, |meter| {
             let bound = most.iter().find(|(known, _)| *known == total_of(meter));
-            Ok(match meter {
-                Meter::Requests => Some(Exact::from(1)),
+            Ok(match (meter, bound) {
+                (Meter::Requests, None) => Some(Exact::from(1)),
                 _ => bound.map(|(_, quantity)| *quantity),
             })
         })
@@ -80,14 +80,25 @@ impl Plan {
                 let mut dimensions = dimensions.clone();
                 let direction = direction.map(|way| (DIRECTION.to_owned(), way.to_owned()));
                 dimensions.extend(direction);
-                let (meter_name, quantity) = (name.to_owned(), quantity(meter)?);
-                let quantity_or_none = quantity.unwrap_or_default();
-                let part = Part { meter: meter_name, dimensions, quantity: quantity_or_none };
-                if !self.prices_part(&part) {
-                    continue;
+                let told = quantity(meter)?;
+                let part = Part {
+                    meter: name.to_owned(),
+                    dimensions,
+                    quantity: told.unwrap_or_default(),
+                    outcome: None,
+                };
+                let outcomes = self.charges.iter().filter(|charge| charge.outcome.is_some());
+                let of_outcomes = outcomes
+                    .filter(|charge| charge.meter == name)
+                    .map(|charge| Part { outcome: Some(charge.id.clone()), ..part.clone() });
+                let mut priced = Vec::new();
+                priced.extend(of_outcomes.chain([part.clone()]).filter(|p| self.prices_part(p)));
+                if !priced.is_empty() {
+                    covered.push(meter);
                 }
-                covered.push(meter);
-                parts.extend(quantity.map(|_| part));
+                if told.is_some() {
+                    parts.append(&mut priced);
+                }
             }
         }
         Ok((parts, covered))
@@ -116,9 +127,6 @@ impl Plan {
             if !matches!(charge.aggregation, Aggregation::Sum | Aggregation::Count) {
                 let message = "requests are charged by `sum` or `count`";
                 faults.invalid(format!("{path}.aggregation"), message);
-            }
-            if charge.outcome.is_some() {
-                faults.invalid(format!("{path}.outcome"), "requests do not report outcomes");
             }
             for (nth, cell) in charge.cells.iter().enumerate() {
                 if cell.charge.takes_amounts() {

@@ -396,6 +396,11 @@ impl Plan {
         self.credit.as_ref().map(|credit| credit.name.as_str())
     }
 
+    /// The terms of the outcomes that a charge prices, if it does.
+    pub fn outcome_terms(&self, charge: &str) -> Option<Terms> {
+        self.charges.iter().find(|one| one.id == charge).and_then(|one| one.outcome)
+    }
+
     /// Whether any of its charges is for this meter.
     pub fn prices(&self, meter: &str) -> bool {
         self.charges.iter().any(|charge| charge.meter == meter)

@@ -24,7 +24,7 @@ pub const PLACES: u32 = 12;
 pub const PLACES_COUNTED_MAX: usize = 10_000;
 
 /// What a request uses of one of a plan's meters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// The plan's meter.
     pub meter: String,
@@ -32,6 +32,9 @@ pub struct Part {
     pub dimensions: Where,
     /// How much.
     pub quantity: Exact,
+    /// These are outcomes, which this charge prices once they are confirmed; absent: usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
 }
 
 /// Where a plan counts usage: one cell of a charge, and the dimensions it is priced apart for.
@@ -89,6 +92,14 @@ pub struct Most {
     pub amount: Exact,
     /// Whether that is in credits.
     pub in_credits: bool,
+}
+
+/// What requests use of one place: together, each at most, and how many they are.
+#[derive(Clone, Copy)]
+struct Uses {
+    quantity: Exact,
+    largest: Exact,
+    times: u64,
 }
 
 /// Whether the request's usage is certain.
@@ -246,7 +257,11 @@ impl Plan {
             path: part.meter.clone(),
         };
         let mut places = Vec::new();
-        for charge in self.charges.iter().filter(|charge| charge.meter == part.meter) {
+        let prices = |charge: &&PlanCharge| match &part.outcome {
+            None => charge.meter == part.meter && charge.outcome.is_none(),
+            Some(id) => charge.id == *id && charge.outcome.is_some(),
+        };
+        for charge in self.charges.iter().filter(prices) {
             let Some(cell) = metered::cell(charge, &entry)? else { continue };
             let dimensions = metered::dimensions(charge, cell, &entry);
             places.push(Place { charge: charge.id.clone(), cell, dimensions });
@@ -320,23 +335,44 @@ impl Plan {
     ///
     /// Errors: those of [`Plan::price`], where a part has no price or two.
     pub fn most(&self, running: &Running, parts: &[Part]) -> Result<Vec<Most>, Fault> {
-        let mut needs: BTreeMap<Place, (&Part, Exact)> = BTreeMap::new();
-        for part in parts {
-            for place in self.places(part)? {
-                let (_, quantity) = needs.entry(place).or_insert((part, Exact::ZERO));
-                *quantity = quantity.plus(part.quantity)?;
-            }
-        }
+        self.most_of(running, parts, parts, 1)
+    }
+
+    /// The same of so many requests that use `parts` together, and each of them `largest` at most.
+    ///
+    /// Errors: those of [`Plan::price`], where a part has no price or two.
+    pub fn most_of(
+        &self,
+        running: &Running,
+        parts: &[Part],
+        largest: &[Part],
+        times: u64,
+    ) -> Result<Vec<Most>, Fault> {
+        let (needs, largest) = (self.by_place(parts)?, self.by_place(largest)?);
         let mut most = Vec::new();
         for (place, (part, quantity)) in needs {
             let Some(charge) = self.charges.iter().find(|charge| charge.id == place.charge) else {
                 continue;
             };
-            let amount = self.most_at(charge, &place, running.tally(&place), quantity)?;
+            let each = largest.get(&place).map_or(quantity, |(_, largest)| *largest);
+            let uses = Uses { quantity, largest: each, times };
+            let amount = self.most_at(charge, &place, running.tally(&place), uses)?;
             let in_credits = charge.in_credits;
             most.push(Most { meter: part.meter.clone(), amount, in_credits });
         }
         Ok(most)
+    }
+
+    /// What parts come to where they count, and one that counts there.
+    fn by_place<'p>(&self, parts: &'p [Part]) -> Result<BTreeMap<Place, (&'p Part, Exact)>, Fault> {
+        let mut places: BTreeMap<Place, (&Part, Exact)> = BTreeMap::new();
+        for part in parts {
+            for place in self.places(part)? {
+                let (_, quantity) = places.entry(place).or_insert((part, Exact::ZERO));
+                *quantity = quantity.plus(part.quantity)?;
+            }
+        }
+        Ok(places)
     }
 
     fn most_at(
@@ -344,8 +380,9 @@ impl Plan {
         charge: &PlanCharge,
         place: &Place,
         tally: Tally,
-        quantity: Exact,
+        uses: Uses,
     ) -> Result<Exact, Fault> {
+        let Uses { quantity, largest, times } = uses;
         // What is doubtful may be taken back.
         let from = tally.quantity.minus(tally.doubtful)?;
         let here = group(charge, place.cell, &place.dimensions, from);
@@ -353,25 +390,26 @@ impl Plan {
             || self.allowances.iter().filter(|one| here.lies_in(&one.meter, &one.place));
         let shared = allowances()
             .any(|allowance| cells_in(charge, allowance).count() > 1 || !is_one(charge, allowance));
-        let (start, reach) = match self.rules.allowance {
-            _ if allowances().next().is_none() => (from, quantity),
-            Rule::Subtracted if shared => (Exact::ZERO, quantity),
+        let (start, ahead) = match self.rules.allowance {
+            _ if allowances().next().is_none() => (from, Exact::ZERO),
+            Rule::Subtracted if shared => (Exact::ZERO, Exact::ZERO),
             Rule::Subtracted => {
                 let free = Exact::sum(allowances().map(|allowance| allowance.quantity))?;
-                (from.minus(free)?.max(Exact::ZERO), quantity)
+                (from.minus(free)?.max(Exact::ZERO), Exact::ZERO)
             }
             // Crossing the threshold, everything below it is priced at once.
             Rule::Threshold => {
                 let threshold = allowances().map(|one| one.quantity).max().unwrap_or_default();
                 let crossed = !shared && from > threshold;
-                if crossed { (from, quantity) } else { (Exact::ZERO, threshold.plus(quantity)?) }
+                if crossed { (from, Exact::ZERO) } else { (Exact::ZERO, threshold) }
             }
         };
         let mut most = crate::money::Ratio::ZERO;
         for (at, cell) in charge.cells.iter().enumerate() {
             // What is shared is taken from the others: their price may be the one that applies.
             if at == place.cell || shared {
-                let mut more = cell.charge.most(start, reach)?;
+                let (all, each) = (ahead.plus(quantity)?, ahead.plus(largest)?);
+                let mut more = cell.charge.most_of(start, all, (each, times))?;
                 if from.is_zero() && !charge.each.is_empty() {
                     // The first use of a place brings its standing amount with it.
                     let standing =
@@ -384,7 +422,10 @@ impl Plan {
         // Two running totals, each rounded: what lies between them may be more by one unit.
         Ok(match most.exact() {
             Ok(exact) if exact.rounded(PLACES, Rounding::Down)? == exact => exact,
-            _ => most.rounded(PLACES, Rounding::Up)?.plus(unit()?)?,
+            _ => {
+                let rounded = unit()?.times(Exact::from(times))?;
+                most.rounded(PLACES, Rounding::Up)?.plus(rounded)?
+            }
         })
     }
 

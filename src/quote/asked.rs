@@ -8,6 +8,7 @@ use super::{Quote, Unpriced, quote_model, situation};
 use crate::api::{self, Code, Problem};
 use crate::book::{Book, Situation};
 use crate::clock::{Millis, Timestamp};
+use crate::ledger::TermsQuote;
 use crate::money::Exact;
 use crate::wire::request::{Ask, Request, inspect};
 use crate::wire::route::Route;
@@ -119,6 +120,14 @@ pub fn failed(problem: &Problem) -> String {
     serde_json::json!({ "error": { "code": code, "message": message } }).to_string()
 }
 
+/// The quote as the customer's terms make it. Its arithmetic stays where it is the book's.
+pub fn by_terms(quote: &Quote, terms: &TermsQuote) -> Quote {
+    let TermsQuote { lower, expected, upper, .. } = terms;
+    let is_by_book = *upper == quote.upper;
+    let lines = if is_by_book { quote.lines.clone() } else { Vec::new() };
+    Quote { lower: *lower, expected: *expected, upper: *upper, lines, ..quote.clone() }
+}
+
 /// What the customer's account adds to a quote.
 #[derive(Debug, Clone, Serialize)]
 pub struct Account {
@@ -153,6 +162,9 @@ pub struct Answered<'a> {
     /// As everywhere.
     #[serde(flatten)]
     pub quote: &'a Quote,
+    /// For a customer with a plan or credit: whose prices the amounts are then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<&'a TermsQuote>,
     /// Absent without a hard limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,

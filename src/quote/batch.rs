@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Unpriced, quote_model, situation};
+use super::{ManyAtMost, Unpriced, quote_model, situation};
 use crate::book::{Book, Card, Model, Rates, Situation, Tiers};
 use crate::clock::Timestamp;
 use crate::ledger::{Forecast, ModelPrices, Pinned};
@@ -69,6 +69,9 @@ impl<'b> Forecaster<'b> {
         let forecast = &mut self.forecast;
         if let Some(prices) = forecast.prices.get_mut(*at) {
             prices.pinned.input_least = prices.pinned.input_least.min(ask.input_least);
+            if let Some(most) = prices.most.as_mut().filter(|_| !quote.worst.is_empty()) {
+                most.add(&quote.worst).map_err(|_| unpriced(Unpriced::OutOfRange))?;
+            }
         }
         let sums = forecast
             .held
@@ -106,8 +109,9 @@ impl<'b> Forecaster<'b> {
             Some(_) => {}
             None => self.forecast.upstream.clone_from(&model.provider),
         }
+        let most = Some(ManyAtMost::of(&model.model));
         self.models.insert(ask.model.clone(), (at_batch_prices, self.forecast.prices.len()));
-        self.forecast.prices.push(ModelPrices { model: ask.model.clone(), pinned });
+        self.forecast.prices.push(ModelPrices { model: ask.model.clone(), pinned, most });
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::wire::usage::Meter;
 pub use asked::{quote_json, quote_text};
 use most::Most;
 pub use most::knows_newer_length;
-pub use worst::{AtMost, Worst};
+pub use worst::{AtMost, ManyAtMost, Worst};
 
 /// Why a request has no bound. Each is the operator's to mend, in the book.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,12 @@ pub struct Quote {
     /// The same in quantities, meter by meter; none where the request is free.
     #[serde(skip)]
     pub worst: Vec<AtMost>,
+    /// What `expected` is made of.
+    #[serde(skip)]
+    pub likely: Vec<AtMost>,
+    /// What `worst` is for one request, of a batch: model by model.
+    #[serde(skip)]
+    pub batch: Vec<ManyAtMost>,
     /// The book that priced it.
     pub book_version: String,
     /// For the operator alone, where the book knows the cost.
@@ -146,10 +152,13 @@ pub fn quote_model(
     }
     let per_request = plain.get(Meter::Requests).map(|rate| rate.price(Exact::from(1)));
     let fixed = per_request.transpose()?.unwrap_or(Exact::ZERO);
+    let likely = likely(ask, model, plain, most.output)?;
+    let amounts = likely.iter().map(|one| one.amount);
+    let expected = (!likely.is_empty()).then(|| Exact::sum(amounts)).transpose()?;
     Ok(Quote {
         margin: margin(book, model, tier, &most, upper)?,
         lower: if ask.free { Exact::ZERO } else { cheapest_input(plain, least)?.plus(fixed)? },
-        expected: expected(ask, model, plain, most.output)?,
+        expected,
         model: model.model.clone(),
         provider: model.provider.clone(),
         currency: book.currency().to_owned(),
@@ -158,6 +167,8 @@ pub fn quote_model(
         upper,
         lines,
         worst: if ask.free { Vec::new() } else { worst::at_most(&most.quantities(), &by_card) },
+        batch: Vec::new(),
+        likely,
         book_version: book.version().to_owned(),
     })
 }
@@ -214,22 +225,27 @@ fn cheapest_input(rates: &Rates, tokens: Exact) -> Result<Exact, Unpriced> {
     Ok(least.unwrap_or(Exact::ZERO))
 }
 
-fn expected(
+/// What a request will probably use; nothing where the book does not say how long answers are.
+fn likely(
     ask: &Ask,
     model: &Model,
     rates: &Rates,
     output_most: Exact,
-) -> Result<Option<Exact>, Unpriced> {
+) -> Result<Vec<AtMost>, Unpriced> {
     let (Some(usual), Some(input), Some(output)) = (
         model.typical_output_tokens,
         rates.get(Meter::InputUncached),
         rates.get(Meter::OutputTotal),
     ) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
-    let tokens = ask.input_most.div_ceil(BYTES_PER_TOKEN).max(ask.input_least);
+    let tokens = Exact::from(ask.input_most.div_ceil(BYTES_PER_TOKEN).max(ask.input_least));
     let answer = usual.times(Exact::from(ask.choices))?.min(output_most);
-    Ok(Some(input.price(Exact::from(tokens))?.plus(output.price(answer)?)?))
+    let of = |meter, quantity, amount| AtMost { meter, quantity: Some(quantity), amount };
+    Ok(vec![
+        of(Meter::InputTotal, tokens, input.price(tokens)?),
+        of(Meter::OutputTotal, answer, output.price(answer)?),
+    ])
 }
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ impl Promise {
             request: digest(request),
             model: ask.model.clone(),
             // Its bounds by meter are for plans alone, under which no quote is signed.
-            quote: Quote { worst: Vec::new(), ..quote.clone() },
+            quote: Quote { worst: Vec::new(), likely: Vec::new(), ..quote.clone() },
             card: card(ask, quote, book, &Situation { at: Some(now), region, ..situation(ask) })
                 .map_err(|why| api::unpriced(&why, &ask.model))?,
         })

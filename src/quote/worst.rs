@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::Exact;
+use crate::money::{Exact, OutOfRange};
 use crate::rating::Line;
 use crate::rating::cover::total_of;
 use crate::wire::usage::Meter;
@@ -28,6 +28,55 @@ pub struct Worst {
     pub model: String,
     /// Meter by meter; none for a request that is free.
     pub most: Vec<AtMost>,
+    /// Of a batch, all of its requests; `most` then says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub batch: Vec<ManyAtMost>,
+}
+
+/// The most that a batch's requests to one model can use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManyAtMost {
+    /// The model, as the book names it.
+    pub model: String,
+    /// How many requests.
+    pub times: u64,
+    /// Together.
+    pub all: Vec<AtMost>,
+    /// Any one of them.
+    pub each: Vec<AtMost>,
+}
+
+impl ManyAtMost {
+    /// None yet.
+    pub fn of(model: &str) -> Self {
+        Self { model: model.to_owned(), times: 0, all: Vec::new(), each: Vec::new() }
+    }
+
+    /// Adds one request.
+    pub fn add(&mut self, most: &[AtMost]) -> Result<(), OutOfRange> {
+        self.times = self.times.saturating_add(1);
+        for one in most {
+            let is_same = |known: &&mut AtMost| known.meter == one.meter;
+            match self.all.iter_mut().find(is_same) {
+                Some(all) => {
+                    // Where nothing bounds one of them, nothing bounds all.
+                    let both = all.quantity.zip(one.quantity);
+                    all.quantity = both.map(|(all, one)| all.plus(one)).transpose()?;
+                    all.amount = all.amount.plus(one.amount)?;
+                }
+                None => self.all.push(one.clone()),
+            }
+            match self.each.iter_mut().find(is_same) {
+                Some(each) => {
+                    let both = each.quantity.zip(one.quantity);
+                    each.quantity = both.map(|(each, one)| each.max(one));
+                    each.amount = each.amount.max(one.amount);
+                }
+                None => self.each.push(one.clone()),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Meter by meter: how much at most, and the dearest that any card that may apply makes of it.

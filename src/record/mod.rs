@@ -158,6 +158,9 @@ pub struct Record {
     /// On a line of a batch: which.
     #[serde(default)]
     pub batch: Option<LineOf>,
+    /// On outcomes: which attempt reached them, and by which charge of the plan they are priced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_of: Option<OutcomeOf>,
     /// What was known at admission.
     #[serde(flatten)]
     pub admitted: Admitted,
@@ -201,6 +204,15 @@ pub struct LineOf {
     pub id: String,
     /// SHA-256 of the line's `custom_id`: whoever knows that finds its record.
     pub line: Digest,
+}
+
+/// Outcomes of one attempt that one charge of its plan prices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeOf {
+    /// The attempt that reached them.
+    pub attempt_id: AttemptId,
+    /// The charge's id.
+    pub charge: String,
 }
 
 /// Usage inside an answer that is priced by itself.

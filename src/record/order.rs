@@ -22,6 +22,7 @@ impl Serialize for Record {
             corrects,
             class,
             batch,
+            outcome_of,
             admitted,
             answered,
             recorded_at,
@@ -82,6 +83,7 @@ impl Serialize for Record {
         map.put("mode", mode)?;
         map.put("model", model)?;
         map.put_some("outcome", outcome.as_ref())?;
+        map.put_some("outcome_of", outcome_of.as_ref())?;
         map.put_some("plan", plan.as_ref())?;
         map.put("prev", prev)?;
         map.put_some("previous", previous.as_ref())?;

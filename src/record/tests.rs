@@ -54,6 +54,7 @@ fn record(customer: &str, seq: u64, prev: Digest) -> Record {
         corrects: None,
         class: Class::Settled,
         batch: None,
+        outcome_of: None,
         admitted: Admitted {
             key_id: name("main"),
             mode: Mode::Live,

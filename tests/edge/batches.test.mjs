@@ -173,6 +173,30 @@ for (const [name, api] of Object.entries(APIS)) {
     assert.deepEqual(records.flatMap(({ flags }) => flags), []);
   });
 
+  rule(`${name}: under a plan each line is charged from what the period has used, and credit pays`, async () => {
+    const customer = `plan${name}`;
+    const key = await gate.customer(customer, '100');
+    const tiers = [{ up_to: '50', unit_price: '0.01' }, { up_to: null, unit_price: '0.03' }];
+    const charges = [{ id: 'out', meter: 'output_total', charge: { model: 'graduated', tiers } }];
+    const plan = { format: 'farebox-plan-1', plan: 'tiers', version: '1', name: 'Tiers', currency: 'USD', charges };
+    await gate.admin('PUT', `customers/${customer}/plan`, { plan, rest: 'included', prepaid: true });
+    await gate.admin('POST', `customers/${customer}/grants`, { id: 'pack', unit: 'money', amount: '20', source: 'paid' });
+    const { answer, id } = await api.begin(key, ['a', 'b', 'c']);
+    const { credit: [before], spend } = await gate.status(customer);
+    assert.deepEqual([spend.held, before.balance, before.held], ['9', '11', '9'], 'each at the dearest tier');
+    house.ends(id, LINES);
+    const said = await poll(key, api, id);
+    for (let n = 0; n < 2; n += 1) {
+      await (await get(key, api.results(said))).text();
+      const { credit: [coins], spend: after } = await gate.idle(customer);
+      assert.deepEqual([after.settled, coins.balance, coins.held], ['2.3', '17.7', '0']);
+    }
+    const { records } = await gate.bill(key, answer);
+    assert.deepEqual(records.map(({ amount, batch, plan: by }) => [amount, batch?.line, by.lines?.[0].before, by.paid?.[0].grant]), [
+      ['2', sha256('a'), '0', 'pack'], ['0.3', sha256('b'), '100', 'pack'], ['0', undefined, undefined, undefined],
+    ]);
+  });
+
   rule(`${name}: a download that breaks off bills the lines it showed, and a later one the rest`, async () => {
     const customer = `cut${name}`;
     const key = await gate.customer(customer, '100');

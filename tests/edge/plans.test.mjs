@@ -106,6 +106,47 @@ rule('a plan with a fault is refused with its place, and the one in force stays'
   assert.equal((await post(key)).headers['x-farebox-cost'], '1');
 });
 
+rule('a quote tells what a request adds by the plan, to what the period has used', async () => {
+  const key = await customer('quoted', { plan: hybrid, rest: 'included' });
+  const quote = async (sign) => (await gate.fetch('/v1/farebox/quote', {
+    method: 'POST', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ endpoint: '/v1/chat/completions', body: { model: 'gpt-4o-mini', max_tokens: 50, ...say('hi') }, ...sign }),
+  })).json();
+  const told = async () => { const { lower, upper, plan: by } = await quote(); return [lower, upper, by?.plan]; };
+  assert.deepEqual(await told(), ['0', '0.1', 'hybrid'], 'included, unless others use it up first');
+  for (let n = 0; n < 10; n += 1) await post(key);
+  await gate.idle('quoted');
+  assert.deepEqual(await told(), ['0.1', '0.1', 'hybrid']);
+  assert.equal((await quote({ sign: true })).error.code, 'not_in_plan');
+  await gate.admin('PUT', 'customers/quoted/plan', { plan: credits, rest: 'included' });
+  const { credits: coins } = (await quote()).plan;
+  assert.deepEqual([coins.name, coins.lower, coins.upper], ['coins', '1', '1']);
+});
+
+rule('an outcome is held for until the operator confirms it, billed once, and given back when disputed', async () => {
+  const outcome = { pending_hours: 24, silence: 'reversed', dispute_hours: 48 };
+  const charges = [{ id: 'answers', meter: 'api_calls', outcome, charge: { model: 'per_unit', unit_price: '2' } }];
+  const key = await customer('results', { plan: plan('results', { charges }), rest: 'included' });
+  assert.equal((await post(key)).headers['x-farebox-cost'], '0');
+  const { spend, requests: [request] } = await gate.idle('results');
+  assert.deepEqual([spend.settled, spend.held, spend.open], ['0', '2', 0]);
+  const records = async () => {
+    const response = await gate.fetch(`/v1/farebox/requests/${request.request_id}`, { headers: { authorization: `Bearer ${key}` } });
+    return (await response.json()).records.map(({ record }) => record);
+  };
+  const [{ attempt_id }] = await records();
+  const say = (is, charge = 'answers') => gate.admin('POST', 'customers/results/outcomes', { attempt_id, charge, is });
+  await assert.rejects(say('confirmed', 'others'), /404/);
+  for (let n = 0; n < 2; n += 1) assert.equal((await say('confirmed')).charged, '2');
+  assert.deepEqual([(await gate.status('results')).spend.settled, (await gate.status('results')).spend.held], ['2', '0']);
+  for (let n = 0; n < 2; n += 1) assert.equal((await say('reversed')).charged, '0');
+  await assert.rejects(say('confirmed'), /409/);
+  const [, billed, back] = await records();
+  assert.deepEqual(billed.outcome_of, { attempt_id, charge: 'answers' });
+  assert.deepEqual([billed.amount, back.amount, back.corrects, back.attempt_id], ['2', '-2', billed.seq, billed.attempt_id]);
+  assert.equal((await gate.status('results')).spend.settled, '0');
+});
+
 rule('killed and started again, the period goes on where it was and credit is what it was', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'farebox-plans-'));
   const options = { persist: folder, secretVars: secrets() };

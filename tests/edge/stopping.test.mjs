@@ -13,7 +13,7 @@ const POLICY = {
   all: { clamp: { at_least: 5 } },
   customers: {
     strict: {},
-    always: part('always', 100), many: part('always', 100), step: part('always', 100), tight: part('always', 100), narrow: part('always', 100), left: part('always', 100),
+    always: part('always', 100), many: part('always', 100), step: part('always', 100), planned: part('always', 100), tight: part('always', 100), narrow: part('always', 100), left: part('always', 100),
     short: { ...part('short', 100), clamp: { at_least: 5 } },
     drained: { on_leave: 'drain' }, patient: { on_leave: 'drain' },
   },
@@ -102,6 +102,21 @@ for (const [name, way] of Object.entries(WAYS)) {
     assert.deepEqual([record.outcome, quantity(record, 'output_total'), record.flags], ['complete', '60', []]);
     assert.equal((await gate.idle('step')).spend.held, '0');
     if (name === 'openai, usage taken out') assert.doesNotMatch(flow.text, /"choices":\[\]/);
+  });
+
+  rule(`a hold grows under a plan too, by the plan's prices (${name})`, async () => {
+    const key = await gate.customer('planned', '1');
+    const charges = [{ id: 'out', meter: 'output_total', charge: { model: 'per_unit', unit_price: '0.0001' } }];
+    const plan = { format: 'farebox-plan-1', plan: 'out', version: '1', name: 'Out', currency: 'USD', charges };
+    await gate.admin('PUT', 'customers/planned/plan', { plan, rest: 'included' });
+    // All of its 60,000 tokens would be 6 dollars.
+    const flow = await openStream(gate, key, 'hi [[chunks=300 gap_ms=5]]', { ...way, max_tokens: 60_000 });
+    assert.equal(await flow.over, true);
+    const { records: [record], cost } = await gate.bill(key, flow);
+    assert.deepEqual([record.outcome, quantity(record, 'output_total'), cost, record.flags], ['complete', '300', '0.03', []]);
+    assert.ok(dollars(record.held) >= dollars('0.03') && dollars(record.held) <= dollars('1'), record.held);
+    assert.equal((await gate.idle('planned')).spend.held, '0');
+    await gate.admin('PUT', 'customers/planned', { currency: 'USD', limits: [] });
   });
 
   rule(`at the limit the stream ends as its API ends answers, and the upstream's call with it (${name})`, async () => {

@@ -133,12 +133,14 @@ impl Auditor {
             Command::Sweep => "done".into(),
             Command::Status => self.status(),
             Command::Admin(admin) => self.admin(admin),
-            Command::Extend { attempt_id, held, floor } => {
+            Command::Extend { attempt_id, held, floor, .. } => {
                 self.extend(*attempt_id, units(*held), units(*floor))
             }
             Command::CheckKey { .. }
             | Command::Standing(_)
+            | Command::Outlook
             | Command::Batch(_)
+            | Command::Decide(_)
             | Command::Unreserved(_) => {
                 unreachable!("not of the workload")
             }
@@ -344,9 +346,8 @@ impl Auditor {
         if attempt.stage != Stage::Open || now >= attempt.expires_at {
             return "expired".into();
         }
-        if held > attempt.held && attempt.terms.is_some() {
-            return "refused InFlightBudgetExhausted".into();
-        }
+        // Under terms only larger quantities make it grow, and these are none.
+        let held = if attempt.terms.is_some() { attempt.held } else { held };
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
             let need = Used { money: held, tokens: 0, requests: 0 };
@@ -495,7 +496,7 @@ impl Auditor {
                 self.own_rows = 0;
                 return self.agreed.put(put, self.now());
             }
-            Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+            Admin::PutGrant(_) | Admin::VoidGrant { .. } | Admin::PutAlerts(_) => {
                 unreachable!("not part of the workload")
             }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,

@@ -119,6 +119,7 @@ fn worst(held: Exact, input: u64, output: u64) -> Worst {
             at_most(Meter::OutputTotal, output, held),
             at_most(Meter::Requests, 1, Exact::ZERO),
         ],
+        batch: Vec::new(),
     }
 }
 
@@ -293,7 +294,10 @@ impl Workload {
         let held = exact(if random.chance(90) { now + more } else { more });
         let floor = exact(i128::from(OUTPUT_UNITS * random.below(OUTPUT_MAX)));
         let attempt_id = reserve.attempt_id;
-        Step { command: Command::Extend { attempt_id, held, floor }, attempt: None }
+        Step {
+            command: Command::Extend { attempt_id, held, floor, most: Vec::new() },
+            attempt: None,
+        }
     }
 
     /// A job of its own; now and then one of the name of another's.

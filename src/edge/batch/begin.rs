@@ -175,8 +175,9 @@ fn quote(forecast: &Forecast) -> Quote {
         expected: None,
         upper: forecast.held,
         lines: Vec::new(),
-        // What its lines use together has no bound by meter.
         worst: Vec::new(),
+        batch: forecast.most(),
+        likely: Vec::new(),
         book_version: forecast.book_version.clone(),
         margin: None,
     }

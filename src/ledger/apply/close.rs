@@ -1,6 +1,8 @@
 //! How an attempt ends: settled, voided or expired; each writes one record.
 
+use super::alerts::Noticed;
 use super::charge::Charge;
+use super::plan::Credit;
 use super::{Broken, Op};
 use crate::ids::AttemptId;
 use crate::ledger::command::{PriorRecord, RecordRow, Reply, Row, Settle, Void};
@@ -94,6 +96,12 @@ impl Op<'_> {
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
         let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
+        let reached = hold.terms.as_ref().and_then(|terms| terms.outcome.as_ref());
+        if let Some(confirmed) = reached.map(|reached| reached.silence_confirms) {
+            let at = hold.expires_at;
+            self.end_outcome(hold, confirmed, at, None)?;
+            return Ok(());
+        }
         self.rows.push(Row::ExpireHold(attempt_id));
         let charge = Charge::floor(&hold);
         let class = Class::Unresolved;
@@ -112,9 +120,18 @@ impl Op<'_> {
     }
 
     /// Writes the record and moves the sums.
-    pub(super) fn close(&mut self, mut closing: Closing) -> Result<Reply, Broken> {
+    pub(super) fn close(&mut self, closing: Closing) -> Result<Reply, Broken> {
+        self.close_by(closing, &mut Credit::Own)
+    }
+
+    /// The same where `credit` pays.
+    pub(super) fn close_by(
+        &mut self,
+        mut closing: Closing,
+        credit: &mut Credit<'_>,
+    ) -> Result<Reply, Broken> {
         let Closing { hold, class, corrects, charge, .. } = &mut closing;
-        self.charge_by_terms(hold, *class, corrects.as_ref(), charge)?;
+        self.charge_by_terms(hold, *class, corrects.as_ref(), charge, credit)?;
         let seq = self.ledger.head.seq.saturating_add(1);
         let charged = closing.charge.amount;
         let before = closing.corrects.as_ref().map(|record| record.charged);
@@ -125,6 +142,7 @@ impl Op<'_> {
         let used = used(&closing, amount)?;
         let (reserved_at, parties) =
             (closing.hold.reserved_at, self.ledger.parties_of(&closing.hold));
+        self.noticed.push(Noticed::of(&closing, &parties, seq, amount));
         let sealed = self.sealed(seq, amount, closing)?;
         self.ledger.head = Head { seq, hash: sealed.hash };
         self.ledger.add_spend((reserved_at, &parties), used, self.now, &mut self.rows)?;
@@ -164,6 +182,7 @@ impl Op<'_> {
             corrects: corrects.as_ref().map(|record| record.seq),
             class,
             batch: line,
+            outcome_of: hold.terms.and_then(|terms| terms.outcome).map(|reached| reached.of),
             admitted: hold.admitted,
             answered,
             recorded_at: self.now,
@@ -186,7 +205,9 @@ impl Op<'_> {
 /// What an ending adds to what was used. A correction takes back what the hold's expiry counted.
 fn used(closing: &Closing, amount: Exact) -> Result<Tally, Broken> {
     let of = |class: Class, charge: &Charge| -> Result<Tally, Broken> {
-        let requests = if class == Class::Voided { Exact::ZERO } else { Exact::from(1) };
+        // Of an outcome, the attempt that reached it was counted.
+        let is_none = class == Class::Voided || closing.hold.is_outcome();
+        let requests = if is_none { Exact::ZERO } else { Exact::from(1) };
         Ok(Tally { money: Exact::ZERO, tokens: tokens(&charge.usage)?, requests })
     };
     let mut used = of(closing.class, &closing.charge)?;
@@ -258,7 +279,7 @@ pub(super) fn mark_late(usage: &Usage) -> Usage {
 }
 
 /// What makes two commands the same command.
-fn digest(command: &impl serde::Serialize) -> Digest {
+pub(super) fn digest(command: &impl serde::Serialize) -> Digest {
     // Our own types always serialise; were one not to, an empty text conflicts with everything.
     Digest::of(&[serde_json::to_string(command).unwrap_or_default().as_bytes()])
 }

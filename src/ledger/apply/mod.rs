@@ -2,17 +2,23 @@
 
 mod admin;
 mod admission;
+mod alerts;
 mod batch;
 mod charge;
 mod close;
 mod extend;
 mod grant;
+mod needs;
+mod outcome;
 mod park;
 mod plan;
 mod price;
+mod quote;
 mod reserve;
 mod terms;
 mod unreserved;
+
+pub use outcome::outcome_id;
 
 use super::SWEEP_MAX;
 use super::command::{Command, Context, PriorRecord, Reply, Row};
@@ -59,6 +65,8 @@ struct Op<'a> {
     /// Holds that this very operation expired: what was looked up in storage before it does not
     /// know of them.
     expired: Vec<(Hold, PriorRecord)>,
+    /// What it ended, to be looked at when it is over.
+    noticed: Vec<alerts::Noticed>,
 }
 
 impl Ledger {
@@ -69,24 +77,31 @@ impl Ledger {
         self.limits.roll(now);
         let (mut rows, expired) = (Vec::new(), Vec::new());
         self.load_parties(&context.prior, now, &mut rows)?;
-        let mut op = Op { ledger: self, context, now, rows, expired };
+        let noticed = Vec::new();
+        let mut op = Op { ledger: self, context, now, rows, expired, noticed };
         op.roll_credit()?;
         op.sweep()?;
         let reply = match command {
             Command::Reserve(reserve) => op.reserve(reserve)?,
             Command::Renew { attempt_id, floor } => op.renew(*attempt_id, *floor),
-            Command::Extend { attempt_id, held, floor } => op.extend(*attempt_id, *held, *floor)?,
+            Command::Extend { attempt_id, held, floor, most } => {
+                op.extend(*attempt_id, *held, *floor, most)?
+            }
             Command::Park(park) => op.park(park),
             Command::Batch(command) => op.batch(command)?,
             Command::Settle(settle) => op.settle(settle)?,
             Command::Void(void) => op.void(void)?,
+            Command::Decide(decide) => op.decide(decide)?,
             Command::Unreserved(unreserved) => op.unreserved(unreserved)?,
             Command::Sweep => Reply::Done,
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,
             Command::Standing(party) => Reply::Standing(op.ledger.limits.party_views(party, now)?),
+            Command::Outlook => op.outlook()?,
             Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
         };
+        let asked = matches!(command, Command::Admin(_)) && reply == Reply::Done;
+        op.tell(&reply, asked);
         let rows = op.rows;
         self.limits.rest(now);
         Ok(Outcome { reply, rows })
@@ -128,6 +143,7 @@ impl Op<'_> {
         let Some(account) = &ledger.account else {
             return Ok(Reply::Invalid("this customer does not exist".into()));
         };
+        let runs = |hold: &&Hold| !hold.is_outcome();
         let exposure = |hold: &Hold| hold.amount().minus(hold.floor);
         let exposures: Vec<Exact> =
             ledger.holds.values().map(exposure).collect::<Result<_, _>>()?;
@@ -140,7 +156,7 @@ impl Op<'_> {
                 settled: ledger.settled,
                 held: ledger.held,
                 today: ledger.limits.charged_in(Frame::utc_day(self.now))?,
-                open: u64::try_from(ledger.holds.len()).unwrap_or(u64::MAX),
+                open: u64::try_from(ledger.holds.values().filter(runs).count()).unwrap_or(u64::MAX),
                 exposure: Exact::sum(exposures)?,
             },
             limits,

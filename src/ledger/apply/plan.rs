@@ -4,17 +4,27 @@
 use std::collections::BTreeMap;
 
 use super::charge::Charge;
-use super::terms::{Needs, add, assumed, book_on, on};
+use super::terms::{Needs, add, assumed, book_on, on, used_parts};
 use super::{Broken, Op};
 use crate::credits::On;
 use crate::ledger::command::{PriorRecord, Row};
 use crate::ledger::purse::{Paid, Unit};
 use crate::ledger::state::Hold;
-use crate::ledger::terms::{HeldTerms, InForce, UseRow};
+use crate::ledger::terms::{HeldTerms, InForce, SetAside, UseRow};
 use crate::money::Exact;
 use crate::plan::{Increment, Part, Plan, Running, Sure};
 use crate::record::{ByPlan, Class, Flag, PaidBy, Payment, PlanLine, PlanLineKind};
-use crate::wire::usage::Meter;
+use crate::wire::usage::{Meter, Usage};
+
+/// Where the credit is that pays for an attempt first.
+pub(super) enum Credit<'a> {
+    /// Set aside by its own hold; what is left of that is free then.
+    Own,
+    /// Set aside by its batch's hold, for all of its lines.
+    Batch(&'a mut Vec<SetAside>),
+    /// Paid for its batch when that hold was over, and taken back from that.
+    Paid(&'a mut Vec<SetAside>),
+}
 
 impl Op<'_> {
     /// Charges what an attempt used by the terms it was held under, moves the period's running
@@ -25,6 +35,7 @@ impl Op<'_> {
         class: Class,
         corrects: Option<&PriorRecord>,
         charge: &mut Charge,
+        credit: &mut Credit<'_>,
     ) -> Result<(), Broken> {
         let Some(held) = hold.terms.as_deref() else { return Ok(()) };
         let Some(force) = self.ledger.contracts.number(held.number) else {
@@ -32,6 +43,23 @@ impl Op<'_> {
             charge.flags.push(Flag::Unpriced);
             return Ok(());
         };
+        if held.batch.is_some() && corrects.is_some() {
+            // What is taken back of it went to its lines, or was given back before.
+            charge.plan = Some(ByPlan {
+                lines: if charge.amount.is_zero() {
+                    Vec::new()
+                } else {
+                    vec![floor_line(charge.amount)]
+                },
+                ..by_plan(&force, held)
+            });
+            return Ok(());
+        }
+        if let (Some(reached), Some(prior)) = (&held.outcome, corrects)
+            && held.period != force.period(self.now).start
+        {
+            return self.take_back_billed(&force, held, reached, prior, charge);
+        }
         let mut lines = Vec::new();
         let mut needs = Needs::new();
         for line in &charge.lines {
@@ -49,7 +77,7 @@ impl Op<'_> {
                 add(&mut needs, unit, on, amount)?;
             }
             if !floor.is_zero() {
-                lines.push(PlanLine { kind: PlanLineKind::Floor, ..moved_line(floor) });
+                lines.push(floor_line(floor));
             }
         }
         if corrects.is_some() {
@@ -60,18 +88,20 @@ impl Op<'_> {
         if let Some(plan) = &force.plan {
             self.charge_by_plan(hold, held, plan, class, corrects, charge, &mut lines, &mut needs)?;
         }
-        let paid = self.pay(held, &force, hold, corrects.is_some(), needs, charge, &mut lines)?;
+        // After an expiry nothing is set aside any more: it paid then.
+        let mut own = if corrects.is_some() { Vec::new() } else { held.aside.clone() };
+        if class == Class::Settled && held.outcome.is_none() && held.batch.is_none() {
+            let set = match credit {
+                Credit::Batch(set) => set,
+                Credit::Own | Credit::Paid(_) => &mut own,
+            };
+            self.reach(hold, held, &force, &charge.own, set)?;
+        }
+        let paid = self.pay(&own, &force, hold, needs, charge, &mut lines, credit)?;
         if charge.amount > hold.amount() {
             charge.flags.push(Flag::Overage);
         }
-        charge.plan = Some(ByPlan {
-            plan: force.plan.as_ref().map(|plan| plan.plan.clone()),
-            version: force.plan.as_ref().map(|plan| plan.version.clone()),
-            terms: held.number,
-            period_start: held.period,
-            lines,
-            paid,
-        });
+        charge.plan = Some(ByPlan { lines, paid, ..by_plan(&force, held) });
         Ok(())
     }
 
@@ -105,8 +135,13 @@ impl Op<'_> {
         }
         let parts = match class {
             Class::Voided => Vec::new(),
+            // Its lines carry what it used.
+            _ if held.batch.is_some() => Vec::new(),
             Class::Unresolved => parts_assumed(hold, held, plan)?,
-            Class::Settled => plan.parts_of(&charge.own, &held.dimensions)?.0,
+            Class::Settled => match &held.outcome {
+                Some(reached) => reached.parts.clone(),
+                None => used_parts(plan, &charge.own, held)?,
+            },
         };
         let sure = if class == Class::Unresolved { Sure::Assumed } else { Sure::Yes };
         match running.change(plan, &[], &parts, sure) {
@@ -152,13 +187,13 @@ impl Op<'_> {
     #[allow(clippy::too_many_arguments)] // all of one attempt's end
     fn pay(
         &mut self,
-        held: &HeldTerms,
+        own: &[SetAside],
         force: &InForce,
         hold: &Hold,
-        late: bool,
         mut needs: Needs,
         charge: &mut Charge,
         lines: &mut Vec<PlanLine>,
+        credit: &mut Credit<'_>,
     ) -> Result<Vec<Payment>, Broken> {
         let mut paid = Vec::new();
         let worth = force.plan.as_ref().and_then(Plan::credit_worth);
@@ -167,8 +202,7 @@ impl Op<'_> {
                 || force.terms.prepaid
                 || !self.ledger.contracts.money.is_empty();
             let mut covered = Vec::new();
-            // After an expiry nothing is set aside any more: it paid then.
-            for one in held.aside.iter().filter(|one| one.unit == unit && !late) {
+            for one in own.iter().filter(|one| one.unit == unit) {
                 let need = needs.remove(&(unit, one.on.clone())).unwrap_or_default();
                 let purse = self.ledger.contracts.purse(unit);
                 let positive = need.max(Exact::ZERO);
@@ -178,6 +212,7 @@ impl Op<'_> {
                 ));
                 purse.credit_ahead(positive.minus(need)?)?;
             }
+            self.pay_from_batch(unit, &mut needs, credit, &mut covered)?;
             let rest: Vec<(On, Exact)> = needs
                 .iter()
                 .filter(|((of, _), amount)| *of == unit && !amount.is_zero())
@@ -211,6 +246,87 @@ impl Op<'_> {
     }
 }
 
+impl Op<'_> {
+    /// Lets what a batch has set aside, or was charged, pay for one of its lines.
+    fn pay_from_batch(
+        &mut self,
+        unit: Unit,
+        needs: &mut Needs,
+        credit: &mut Credit<'_>,
+        covered: &mut Vec<(On, Paid)>,
+    ) -> Result<(), Broken> {
+        let (set, paid) = match credit {
+            Credit::Own => return Ok(()),
+            Credit::Batch(set) => (set, false),
+            Credit::Paid(set) => (set, true),
+        };
+        for one in set.iter_mut().filter(|one| one.unit == unit) {
+            let key = (unit, one.on.clone());
+            let Some(need) = needs.get(&key).copied().filter(|need| !need.is_negative()) else {
+                continue;
+            };
+            let purse = self.ledger.contracts.purse(unit);
+            if paid {
+                purse.credit_ahead(one.take_paid(need)?)?;
+            } else {
+                needs.remove(&key);
+                covered.push((key.1, purse.spend_part(one, need, self.now)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what a batch that is over, or that has fewer lines to come, needs no more: at most
+    /// `lines` of them; `None` where that is not known.
+    pub(super) fn keep_for_lines(
+        &mut self,
+        held: &mut HeldTerms,
+        lines: Option<u64>,
+        paid: bool,
+    ) -> Result<(), Broken> {
+        let (Some(line), Some(lines)) = (&held.batch, lines) else { return Ok(()) };
+        for one in &mut held.aside {
+            let keep = line.of(one.unit, &one.on).times(Exact::from(lines))?;
+            let purse = self.ledger.contracts.purse(one.unit);
+            if paid {
+                let more = one.amount()?.minus(keep)?.max(Exact::ZERO);
+                purse.credit_ahead(one.take_paid(more)?)?;
+            } else {
+                let free = one.cut(keep)?;
+                purse.free(&free, &one.on, self.now)?;
+            }
+        }
+        self.store_credit(Unit::Money);
+        self.store_credit(Unit::Credits);
+        Ok(())
+    }
+
+    /// What the plan's charges come to as the period stands, in whatever they are counted in; to tell
+    /// which of several models is the dearest.
+    pub(super) fn price_by_plan(&self, hold: &Hold, used: &Usage) -> Result<Exact, Broken> {
+        let Some(held) = hold.terms.as_deref() else { return Ok(Exact::ZERO) };
+        let force = self.ledger.contracts.number(held.number);
+        let Some(plan) = force.as_ref().and_then(|force| force.plan.as_ref()) else {
+            return Ok(Exact::ZERO);
+        };
+        let (parts, _) = plan.parts_of(used, &held.dimensions)?;
+        let mut running = self.ledger.contracts.running(held.number, held.period);
+        let increments = running.change(plan, &[], &parts, Sure::Yes).unwrap_or_default();
+        Ok(Exact::sum(increments.iter().map(|one| one.amount))?)
+    }
+}
+
+pub(super) fn by_plan(force: &InForce, held: &HeldTerms) -> ByPlan {
+    ByPlan {
+        plan: force.plan.as_ref().map(|plan| plan.plan.clone()),
+        version: force.plan.as_ref().map(|plan| plan.version.clone()),
+        terms: held.number,
+        period_start: held.period,
+        lines: Vec::new(),
+        paid: Vec::new(),
+    }
+}
+
 /// What is charged outside the plan's prices where no end was seen: the counted least by the book; of a
 /// job, if so chosen, all that was held.
 fn floor(hold: &Hold, held: &HeldTerms) -> Exact {
@@ -234,13 +350,17 @@ fn floor_needs(held: &HeldTerms) -> Result<Needs, Broken> {
     Ok(needs)
 }
 
-/// What counts as used where no end was seen. Of a job that is charged whole nothing, until its end is
+/// What counted as used before a correction: of outcomes, what was confirmed; else what was assumed where
+/// no end was seen. Of a job that is charged whole nothing, until its end is
 /// seen: what it used is not known.
 fn parts_assumed(hold: &Hold, held: &HeldTerms, plan: &Plan) -> Result<Vec<Part>, Broken> {
-    if held.whole {
+    if let Some(reached) = &held.outcome {
+        return Ok(reached.parts.clone());
+    }
+    if held.whole || held.batch.is_some() {
         return Ok(Vec::new());
     }
-    Ok(plan.parts_of(&assumed(hold.pinned.input_least), &held.dimensions)?.0)
+    Ok(used_parts(plan, &assumed(hold.pinned.input_least), held)?)
 }
 
 fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
@@ -288,7 +408,11 @@ fn overage_line(on: &On, credits: Exact, amount: Exact) -> PlanLine {
     }
 }
 
-fn moved_line(amount: Exact) -> PlanLine {
+fn floor_line(amount: Exact) -> PlanLine {
+    PlanLine { kind: PlanLineKind::Floor, ..moved_line(amount) }
+}
+
+pub(super) fn moved_line(amount: Exact) -> PlanLine {
     PlanLine {
         kind: PlanLineKind::Moved,
         charge: String::new(),

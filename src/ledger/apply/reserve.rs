@@ -48,7 +48,7 @@ impl Op<'_> {
         };
         if let Some(denial) = self.amount_objection(&asked, objection)? {
             if let Some(terms) = &terms {
-                self.give_up(terms)?;
+                self.give_up(&terms.aside)?;
             }
             return Ok(self.deny(denial, reserve, asked.admitted.held));
         }
@@ -112,7 +112,7 @@ impl Op<'_> {
             return out_of_range;
         }
         let parties = self.parties_for(reserve)?;
-        let need = Need { money: needed, tokens };
+        let need = Need { money: needed, tokens, requests: Exact::from(1) };
         let by_limit = match self.ledger.limits.objection(&parties, need, self.now) {
             Err(Broken::OutOfRange) => return out_of_range,
             objection => objection?,
@@ -162,20 +162,24 @@ impl Op<'_> {
         Some(pseudonym(&key, value))
     }
 
+    /// Notes the attempt under the client's own name for its request, where it gave one.
+    pub(super) fn name_once(&mut self, reserve: &Reserve) {
+        let Some(once) = reserve.once else { return };
+        self.rows.push(Row::PutOnce {
+            key: once.key,
+            once: PriorOnce {
+                attempt_id: reserve.attempt_id,
+                request_id: reserve.request_id,
+                body: once.body,
+                at: self.now,
+                ended: None,
+            },
+        });
+    }
+
     fn admit(&mut self, reserve: &Reserve, terms: Option<Box<HeldTerms>>) -> Result<Reply, Broken> {
         let end_user = self.named_end_user(reserve);
-        if let Some(once) = reserve.once {
-            self.rows.push(Row::PutOnce {
-                key: once.key,
-                once: PriorOnce {
-                    attempt_id: reserve.attempt_id,
-                    request_id: reserve.request_id,
-                    body: once.body,
-                    at: self.now,
-                    ended: None,
-                },
-            });
-        }
+        self.name_once(reserve);
         let hold = Hold {
             attempt_id: reserve.attempt_id,
             request_id: reserve.request_id,

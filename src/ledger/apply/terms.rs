@@ -13,10 +13,9 @@ use crate::ledger::purse::Unit;
 use crate::ledger::status::{LimitView, RefusalCode};
 use crate::ledger::terms::{HeldTerms, InForce, Rest, SetAside};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Included, Plan, Running, Sure};
+use crate::plan::{Included, Part, Plan, Running, Sure};
 use crate::quote::AtMost;
 use crate::rating::cover::total_of;
-use crate::strict::Fault;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// What has to be paid, by what in.
@@ -94,17 +93,13 @@ impl Op<'_> {
         else {
             return Ok(Ok(Turned::as_is(reserve)));
         };
-        if worst.most.is_empty() {
-            // A batch or a signed quote: prices of its own, which no plan and no credit can follow.
+        if worst.most.is_empty() && worst.batch.is_empty() {
+            // A signed quote: prices of its own, which no plan and no credit can follow.
             let passes = reserve.admitted.held.is_zero() || self.goes_by_book(&force);
             let denied = || RefusalCode::NotUnderPlan.into();
             return Ok(if passes { Ok(Turned::as_is(reserve)) } else { Err(denied()) });
         }
-        let dimensions = dimensions(reserve, &worst.model);
         let period = force.period(self.now).start;
-        let running = self.ledger.contracts.running(force.terms.number, period);
-        let bounds: Vec<(Meter, Exact)> =
-            worst.most.iter().filter_map(|most| Some((most.meter, most.quantity?))).collect();
         let mut held = HeldTerms {
             number: force.terms.number,
             period,
@@ -115,24 +110,17 @@ impl Op<'_> {
             whole: false,
             quotas: Vec::new(),
             aside: Vec::new(),
-            dimensions,
+            batch: None,
+            outcome: None,
+            dimensions: dimensions(reserve, &worst.model),
         };
-        let Ok(mut needs) = most_by_plan(&force, &running, &bounds, &mut held)? else {
+        let Some(needs) = self.ledger.contracts.needs_under(&force, worst, &mut held)? else {
             return Ok(Err(RefusalCode::NoPriceInPlan.into()));
         };
+        let running = self.ledger.contracts.running(force.terms.number, period);
         let mut objection = self.quota_objection(&force, &running, &held)?;
-        let model = held.dimensions.get("model").cloned();
-        for most in &worst.most {
-            let left = !is_covered(most.meter, &held.covered);
-            if left && held.rest == Rest::Refused && !most.amount.is_zero() {
-                return Ok(Err(RefusalCode::NoPriceInPlan.into()));
-            }
-            if left && held.rest == Rest::Book {
-                add(&mut needs, Unit::Money, book_on(most.meter, model.clone()), most.amount)?;
-            }
-        }
         let floor = floor(reserve, &force, &running, &worst.most, &mut held)?;
-        let amount = self.set_aside(&force, needs, &mut held, &mut objection)?;
+        let amount = self.set_aside(&force, needs, &mut held.aside, &mut objection)?;
         let mut turned = reserve.clone();
         (turned.admitted.held, turned.floor) = (amount, floor.min(amount));
         let asked = Asked::Anew(Box::new(turned));
@@ -146,23 +134,20 @@ impl Op<'_> {
         terms.plan.is_none() && terms.rest == Rest::Book && no_credit
     }
 
-    /// Sets credit aside for the most that a request can cost; answers the hold in money. Where
-    /// there is too little, that is an objection.
-    fn set_aside(
+    /// Sets credit aside for the most that a request can cost, beside what it has `set` aside
+    /// already; answers the hold in money. Where there is too little, that is an objection.
+    pub(super) fn set_aside(
         &mut self,
         force: &InForce,
         needs: Needs,
-        held: &mut HeldTerms,
+        set: &mut Vec<SetAside>,
         objection: &mut Option<Objection>,
     ) -> Result<Exact, Broken> {
         let worth = force.plan.as_ref().and_then(Plan::credit_worth);
         let (of_credits, mut of_money): (Needs, Needs) =
             needs.into_iter().partition(|((unit, _), _)| *unit == Unit::Credits);
         for ((unit, on), amount) in of_credits {
-            let aside = self.ledger.contracts.credits.set_aside(amount, &on, self.now)?;
-            let uncovered = aside.uncovered;
-            let (parts, on_again) = (aside.parts, on.clone());
-            held.aside.push(SetAside { unit, on: on_again, parts, uncovered });
+            let uncovered = self.set_more_aside(unit, &on, amount, set)?;
             match worth {
                 Some(worth) => add(&mut of_money, Unit::Money, on, uncovered.times(worth)?)?,
                 None if uncovered.is_zero() => {}
@@ -173,9 +158,7 @@ impl Op<'_> {
         let (prepaid, overdraft) = (force.terms.prepaid, force.terms.overdraft);
         if prepaid || !self.ledger.contracts.money.is_empty() {
             for ((unit, on), amount) in of_money {
-                let aside = self.ledger.contracts.money.set_aside(amount, &on, self.now)?;
-                let uncovered = aside.uncovered;
-                held.aside.push(SetAside { unit, on: on.clone(), parts: aside.parts, uncovered });
+                let uncovered = self.set_more_aside(unit, &on, amount, set)?;
                 let money = &self.ledger.contracts.money;
                 // With everything that runs, the balance must not sink below what policy lets it.
                 let below = money.owed().plus(money.uncovered)?;
@@ -185,6 +168,27 @@ impl Op<'_> {
             }
         }
         Ok(total)
+    }
+
+    /// Sets aside what is missing to `amount`; answers what of it all is covered by no grant.
+    pub(super) fn set_more_aside(
+        &mut self,
+        unit: Unit,
+        on: &On,
+        amount: Exact,
+        set: &mut Vec<SetAside>,
+    ) -> Result<Exact, Broken> {
+        let known = set.iter_mut().find(|one| (one.unit, &one.on) == (unit, on));
+        let have = known.as_ref().map_or(Ok(Exact::ZERO), |one| one.amount())?;
+        let missing = amount.minus(have)?.max(Exact::ZERO);
+        let more = self.ledger.contracts.purse(unit).set_aside(missing, on, self.now)?;
+        if let Some(known) = known {
+            known.join(&more)?;
+            return Ok(known.uncovered);
+        }
+        let uncovered = more.uncovered;
+        set.push(SetAside { unit, on: on.clone(), parts: more.parts, uncovered });
+        Ok(uncovered)
     }
 
     /// The balance does not cover it: for good, or until running requests have settled.
@@ -235,7 +239,7 @@ impl Op<'_> {
     }
 
     /// The plan's own hard limits: usage beyond them cannot happen.
-    fn quota_objection(
+    pub(super) fn quota_objection(
         &self,
         force: &InForce,
         running: &Running,
@@ -287,10 +291,9 @@ impl Op<'_> {
     }
 
     /// Frees what was set aside for a reserve that is refused after all: as if it never had been.
-    pub(super) fn give_up(&mut self, held: &HeldTerms) -> Result<(), Broken> {
-        for one in &held.aside {
-            let purse = self.ledger.contracts.purse(one.unit);
-            purse.spend_aside(&one.aside(), Exact::ZERO, &one.on, self.now)?;
+    pub(super) fn give_up(&mut self, set: &[SetAside]) -> Result<(), Broken> {
+        for one in set {
+            self.ledger.contracts.purse(one.unit).free(&one.aside(), &one.on, self.now)?;
         }
         for unit in [Unit::Money, Unit::Credits] {
             self.ledger.contracts.purse(unit).take_changed();
@@ -300,37 +303,10 @@ impl Op<'_> {
 }
 
 /// Keeps the graver of two objections; of equals, the first.
-fn object(gravest: &mut Option<Objection>, other: Objection) {
+pub(super) fn object(gravest: &mut Option<Objection>, other: Objection) {
     if gravest.as_ref().is_none_or(|known| other.code < known.code) {
         *gravest = Some(other);
     }
-}
-
-/// What the plan's charges may come to at most; `Err` where the plan cannot price the request.
-fn most_by_plan(
-    force: &InForce,
-    running: &Running,
-    bounds: &[(Meter, Exact)],
-    held: &mut HeldTerms,
-) -> Result<Result<Needs, Fault>, Broken> {
-    let mut needs = Needs::new();
-    let Some(plan) = &force.plan else { return Ok(Ok(needs)) };
-    let (parts, covered) = plan.parts_at_most(bounds, &held.dimensions)?;
-    held.covered = covered;
-    let most = match plan.most(running, &parts) {
-        Ok(most) if !running.is_full() => most,
-        Ok(_) => return Ok(Err(OutOfRange.into())),
-        Err(fault) => return Ok(Err(fault)),
-    };
-    held.quotas = match plan.quota_use(&parts) {
-        Ok(quotas) => quotas,
-        Err(fault) => return Ok(Err(fault)),
-    };
-    for one in most {
-        let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
-        add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
-    }
-    Ok(Ok(needs))
 }
 
 /// What is charged should nothing more be heard: the counted least, as the plan stands.
@@ -341,6 +317,11 @@ fn floor(
     most: &[AtMost],
     held: &mut HeldTerms,
 ) -> Result<Exact, Broken> {
+    if held.batch.is_some() {
+        // Which of its lines were answered is not known before their results are read.
+        held.book_floor = Exact::ZERO;
+        return Ok(Exact::ZERO);
+    }
     // The book's floor is for counted input, or for the request itself.
     let input = is_covered(Meter::InputTotal, &held.covered);
     let sold_by_input = most.iter().any(|one| one.meter == Meter::InputTotal);
@@ -349,11 +330,22 @@ fn floor(
     }
     let Some(plan) = &force.plan else { return Ok(held.book_floor) };
     let usage = assumed(reserve.pinned.input_least);
-    let (parts, _) = plan.parts_of(&usage, &held.dimensions)?;
+    let parts = used_parts(plan, &usage, held)?;
     let mut after = running.clone();
     let increments = after.change(plan, &[], &parts, Sure::Assumed).unwrap_or_default();
     let money = increments.iter().filter(|one| !one.in_credits).map(|one| one.amount);
     Ok(held.book_floor.plus(Exact::sum(money)?.max(Exact::ZERO))?)
+}
+
+/// What of a usage the plan prices at once: not what are outcomes first.
+pub(super) fn used_parts(
+    plan: &Plan,
+    used: &Usage,
+    held: &HeldTerms,
+) -> Result<Vec<Part>, OutOfRange> {
+    let (mut parts, _) = plan.parts_of(used, &held.dimensions)?;
+    parts.retain(|part| part.outcome.is_none());
+    Ok(parts)
 }
 
 pub(super) fn add(needs: &mut Needs, unit: Unit, on: On, amount: Exact) -> Result<(), OutOfRange> {
@@ -376,19 +368,22 @@ pub(super) fn book_on(meter: Meter, model: Option<String>) -> On {
 /// What the plan may tell prices by: all of it is known before the request runs.
 fn dimensions(reserve: &Reserve, model: &str) -> BTreeMap<String, String> {
     let admitted = &reserve.admitted;
-    let known = [
+    told([
         ("model", Some(model)),
         ("provider", Some(reserve.pinned.provider.as_str())),
         ("endpoint", Some(admitted.endpoint.as_str())),
         ("service_tier", admitted.service_tier.as_deref()),
         ("key", Some(admitted.key_id.as_str())),
-    ];
+    ])
+}
+
+pub(super) fn told(known: [(&str, Option<&str>); 5]) -> BTreeMap<String, String> {
     let told = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
     told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether the plan prices all of what a meter of the worst case stands for.
-fn is_covered(meter: Meter, covered: &[Meter]) -> bool {
+pub(super) fn is_covered(meter: Meter, covered: &[Meter]) -> bool {
     covered.contains(&meter)
 }
 

@@ -35,11 +35,12 @@ impl Op<'_> {
         // Where a limit is each end user's own, a new one is tracked from here on.
         self.parties_for(reserve)?;
         let end_user = self.named_end_user(reserve);
+        self.name_once(reserve);
         let terms = match self.under_terms(reserve)? {
             Ok(Turned { terms, objection: None, .. }) => terms,
             Ok(Turned { terms: Some(terms), .. }) => {
                 // Neither plan nor credit has room for it: it costs what the book says.
-                self.give_up(&terms)?;
+                self.give_up(&terms.aside)?;
                 None
             }
             _ => None,

@@ -20,6 +20,8 @@ pub struct Ruled {
 pub struct Need {
     pub money: Exact,
     pub tokens: Exact,
+    /// One, but for what an attempt that is over left behind.
+    pub requests: Exact,
 }
 
 impl Need {
@@ -27,7 +29,7 @@ impl Need {
         match measure {
             Measure::Money => self.money,
             Measure::Tokens => self.tokens,
-            Measure::Requests | Measure::Concurrency => Exact::from(1),
+            Measure::Requests | Measure::Concurrency => self.requests,
         }
     }
 }
@@ -42,6 +44,10 @@ pub struct LimitState {
     pub held: Exact,
     /// What was used before this is not counted, though the window had begun.
     pub counts_from: Option<Timestamp>,
+    /// The highest threshold that was told, as far as memory knows.
+    pub told: u32,
+    /// The same of its burning.
+    pub burn_told: bool,
 }
 
 impl LimitState {

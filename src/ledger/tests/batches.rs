@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::harness::{START, World, attempt, check, length, rates, unresolved};
 use crate::ledger::*;
 use crate::money::Exact;
+use crate::quote::{ManyAtMost, Worst};
 use crate::record::{Class, Digest, Flag};
 use crate::wire::usage::{Meter, Usage};
 
@@ -59,6 +60,7 @@ fn forecast(options: &HashMap<&str, &str>) -> Forecast {
             below_margin: false,
             input_least: 0,
         },
+        most: None,
     });
     Forecast {
         upstream: "openai".into(),
@@ -132,7 +134,7 @@ fn a_line_moves_its_cost_from_the_hold_to_the_spend_once_and_the_end_frees_the_r
         rows                     -> 1 batch, 1 hold
         wait 3000s               # fifty lives of an ordinary hold
         post b1 x=3 y=2
-        rows                     -> 1 batch, 1 hold, 1 hour, 2 line, 2 record
+        rows                     -> 1 batch, 1 hold, 1 hour, 2 line, 2 record, 1 week
         status                   -> ok settled 5 held 7 open 1 exposure 7
         post b1 x=3 y=2          # downloaded again
         rows                     -> none
@@ -379,4 +381,13 @@ proptest! {
         prop_assert_eq!(of_lines.len(), lines.len());
         world.run("status");
     }
+}
+
+/// Lines of these most tokens, as the edge forecasts them: `lines=3,2`.
+pub fn worst(lines: &str) -> Worst {
+    let mut many = ManyAtMost::of("gpt");
+    for line in lines.split(',') {
+        many.add(&super::terms::worst(line.parse().unwrap(), Exact::ZERO).most).unwrap();
+    }
+    Worst { model: "gpt".into(), most: Vec::new(), batch: vec![many] }
 }

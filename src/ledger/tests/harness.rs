@@ -21,9 +21,11 @@
 //! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
 //! | `settle a 13` · `settle a output_total=13 tier=flex` · `settle a -` (nothing reported) | |
+//! | `confirm a calls` · `reverse a calls` | the outcome that `a` reached, by a charge |
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
 //! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
 //! | `credit -> …` · `allowance -> …` | where they stand |
+//! | `alerts -> …` · `tell {"burn": null}` · `outlook -> …` | see `alerts.rs` |
 //! | `status -> …` · `limit day -> …` | where the customer or a limit stands |
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
@@ -39,7 +41,7 @@ use crate::ledger::*;
 use crate::money::Exact;
 use crate::plan::Place;
 use crate::quote::Worst;
-use crate::record::{Admitted, Digest, Record, Verdict, verify};
+use crate::record::{Admitted, Digest, OutcomeOf, Record, Verdict, verify};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// Runs a script twice: with the ledger in memory throughout, and with a ledger loaded from its
@@ -84,6 +86,7 @@ pub struct Store {
     terms: BTreeMap<u32, Terms>,
     plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
     credit: BTreeMap<(Unit, String), Stored>,
+    pub alerts: super::alerts::Kept,
 }
 
 impl Store {
@@ -144,6 +147,7 @@ impl Store {
             }
             Row::PutCredit(unit, id, Some(stored)) => drop(self.credit.insert((unit, id), *stored)),
             Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
+            Row::Alerts(row) => self.alerts.write(row),
         }
     }
 
@@ -169,6 +173,7 @@ impl Store {
                     .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
                     .collect(),
             },
+            alerts: self.alerts.load(now),
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -198,6 +203,7 @@ impl Store {
             }
             Command::Settle(settle) => Some(settle.attempt_id),
             Command::Void(void) => Some(void.attempt_id),
+            Command::Decide(decide) => Some(outcome_id(&decide.of)),
             _ => None,
         };
         if let Some(id) = attempt.filter(|id| !ledger.has_hold(*id)) {
@@ -355,6 +361,9 @@ impl World {
             "limit" => return self.limit(arguments[0]),
             "credit" => return self.credit(),
             "allowance" => return self.allowance(),
+            "alerts" => return self.store.alerts.fresh(),
+            "tell" => return self.tell(line),
+            "outlook" => return self.outlook(),
             _ => {
                 let reply = self.apply(&parse(command, arguments));
                 return reply.map_or_else(|broken| format!("broken {broken:?}"), |r| words_of(&r));
@@ -390,6 +399,16 @@ impl World {
         self.written = outcome.rows.iter().map(kind).collect();
         outcome.rows.into_iter().for_each(|row| self.store.write(row));
         Ok(outcome.reply)
+    }
+
+    /// The object died: what is in memory is gone.
+    pub fn crash(&mut self) {
+        self.ledger = self.store.load(self.now);
+    }
+
+    /// What a request would be charged under the customer's terms.
+    pub fn quote(&mut self, asked: &ToQuote) -> Option<Result<TermsQuote, ()>> {
+        self.ledger.quote(asked, self.now).unwrap()
     }
 
     fn snapshot(&mut self) -> Snapshot {
@@ -512,7 +531,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         }
         "extend" => {
             let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
-            Command::Extend { attempt_id: attempt(arguments[0]), held, floor }
+            let input = options.get("in").map_or(Exact::ZERO, |input| input.parse().unwrap());
+            let most = super::terms::worst(held, input).most;
+            Command::Extend { attempt_id: attempt(arguments[0]), held, floor, most }
         }
         "unreserved" => {
             let settle = settle(&[arguments[0], arguments[2]], &options);
@@ -536,6 +557,10 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             upstream_status: Some(500),
             error_class: "upstream_error".into(),
             finished_at: START.parse().unwrap(),
+        }),
+        "confirm" | "reverse" => Command::Decide(Decide {
+            of: OutcomeOf { attempt_id: attempt(arguments[0]), charge: arguments[1].to_owned() },
+            confirmed: command == "confirm",
         }),
         "sweep" => Command::Sweep,
         "status" => Command::Status,
@@ -637,7 +662,9 @@ fn reserve(arguments: &[&str], options: &HashMap<&str, &str>) -> Reserve {
             input_least: option("input", "0").parse().unwrap(),
         },
         worst: Some(if arguments.contains(&"unbound") {
-            Worst { model: "gpt".into(), most: Vec::new() }
+            Worst { model: "gpt".into(), most: Vec::new(), batch: Vec::new() }
+        } else if let Some(lines) = options.get("lines") {
+            super::batches::worst(lines)
         } else {
             let input = option("in", "0").parse().unwrap();
             super::terms::worst(arguments[1].parse().unwrap(), input)
@@ -680,6 +707,10 @@ fn sub_usage(how: &str, options: &HashMap<&str, &str>) -> Option<SubUsed> {
     Some(SubUsed { kind, model, included: how == "part", usage, card })
 }
 
+fn unknown(path: &str) -> crate::record::Unknown {
+    crate::record::Unknown { path: path.to_owned(), quantity: Exact::from(1) }
+}
+
 fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
     let mut usage = Usage::default();
     usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
@@ -706,7 +737,7 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
             .into_iter()
             .filter_map(|how| sub_usage(how, options))
             .collect(),
-        unknown: Vec::new(),
+        unknown: options.get("unknown").iter().map(|path| unknown(path)).collect(),
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }

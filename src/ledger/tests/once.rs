@@ -84,3 +84,14 @@ fn a_bad_key_learns_nothing_of_earlier_requests() {
         ",
     );
 }
+
+#[test]
+fn what_ran_without_a_hold_has_used_its_name_too() {
+    check(
+        "
+        unreserved a 15 13 once=n/x      -> closed 1 at 13
+        reserve b 9 once=n/x             -> refused request_completed at 13
+        reserve c 9 once=n/y             -> refused idempotency_key_reused at 13
+        ",
+    );
+}

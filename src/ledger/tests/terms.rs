@@ -43,6 +43,16 @@ pub fn document(name: &str) -> Option<String> {
         "quota" => json!({
             "charges": charge(json!({ "model": "per_unit", "unit_price": "0" })),
             "limits": [{ "id": "calls-a-month", "meter": "api_calls", "most": "2", "hard": true }] }),
+        "outcome" => json!({ "charges": [{ "id": "calls", "meter": "api_calls",
+            "outcome": { "pending_hours": 24, "silence": "confirmed", "dispute_hours": 48 },
+            "charge": { "model": "per_unit", "unit_price": "5" } }] }),
+        "doubtful" => {
+            json!({ "charges": [{ "id": "calls", "meter": "api_calls", "in_credits": true,
+            "outcome": { "pending_hours": 24, "silence": "reversed", "dispute_hours": 1_000 },
+            "charge": { "model": "per_unit", "unit_price": "1" } }],
+            "credit": { "name": "coins" },
+            "grants": [{ "id": "monthly", "amount": "2", "in_credits": true, "source": "paid" }] })
+        }
         "euros" => json!({ "currency": "EUR" }),
         "wrong" => json!({ "charges": [{ "id": "calls", "meter": "api_calls",
                                          "charge": { "model": "per_unit" } }] }),
@@ -65,6 +75,7 @@ pub fn worst(tokens: Exact, input: Exact) -> Worst {
             at_most(Meter::OutputTotal, output, output),
             at_most(Meter::Requests, Exact::from(1), Exact::ZERO),
         ],
+        batch: Vec::new(),
     }
 }
 
@@ -342,22 +353,159 @@ fn what_has_prices_of_its_own_is_refused_where_a_plan_or_credit_would_have_to_fo
         "plan hybrid
          reserve a 5 unbound -> refused not_under_plan
          reserve b 5
-         open b b1 3600s -> invalid: a customer with a plan or credit has no batches
+         open b b1 3600s -> invalid: it was held for as a single request, not as a batch
          settle b 5
-         plan book
-         reserve c 5 unbound
-         open c b2 3600s
-         plan hybrid
-         post b2 x=3 y=2 whole               # as it began
-         seen b2 completed succeeded=2
-         post b2 x=3 y=2 whole
          plan book
          grant pack 10
          reserve d 5 unbound -> refused not_under_plan
          credit -> USD 10 held 0
          plan hybrid rest=included
          reserve e 0 unbound                 # what is free stays free
-         settle e - -> closed 5 at 0",
+         settle e - -> closed 2 at 0",
+    );
+}
+
+#[test]
+fn each_line_of_a_batch_is_charged_from_what_the_period_has_used_like_any_request() {
+    check(
+        "plan hybrid rest=included
+         reserve a 9
+         settle a 7
+         reserve b 9 lines=3,3,3,3           # each may begin a package
+         status -> ok settled 0 held 4 open 1 exposure 4
+         open b b1 3600s hold
+         post b1 w=3 x=2
+         allowance -> included 0 left, charged 0
+         reserve c 9
+         settle c 7 -> closed 4 at 1
+         post b1 w=3 x=2 y=1
+         allowance -> included 0 left, charged 1   # the other half of the package
+         status -> ok settled 1 held 4 open 1 exposure 0
+         seen b1 completed succeeded=4 usage=8
+         status -> ok settled 1 held 1 open 1 exposure 0
+         post b1 w=3 x=2 y=1 z=1 whole
+         allowance -> included 0 left, charged 2
+         status -> ok settled 2 held 0 open 0 exposure 0",
+    );
+}
+
+#[test]
+fn a_batch_began_under_terms_stays_under_them() {
+    check(
+        "plan book
+         reserve c 5 lines=3,2
+         open c b2 3600s
+         plan hybrid
+         post b2 x=3 y=2                     # as it began: a dollar a token
+         seen b2 completed succeeded=2
+         post b2 x=3 y=2 whole
+         status -> ok settled 5 held 0 open 0 exposure 0
+         plan graduated rest=included
+         reserve d 9 lines=6,6
+         status -> ok settled 5 held 36 open 1 exposure 36
+         open d b3 3600s
+         plan book
+         post b3 x=6 y=6
+         status -> ok settled 21 held 20 open 1 exposure 20",
+    );
+}
+
+#[test]
+fn what_a_batch_has_set_aside_pays_for_its_lines_whatever_becomes_of_the_grant() {
+    check(
+        "plan credit rest=included
+         reserve a 9 lines=5,5
+         credit -> coins 0 held 2
+         open a b1 3600s
+         take plan-1:monthly
+         reserve b 9 -> refused in_flight_budget_exhausted by balance
+         post b1 x=5
+         credit -> coins 0 held 1
+         seen b1 completed succeeded=1
+         credit -> coins 0 held 0            # the other line failed: its credit ends with the grant
+         reserve b 9 -> refused spend_limit_exceeded by balance",
+    );
+    check(
+        "plan book prepaid
+         grant pack 20
+         reserve c 9 lines=5,5
+         credit -> USD 10 held 10
+         open c b2 3600s
+         take pack
+         post b2 x=4
+         credit -> USD 0 held 6
+         post b2 x=4 y=5
+         seen b2 completed succeeded=2
+         post b2 x=4 y=5 whole
+         credit -> USD 0 held 0
+         status -> ok settled 9 held 0 open 0 exposure 0",
+    );
+}
+
+#[test]
+fn a_batch_whose_results_are_read_too_late_is_charged_by_its_lines_and_no_more() {
+    check(
+        "plan graduated prepaid rest=included
+         grant pack 100
+         reserve a 9 lines=6,6
+         credit -> USD 64 held 36
+         open a b1 3600s hold
+         wait 3601s
+         sweep
+         credit -> USD 64 held 0
+         records -> 1 a unresolved 36 counted
+         post b1 x=6
+         credit -> USD 64 held 0             # from what was paid for all of it
+         status -> ok settled 36 held 0 open 0 exposure 0
+         seen b1 completed succeeded=2
+         post b1 x=6 y=6 whole
+         status -> ok settled 16 held 0 open 0 exposure 0
+         reserve b 6
+         settle b 6 -> closed 7 at 18
+         credit -> USD 64 held 0             # twenty were paid ahead; two of them are left
+         reserve c 1
+         settle c 1 -> closed 8 at 3
+         credit -> USD 63 held 0",
+    );
+}
+
+#[test]
+fn a_plans_hard_limit_holds_for_the_lines_of_a_batch() {
+    check(
+        "plan quota rest=included
+         reserve a 9 lines=1,1,1 -> refused request_exceeds_limit by plan
+         reserve a 9 lines=1,1
+         open a b1 3600s
+         reserve b 9 -> refused in_flight_budget_exhausted by plan
+         post b1 x=1
+         reserve b 9 -> refused in_flight_budget_exhausted by plan
+         seen b1 completed succeeded=1
+         post b1 x=1 whole
+         reserve b 9",
+    );
+}
+
+#[test]
+fn a_hold_under_a_plan_grows_with_its_quantities_as_far_as_limits_and_credit_go() {
+    check(
+        "plan graduated rest=included prepaid
+         limits all=lifetime/hard/40
+         grant pack 30
+         reserve a 2
+         credit -> USD 24 held 6
+         extend a 4 -> held, 28 left
+         extend a 4 -> held, 28 left         # the same again changes nothing
+         credit -> USD 18 held 12
+         reserve b 4
+         extend a 7 -> refused in_flight_budget_exhausted by balance
+         credit -> USD 6 held 24            # what was tried is free again
+         status -> ok settled 0 held 24 open 2 exposure 24
+         void b
+         extend a 14 -> refused request_exceeds_limit by all
+         extend a 10
+         settle a 10 -> closed 2 at 10
+         credit -> USD 20 held 0
+         records -> 1 b voided 0; 2 a settled 10",
     );
 }
 
@@ -423,6 +571,39 @@ fn a_plan_changes_at_once_or_with_the_next_period_and_never_for_what_runs() {
          plan euros -> invalid: plan.currency: the customer pays in USD
          plan wrong -> invalid: plan.charges[0].charge.unit_price: `unit_price` is missing",
     );
+}
+
+#[test]
+fn a_quote_tells_what_a_request_adds_to_what_the_period_has_used() {
+    let mut world = World::new(false);
+    let mut quote = |lines: &[&str]| {
+        lines.iter().for_each(|line| drop(world.line(line)));
+        let asked = ToQuote {
+            provider: "openai".into(),
+            endpoint: "/v1/chat/completions".into(),
+            service_tier: None,
+            key_id: None,
+            worst: worst(12.into(), 2.into()),
+            input_least: 1,
+            lower: 1.into(),
+            likely: worst(8.into(), 2.into()).most,
+        };
+        let told = world.quote(&asked).unwrap().unwrap();
+        let text = |amount: Option<Exact>| amount.map_or("-".into(), |a: Exact| a.to_string());
+        let credits = told.credits.as_ref().map(|c| (c.lower, c.upper));
+        let money = [Some(told.lower), told.expected, Some(told.upper)].map(text).join(" ");
+        (money, credits)
+    };
+    // Ten of output at three at most; six at one as things stand; two of input by the book.
+    assert_eq!(quote(&["plan graduated"]), ("1 8 32".into(), None));
+    // Six are used: two more in the first tier, then four at three.
+    let used = ["reserve a 6", "settle a 6", "wait 1s"];
+    assert_eq!(quote(&used), ("1 12 32".into(), None));
+    let hybrid = ["plan hybrid rest=included"];
+    assert_eq!(quote(&hybrid), ("0 0 1".into(), None));
+    let dry = ["plan worth rest=included", "reserve b 9"];
+    assert_eq!(quote(&dry), ("0.5 0.5 0.5".into(), Some((1.into(), 1.into()))));
+    assert_eq!(quote(&["void b"]), ("0 0 0".into(), Some((1.into(), 1.into()))));
 }
 
 #[test]
@@ -497,16 +678,73 @@ fn ends() -> impl Strategy<Value = End> {
 }
 
 /// What the gate's meters are in a plan's words; every attempt is one call.
-fn used(tokens: u64) -> [Part; 2] {
+fn used_by(tokens: u64) -> [Part; 2] {
     [("api_calls", 1), ("output_total", tokens)].map(|(meter, quantity)| Part {
         meter: meter.into(),
         dimensions: [("model".to_owned(), "gpt".to_owned())].into(),
         quantity: Exact::from(quantity),
+        outcome: None,
     })
+}
+
+/// What a plan makes of a period's usage, all at once.
+fn whole(name: &str, parts: Vec<Part>) -> Exact {
+    let plan = Plan::parse(&document(name).unwrap()).unwrap();
+    let priced: Vec<Part> = parts.into_iter().filter(|part| plan.prices_part(part)).collect();
+    let mut running = Running::default();
+    let all = running.change(&plan, &[], &priced, Sure::Yes).unwrap();
+    Exact::sum(all.iter().map(|one| one.amount)).unwrap()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn batches_and_growing_holds_cover_what_settles_and_add_up_to_the_plans_price(
+        name in prop_oneof![Just("hybrid"), Just("graduated"), Just("falling")],
+        batches in proptest::collection::vec(proptest::collection::vec(0_u64..9, 1..5), 1..4),
+        between in proptest::collection::vec((1_u64..5, 0_u64..5, any::<bool>()), 0..8),
+        restarts in any::<bool>(), prepaid in any::<bool>(),
+    ) {
+        let mut world = World::new(restarts);
+        world.line(&format!("plan {name} rest=included {}", if prepaid { "prepaid" } else { "" }));
+        world.line("grant pack 400");
+        let mut parts: Vec<Part> = Vec::new();
+        let mut lines: Vec<(usize, usize, u64)> = Vec::new();
+        for (nth, sizes) in batches.iter().enumerate() {
+            let most: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+            let answer = world.line(&format!("reserve b{nth} 9 lines={}", most.join(",")));
+            prop_assert!(answer.starts_with("held"), "{}", answer);
+            world.line(&format!("open b{nth} batch{nth} 3600s"));
+            lines.extend(sizes.iter().enumerate().map(|(at, size)| (nth, at, *size)));
+        }
+        let mut between = between.into_iter().enumerate();
+        for (nth, at, size) in lines.iter().rev() {
+            if let Some((other, (first, more, grows))) = between.next() {
+                world.line(&format!("reserve o{other} {first}"));
+                let grown = world.line(&format!("extend o{other} {}", first + more));
+                let used = if grows && grown.starts_with("held") { first + more } else { first };
+                world.line(&format!("settle o{other} {used}"));
+                parts.extend(used_by(used));
+            }
+            let answer = world.line(&format!("post batch{nth} l{at}={size}"));
+            prop_assert_eq!(answer.as_str(), "done");
+            parts.extend(used_by(*size));
+        }
+        for (nth, sizes) in batches.iter().enumerate() {
+            world.line(&format!("seen batch{nth} completed succeeded={}", sizes.len()));
+            world.line(&format!("post batch{nth} whole"));
+        }
+        let whole = whole(name, parts);
+        let records = world.records();
+        let sum = Exact::sum(records.iter().map(|record| record.amount)).unwrap();
+        prop_assert_eq!(sum, whole);
+        prop_assert!(records.iter().all(|record| !record.flags.contains(&Flag::Overage)));
+        let status = world.line("status");
+        prop_assert!(status.ends_with("held 0 open 0 exposure 0"), "{}", status);
+        let credit = world.line("credit");
+        prop_assert!(credit.ends_with("held 0"), "{}", credit);
+    }
 
     #[test]
     fn records_add_up_to_the_plans_price_of_the_period_and_no_balance_sinks_below_policy(
@@ -531,17 +769,17 @@ proptest! {
                     End::Settles(tokens) => {
                         let answer = world.line(&format!("settle a{nth} {tokens}"));
                         prop_assert!(answer.starts_with("closed"), "{}", answer);
-                        parts.extend(used(tokens));
+                        parts.extend(used_by(tokens));
                     }
                     End::Voids => drop(world.line(&format!("void a{nth}"))),
                     End::Expires(late) => {
                         // All that run expire with it; none of them is heard of again.
                         world.line("wait 61s");
                         world.line("sweep");
-                        parts.extend(open.drain(..).flat_map(|_| used(0)));
+                        parts.extend(open.drain(..).flat_map(|_| used_by(0)));
                         match late {
                             Some(tokens) => told_late.push((nth, tokens)),
-                            None => parts.extend(used(0)),
+                            None => parts.extend(used_by(0)),
                         }
                     }
                 }
@@ -551,17 +789,13 @@ proptest! {
         }
         for (nth, tokens) in told_late {
             world.line(&format!("settle a{nth} {tokens}"));
-            parts.extend(used(tokens));
+            parts.extend(used_by(tokens));
         }
         for (nth, _) in open {
             world.line(&format!("settle a{nth} 1"));
-            parts.extend(used(1));
+            parts.extend(used_by(1));
         }
-        let plan = Plan::parse(&document(name).unwrap()).unwrap();
-        let priced: Vec<Part> = parts.into_iter().filter(|part| plan.prices_part(part)).collect();
-        let mut running = Running::default();
-        let all = running.change(&plan, &[], &priced, Sure::Yes).unwrap();
-        let whole = Exact::sum(all.iter().map(|one| one.amount)).unwrap();
+        let whole = whole(name, parts);
         let records = world.records();
         let sum = Exact::sum(records.iter().map(|record| record.amount)).unwrap();
         prop_assert_eq!(sum, whole);

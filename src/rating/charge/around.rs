@@ -67,6 +67,13 @@ impl Around {
         *self == Self { fee_at_zero: self.fee_at_zero, ..Self::default() }
     }
 
+    /// Whether quantities or amounts are rounded: then a few units may cost as much as many.
+    pub fn rounds(&self) -> bool {
+        self.quantity_rounding.is_some()
+            || self.quantity_multiple.is_some()
+            || self.round_to.is_some()
+    }
+
     /// Sets how the amount is rounded where the charge itself does not say.
     pub fn round_by_default(&mut self, other: &Self) {
         self.round_to = self.round_to.or(other.round_to);

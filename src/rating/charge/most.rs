@@ -70,6 +70,44 @@ impl Charge {
         Ok(self.around.rounded_up(room.map_or(more, |room| more.min(room)))?)
     }
 
+    /// The same of several uses that come to `quantity` together and to `largest` each at most,
+    /// whatever is used between them: of packages each may begin its own.
+    ///
+    /// Errors: as [`Charge::most`].
+    pub fn most_of(
+        &self,
+        from: Exact,
+        quantity: Exact,
+        (largest, times): (Exact, u64),
+    ) -> Result<Ratio, Fault> {
+        let at_once = self.most(from, quantity)?;
+        if times <= 1 || self.is_linear() {
+            return Ok(at_once);
+        }
+        let times = Ratio::from(Exact::from(times));
+        let each = self.most(from, largest.min(quantity))?.times(times)?;
+        Ok(match self.most_by_unit(quantity, times)? {
+            Some(by_unit) => each.min(by_unit),
+            None => each,
+        })
+    }
+
+    /// Every unit at the dearest tier's price, and every use at every tier's fee; `None` where a use
+    /// can cost more than its units do.
+    fn most_by_unit(&self, quantity: Exact, times: Ratio) -> Result<Option<Ratio>, Fault> {
+        let by_units = !self.around.rounds();
+        let (prices, fees): (Vec<Ratio>, Vec<Ratio>) = match &self.model {
+            Model::PerUnit { unit_price } if by_units => (vec![*unit_price], Vec::new()),
+            Model::Graduated { tiers } | Model::GraduatedPercentage { tiers } if by_units => {
+                tiers.iter().map(|tier| (tier.unit_price, Ratio::from(tier.flat_fee))).unzip()
+            }
+            _ => return Ok(None),
+        };
+        let dearest = prices.into_iter().max().unwrap_or(Ratio::ZERO);
+        let units = self.around.reach(quantity)?.times(dearest)?;
+        Ok(Some(units.plus(Ratio::sum(fees)?.times(times)?)?))
+    }
+
     /// Whether quantities above some bound have no price.
     fn has_end(&self) -> bool {
         match &self.model {

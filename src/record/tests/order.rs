@@ -18,6 +18,7 @@ fn with_everything(text: &str) -> Record {
     };
     record.corrects = Some(3);
     record.batch = Some(LineOf { id: text.into(), line: Digest([1; 32]) });
+    record.outcome_of = Some(OutcomeOf { attempt_id: record.attempt_id, charge: text.into() });
     record.admitted = Admitted {
         service_tier: Some(text.into()),
         region: Some(text.into()),
@@ -110,6 +111,7 @@ fn without(mut record: Record, choice: u32) -> Record {
     answered.outcome = answered.outcome.filter(|_| !is_out(9));
     record.corrects = record.corrects.filter(|_| !is_out(10));
     record.batch = record.batch.filter(|_| !is_out(11));
+    record.outcome_of = record.outcome_of.filter(|_| !is_out(11));
     record.plan = record.plan.filter(|_| !is_out(12));
     record.previous = record.previous.filter(|_| !is_out(13));
     record.unpriced.retain(|_| !is_out(14));

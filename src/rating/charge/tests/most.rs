@@ -157,8 +157,44 @@ fn charges() -> impl Strategy<Value = Value> {
         })
 }
 
+#[test]
+fn of_many_uses_each_may_begin_a_package_and_units_cost_their_dearest() {
+    let of = |json: &Value, quantity: u64, largest: u64, times| {
+        let most = charge(json).most_of(0.into(), quantity.into(), (largest.into(), times));
+        most.unwrap().exact().unwrap()
+    };
+    let package = json!({ "model": "package", "package_size": "10", "price_per_package": "1" });
+    assert_eq!(of(&package, 100, 1, 1), 10.into());
+    assert_eq!(of(&package, 100, 1, 100), 100.into());
+    let graduated = json!({ "model": "graduated", "tiers": [
+        { "up_to": "10", "unit_price": "1" }, { "up_to": null, "unit_price": "3" }] });
+    // Ninety small ones and a large: not a hundred large ones.
+    assert_eq!(of(&graduated, 190, 100, 91), 570.into());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_way_in_which_others_come_between_costs_many_uses_more_than_their_most(
+        json in charges(), from in 0_u64..20,
+        uses in proptest::collection::vec((0_u64..6, 0_u64..12), 1..6)
+    ) {
+        let charge = charge(&json);
+        let half = |n: u64| Exact::from(n).over(2.into()).unwrap();
+        let quantity = half(uses.iter().map(|(_, of)| of).sum());
+        let largest = half(uses.iter().map(|(_, of)| *of).max().unwrap());
+        let times = u64::try_from(uses.len()).unwrap();
+        let most = charge.most_of(half(from), quantity, (largest, times)).unwrap();
+        let (mut at, mut sum) = (from, Ratio::ZERO);
+        for (others, own) in uses {
+            at += others;
+            let (before, after) = (price(&charge, half(at)), price(&charge, half(at + own)));
+            sum = sum.plus(after.minus(before).unwrap()).unwrap();
+            at += own;
+        }
+        prop_assert!(sum <= most, "{json}: {sum:?} above {most:?}");
+    }
 
     #[test]
     fn no_order_in_which_requests_settle_costs_more_than_the_most(
