@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Failure, archive, say};
+use super::{Failure, archive, file, say};
 use crate::calendar::Calendar;
 use crate::clock::Timestamp;
 use crate::plan::Plan;
@@ -37,8 +37,7 @@ pub(super) fn run(
     calendar: &Calendars,
     (json, progress): (bool, bool),
 ) -> Result<(), Failure> {
-    let text =
-        std::fs::read_to_string(plan).map_err(|error| format!("{}: {error}", plan.display()))?;
+    let text = file::terms(plan)?;
     let read = Plan::parse(&text).map_err(|faults| {
         let each = faults.list().iter().map(|fault| format!("{}: {fault}", plan.display()));
         each.collect::<Vec<_>>().join("\n")
