@@ -23,8 +23,12 @@ pub(super) struct Calendars {
     #[arg(long, default_value = "UTC", requires = "plan", conflicts_with = "book")]
     zone: String,
     /// Under a plan: an instant at which a period starts. Absent: the calendar's own months.
-    #[arg(long, requires = "plan", conflicts_with = "book", value_parser = |text: &str| text.parse::<Timestamp>().map_err(|()| "must be a time such as 2026-12-01T00:00:00Z"))]
+    #[arg(long, requires = "plan", conflicts_with = "book", value_parser = time)]
     anchor: Option<Timestamp>,
+}
+
+fn time(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|()| "must be a time such as 2026-12-01T00:00:00Z")
 }
 
 pub(super) fn run(
