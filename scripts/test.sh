@@ -92,8 +92,8 @@ test-wasm() {
   need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
   check test-runner scripts/tools.sh test-runner
   local runner=CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner
-  suite wasm-node env $runner cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate
-  suite wasm-browser env $runner WASM_BINDGEN_USE_BROWSER=1 cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate
+  suite wasm-node env $runner cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate --test exact_json
+  suite wasm-browser env $runner WASM_BINDGEN_USE_BROWSER=1 cargo test --target wasm32-unknown-unknown --test golden_quotes --test golden_rate --test exact_json
 }
 
 test-edge() {
@@ -118,6 +118,7 @@ test-sdk() {
 test-browser() {
   say "browser: the dashboard in Chromium"
   need_chromium || { failed=$((failed + 1)); broken+=(chromium); return; }
+  check browser-command cargo build --quiet --profile native --bin farebox
   suite browser node --test --test-concurrency=1 tests/browser/*.test.mjs
 }
 

@@ -185,6 +185,11 @@ impl Calendar {
         None
     }
 
+    /// The local date an instant falls on, such as `2026-11-23`.
+    pub fn date(&self, at: Timestamp) -> String {
+        self.zone.to_datetime(instant(at)).date().to_string()
+    }
+
     /// The local date an instant falls on, as days since 1970.
     fn day(&self, at: Timestamp) -> i64 {
         let local = self.zone.to_datetime(instant(at)).date();

@@ -19,6 +19,7 @@
 //! | [`forecast`] | daily spend → what a period comes to, and when a balance runs out |
 //! | [`stop`] | requests that do not fit whole: shorter, followed, or without a ledger |
 //! | [`replay`] | recorded usage × another book → what it would have cost |
+//! | [`notify`] | how alerts reach people: endpoints, signatures, retries, mails |
 //! | [`ledger`] | the state machine: holds, limits, settlement; no storage |
 //! | [`record`] | canonical bytes, chain, tree, checkpoints, receipts, verification |
 //! | [`api`] | what customers see: codes, statuses, JSON by API |
@@ -79,6 +80,8 @@ pub mod ledger;
 pub mod meter;
 #[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod money;
+#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+pub mod notify;
 #[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
 pub mod plan;
 #[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]

@@ -45,6 +45,44 @@ fn a_wrong_book_fails_the_check_with_every_path() {
 }
 
 #[test]
+fn what_is_too_long_for_a_book_or_a_plan_is_refused_before_it_is_read() {
+    // 100 MB by its size; and what has no size, and no end.
+    let long = file("long.json", "");
+    std::fs::File::options().write(true).open(&long).unwrap().set_len(100 << 20).unwrap();
+    let records = file("short.ndjson", &(RECORD.replace('\n', "") + "\n"));
+    let (long, records) = (long.to_str().unwrap(), records.to_str().unwrap());
+    for path in [long, "/dev/zero"] {
+        for arguments in [
+            &["book", "check", path][..],
+            &["book", "diff", path, path],
+            &["book", "costs", path],
+            &["book", "push", path, "--dry-run", "--url", "http://127.0.0.1:9"],
+            &["replay", records, "--book", path],
+            &["replay", records, "--plan", path],
+            &["plan", "check", path],
+            &["quote", "--month", records, "--plan", path],
+        ] {
+            let output = farebox(arguments);
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+            assert!(told.contains("too long"), "{arguments:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_document_and_a_month_are_quoted_by_the_same_command() {
+    let (book, text) = (file("quote.json", DEFAULT), file("quote.txt", "How long is a bus?"));
+    let records = file("quote.ndjson", &(RECORD.replace('\n', "") + "\n"));
+    let [book, text, records] = [&book, &text, &records].map(|path| path.to_str().unwrap());
+    let quoted = farebox(&["quote", "--file", text, "--model", "gpt-4o-mini", "--book", book]);
+    assert!(said(&quoted).contains("at most"), "{quoted:?}");
+    let month = farebox(&["quote", "--month", records, "--book", book]);
+    assert!(said(&month).contains("month: at least"), "{month:?}");
+    assert_eq!(farebox(&["quote", "--file", text]).status.code(), Some(64), "of which model?");
+}
+
+#[test]
 fn a_changed_rate_shows_in_the_difference_and_in_recorded_usage() {
     let old = file("old.json", DEFAULT);
     let new = file("new.json", &DEFAULT.replacen("\"0.15\"", "\"0.3\"", 1));

@@ -1,6 +1,7 @@
 // Puts the page together. Each idea lives in its own file; this one only decides what stands where.
 
 import { html, render, useCallback, useEffect, useState } from "./vendor/preact.js";
+import { Alerts } from "./alerts.js";
 import { LiveRegion } from "./announce.js";
 import { Connection } from "./connection.js";
 import { useFeed } from "./feed.js";
@@ -74,6 +75,7 @@ function Board({ token, snapshot, skew }) {
   return html`
     <${Spend} snapshot=${snapshot} skew=${skew} />
     <${Limits} snapshot=${snapshot} skew=${skew} />
+    <${Alerts} snapshot=${snapshot} />
     <div class="columns">
       <${Requests} snapshot=${snapshot} />
       <${Quote} token=${token} snapshot=${snapshot} />

@@ -3,8 +3,11 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { announce } from "./announce.js";
-import { formatMoney } from "./amount.js";
+import { formatCount, formatMoney } from "./amount.js";
 import { Report } from "./whatif-report.js";
+
+/** Longest price book or plan; the engine reads no longer one, so none is loaded to be refused there. */
+const TERMS_MAX = 16 * 1024 * 1024;
 
 export function WhatIf() {
   const [by, setBy] = useState("book");
@@ -69,6 +72,10 @@ function useRun() {
 
   const run = async (records, by, terms) => {
     stop();
+    if (terms.size > TERMS_MAX) {
+      setState({ phase: "done", error: `${terms.name} is too long: a price book or a plan has at most ${formatCount(String(TERMS_MAX))} bytes.` });
+      return;
+    }
     setState({ phase: "running", done: 0, total: records.size });
     const mine = new Worker(new URL("./whatif-worker.js", import.meta.url), { type: "module" });
     worker.current = mine;

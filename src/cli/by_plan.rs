@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Failure, archive, say};
+use super::{Failure, archive, file, say};
 use crate::calendar::Calendar;
 use crate::clock::Timestamp;
 use crate::plan::Plan;
@@ -23,8 +23,12 @@ pub(super) struct Calendars {
     #[arg(long, default_value = "UTC", requires = "plan", conflicts_with = "book")]
     zone: String,
     /// Under a plan: an instant at which a period starts. Absent: the calendar's own months.
-    #[arg(long, requires = "plan", conflicts_with = "book", value_parser = |text: &str| text.parse::<Timestamp>().map_err(|()| "must be a time such as 2026-12-01T00:00:00Z"))]
+    #[arg(long, requires = "plan", conflicts_with = "book", value_parser = time)]
     anchor: Option<Timestamp>,
+}
+
+fn time(text: &str) -> Result<Timestamp, &'static str> {
+    text.parse().map_err(|()| "must be a time such as 2026-12-01T00:00:00Z")
 }
 
 pub(super) fn run(
@@ -33,8 +37,7 @@ pub(super) fn run(
     calendar: &Calendars,
     (json, progress): (bool, bool),
 ) -> Result<(), Failure> {
-    let text =
-        std::fs::read_to_string(plan).map_err(|error| format!("{}: {error}", plan.display()))?;
+    let text = file::terms(plan)?;
     let read = Plan::parse(&text).map_err(|faults| {
         let each = faults.list().iter().map(|fault| format!("{}: {fault}", plan.display()));
         each.collect::<Vec<_>>().join("\n")

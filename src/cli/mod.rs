@@ -12,6 +12,7 @@ mod by_plan;
 mod catalogue;
 mod credits;
 mod dev;
+mod file;
 mod key;
 mod lines;
 mod meter;

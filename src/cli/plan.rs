@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Failure, say};
+use super::{Failure, file, say};
 use crate::plan::{LineKind, Plan, Priced, SCHEMA, Usage};
 use crate::strict::Faults;
 
@@ -36,7 +36,7 @@ pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
         Verb::Schema => say(SCHEMA.trim_end()),
         Verb::Price { plan, usage } => {
             let faults = |path: &Path, faults: &Faults| format!("{}: {faults}", path.display());
-            let parsed = Plan::parse(&read(plan)?).map_err(|list| faults(plan, &list))?;
+            let parsed = Plan::parse(&file::terms(plan)?).map_err(|list| faults(plan, &list))?;
             let used = Usage::parse(&read(usage)?).map_err(|list| faults(usage, &list))?;
             let priced = parsed
                 .price(&used)
@@ -47,7 +47,7 @@ pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
 }
 
 fn check(path: &Path) -> Result<(), Failure> {
-    let plan = Plan::parse(&read(path)?).map_err(|faults| {
+    let plan = Plan::parse(&file::terms(path)?).map_err(|faults| {
         let each = faults.list().iter().map(|fault| format!("{}: {fault}", path.display()));
         each.collect::<Vec<_>>().join("\n")
     })?;

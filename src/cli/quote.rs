@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::catalogue::CATALOGUE;
 use super::lines::{self, LineError};
-use super::{Failure, book, replay, say, session};
+use super::{Failure, book, file, replay, say, session};
 use crate::book::Book;
 use crate::plan::Plan;
 use crate::quote::document::{Part, quote_document};
@@ -26,7 +26,7 @@ pub(super) struct Args {
     #[arg(long)]
     book: Option<PathBuf>,
     /// A document: text, a picture (.png, .jpg, .jpeg, .gif, .webp) or a .pdf. May be given again.
-    #[arg(long = "file", requires = "model", conflicts_with_all = ["lines", "month"])]
+    #[arg(long = "file", requires = "models", conflicts_with_all = ["lines", "month"])]
     files: Vec<PathBuf>,
     /// The model to send it to. May be given again: one quote each.
     #[arg(long = "model", requires = "files")]
@@ -112,8 +112,7 @@ fn document(path: &Path) -> Result<Document, Failure> {
 }
 
 fn plan(path: &Path) -> Result<Plan, Failure> {
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    Plan::parse(&text).map_err(|faults| format!("{}: {faults}", path.display()))
+    Plan::parse(&file::terms(path)?).map_err(|faults| format!("{}: {faults}", path.display()))
 }
 
 fn volumes(path: &Path, plan: Option<&Plan>) -> Result<Vec<Volume>, Failure> {

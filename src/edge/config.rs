@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
 
+use super::alerts::port::Port;
 use super::upstream::{Upstream, upstreams};
 use crate::auth::Ring;
 use crate::book::{Book, DEFAULT};
@@ -59,6 +60,8 @@ pub struct Config {
     pub policy: Policy,
     /// What may run while the ledger cannot be reached; absent, nothing.
     pub fail_open: Option<FailOpen>,
+    /// Where the operator's alerts go, and how mail leaves.
+    pub alerts: Port,
     /// Test builds only: a request may ask for a panic.
     pub allow_crash: bool,
 }
@@ -165,6 +168,13 @@ impl Config {
             pass_usage_chunk: text(env, "FAREBOX_PASS_USAGE_CHUNK").as_deref() == Some("true"),
             policy: read(env, "FAREBOX_STOPPING", Policy::parse)?.unwrap_or_default(),
             fail_open: read(env, "FAREBOX_FAIL_OPEN", FailOpen::parse)?,
+            alerts: Port::parse(
+                text(env, "FAREBOX_ALERTS").as_deref(),
+                |name| text(env, name),
+                seconds(env, "FAREBOX_ALERT_RETRY_SECONDS", 5)?,
+                dev,
+            )
+            .map_err(|error| format!("FAREBOX_ALERTS: {error}"))?,
             allow_crash: dev && text(env, "FAREBOX_ALLOW_CRASH").as_deref() == Some("true"),
         })
     }

@@ -1,5 +1,5 @@
-//! The operator's database, D1: which books there are and which applies when, and whose the keys are
-//! that the operator issues by itself. Its tables are made
+//! The operator's database, D1: which books there are and which applies when, whose the keys are
+//! that the operator issues by itself, and which customers there are. Its tables are made
 //! by the files in `migrations/`, which the Worker carries out itself before it first writes.
 
 use js_sys::{Array, Promise};
@@ -10,6 +10,7 @@ use super::js;
 use super::own_keys::Owner;
 use crate::book::{Activation, SCHEDULED_MAX, TIMELINE_MAX};
 use crate::clock::Timestamp;
+use crate::ids::Name;
 use crate::record::Digest;
 
 #[wasm_bindgen(module = "/src/edge/books/books.js")]
@@ -20,9 +21,10 @@ extern "C" {
     fn d1_migrate(db: &JsValue, sql: &str) -> Promise;
 }
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/0001_books.sql"),
     include_str!("../../migrations/0002_keys.sql"),
+    include_str!("../../migrations/0003_customers.sql"),
 ];
 
 /// Longest wait for an answer; it usually comes within some milliseconds.
@@ -51,6 +53,13 @@ const FIND_KEY: &str = "SELECT customer, key_id FROM keys WHERE sha256 = ?";
 // Writes nothing new over what is there, and answers what there is.
 const PUT_KEY: &str = "INSERT INTO keys VALUES (?, ?, ?) \
     ON CONFLICT DO UPDATE SET sha256 = excluded.sha256 RETURNING customer, key_id";
+
+const PUT_CUSTOMER: &str = "INSERT INTO customers VALUES (?, ?) ON CONFLICT DO NOTHING";
+const CUSTOMERS_AFTER: &str =
+    "SELECT customer FROM customers WHERE customer > ? ORDER BY customer LIMIT ?";
+const CURSOR: &str = "SELECT value FROM cursors WHERE name = ?";
+const PUT_CURSOR: &str =
+    "INSERT INTO cursors VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
 
 /// A book that was pushed.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -116,6 +125,36 @@ impl Directory {
     ) -> Result<Option<Owner>, Failed> {
         let row = [sha256.to_string().into(), customer.as_str().into(), key_id.as_str().into()];
         self.query(PUT_KEY, &row).await?.first().map(owner).transpose()
+    }
+
+    /// Notes that a customer is there; makes the tables where they are missing.
+    pub async fn put_customer(&self, customer: &Name, now: Timestamp) -> Result<(), Failed> {
+        let row = [customer.as_str().into(), time(now)];
+        match self.query(PUT_CUSTOMER, &row).await {
+            Err(error) if error.contains("no such table") => {
+                self.migrate().await?;
+                self.query(PUT_CUSTOMER, &row).await.map(drop)
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// Customers by name, after one, at most `limit`.
+    pub async fn customers_after(&self, after: &str, limit: u32) -> Result<Vec<Name>, Failed> {
+        let rows = self.read(CUSTOMERS_AFTER, &[after.into(), limit.into()]).await?;
+        let name = |row: &Array| text(&row.get(0))?.parse().map_err(|()| "no name".to_owned());
+        rows.iter().map(name).collect()
+    }
+
+    /// How far something that goes on from run to run has come; empty: to begin.
+    pub async fn cursor(&self, name: &str) -> Result<String, Failed> {
+        let rows = self.read(CURSOR, &[name.into()]).await?;
+        rows.first().map_or_else(|| Ok(String::new()), |row| text(&row.get(0)))
+    }
+
+    /// Moves it.
+    pub async fn put_cursor(&self, name: &str, value: &str) -> Result<(), Failed> {
+        self.query(PUT_CURSOR, &[name.into(), value.into()]).await.map(drop)
     }
 
     /// The newest activations.

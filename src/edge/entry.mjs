@@ -61,6 +61,10 @@ export default {
       return engine.crashed(request.url, id);
     }
   },
+
+  async scheduled(event, env) {
+    await guarded(() => engine.scheduled(env));
+  },
 };
 
 const PUSH_MS = 100; // enough to look live, and at most ten pushes a second
@@ -129,6 +133,10 @@ export class LedgerObject extends DurableObject {
 
   look(query) {
     return this.#call((ledger) => ledger.look(query));
+  }
+
+  alerts(ask) {
+    return this.#call((ledger) => ledger.alerts(ask));
   }
 
   async alarm() {

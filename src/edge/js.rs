@@ -171,6 +171,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub fn look(this: &LedgerStub, query: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub fn alerts(this: &LedgerStub, ask: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub fn fetch(this: &LedgerStub, request: &web_sys::Request) -> Result<Promise, JsValue>;
 
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]

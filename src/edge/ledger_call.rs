@@ -54,6 +54,12 @@ impl LedgerClient {
         text.map_err(|_| unavailable())
     }
 
+    /// Asks about alerts: JSON in; JSON out, or `!` and what is wrong with the order.
+    pub async fn alerts(&self, ask: &str) -> Result<String, Problem> {
+        let text = self.send(|stub| stub.alerts(ask)).await;
+        text.map_err(|_| unavailable())
+    }
+
     /// Hands a WebSocket request over.
     pub async fn connect(&self, request: &web_sys::Request) -> Result<web_sys::Response, Problem> {
         let stub = self.stub().ok_or_else(unavailable)?;

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use serde::Deserialize;
 use wasm_bindgen::prelude::*;
 
+use super::alerts;
+use super::alerts::ask::{Ask, answer};
 use super::batch::FoundFile;
 use super::config::{Config, config};
 use super::jobs::FoundJob;
@@ -14,10 +16,15 @@ use super::sql::Store;
 use super::{js, own};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
-use crate::ledger::{Command, Context, File, Ledger, RefusalCode, Reply, State, ToQuote};
+use crate::ledger::{
+    AlertRow, Command, Context, File, Ledger, RefusalCode, Reply, Row, State, ToQuote,
+};
 
 /// Records shown at most in one answer; also what a dashboard lists.
 const SHOWN_MAX: u64 = 50;
+
+/// The customer's own alerts in a frame: what a page has room for.
+const ALERTS_SHOWN: u64 = 10;
 
 /// Time between two rounds of letting go of old rows.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
@@ -66,6 +73,19 @@ pub struct LedgerObject {
     /// The last request was turned away at a spent limit. A limit is hardly ever spent to the last
     /// digit, so this is what "stopped" looks like to a customer. Shown, never stored.
     turned_away: Cell<bool>,
+    /// When there is an alert to spread or to send; outer: not looked up yet.
+    deliver_at: Cell<Known>,
+    /// Bindings, for what sends alerts.
+    env: JsValue,
+}
+
+/// When something is due, as far as memory knows.
+#[derive(Clone, Copy)]
+enum Known {
+    /// It was not looked up yet.
+    No,
+    /// Then, or never.
+    At(Option<Timestamp>),
 }
 
 #[wasm_bindgen]
@@ -85,6 +105,8 @@ impl LedgerObject {
             alarm_at: Cell::new(None),
             pruned_at: Cell::new(None),
             turned_away: Cell::new(false),
+            deliver_at: Cell::new(Known::No),
+            env: env.clone(),
         }
     }
 
@@ -92,6 +114,11 @@ impl LedgerObject {
     pub fn apply(&self, command: &str) -> Result<String, JsValue> {
         let command: Command = serde_json::from_str(command).map_err(failed)?;
         let reply = self.run(&command).map_err(failed)?;
+        if matches!(command, Command::Sweep) {
+            // The cron's: an alarm that was lost is set anew.
+            self.alarm_at.set(None);
+            self.arm().map_err(failed)?;
+        }
         serde_json::to_string(&reply).map_err(failed)
     }
 
@@ -99,6 +126,13 @@ impl LedgerObject {
     pub fn look(&self, look: &str) -> Result<String, JsValue> {
         let look: Look = serde_json::from_str(look).map_err(failed)?;
         self.answer(&look).map_err(failed)
+    }
+
+    /// Answers a question about alerts, or carries an order out: JSON in; JSON out, or `!` and what
+    /// is wrong with the order.
+    pub fn alerts(&self, ask: &str) -> Result<String, JsValue> {
+        let ask: Ask = serde_json::from_str(ask).map_err(failed)?;
+        self.ask(&ask).map_err(failed)
     }
 
     /// Position of the last record.
@@ -123,6 +157,10 @@ impl LedgerObject {
         if let Err(error) = self.send_out().await {
             js::log(&format!("outbox: {error}"));
         }
+        if let Err(error) = self.deliver().await {
+            js::log(&format!("alerts: {error}"));
+        }
+        self.deliver_at.set(Known::No);
         let _ = self.arm();
     }
 }
@@ -162,6 +200,9 @@ impl LedgerObject {
         // was really written.
         let outcome = ledger.apply(command, &context).map_err(|broken| format!("{broken:?}"))?;
         store.commit(&outcome.rows)?;
+        if outcome.rows.iter().any(|row| matches!(row, Row::Alerts(AlertRow::Raise { .. }))) {
+            self.deliver_at.set(Known::At(Some(now)));
+        }
         let changed = !outcome.rows.is_empty();
         *slot = Some(ledger);
         drop(slot);
@@ -197,7 +238,10 @@ impl LedgerObject {
         let config = self.config.clone()?;
         let records = self.bucket.is_some() && self.unsent(&store, ledger)?;
         let batch = records.then(|| js::now().plus(config.outbox_delay));
-        let Some(due) = [ledger.next_expiry(), batch].into_iter().flatten().min() else {
+        let summary = ledger.next_summary();
+        let deliver = self.next_delivery(&store)?;
+        let due = [ledger.next_expiry(), batch, summary, deliver].into_iter().flatten().min();
+        let Some(due) = due else {
             return Ok(());
         };
         if self.alarm_at.get().is_none_or(|set| due < set) {
@@ -214,6 +258,35 @@ impl LedgerObject {
             return Ok(true);
         }
         Ok(store.cursor(outbox::R2)?.sent < ledger.head().seq)
+    }
+
+    fn next_delivery(&self, store: &Store) -> Result<Option<Timestamp>, String> {
+        if let Known::At(at) = self.deliver_at.get() {
+            return Ok(at);
+        }
+        let at = store.next_delivery()?;
+        self.deliver_at.set(Known::At(at));
+        Ok(at)
+    }
+
+    async fn deliver(&self) -> Result<(), String> {
+        let (store, config) = (self.store()?, self.config.clone()?);
+        let due = store.next_delivery()?.is_some_and(|at| at <= js::now());
+        if due { alerts::deliver(&store, &config.alerts, &self.env).await } else { Ok(()) }
+    }
+
+    fn ask(&self, ask: &Ask) -> Result<String, String> {
+        let store = self.store()?;
+        // Loads the ledger, where it is not in memory.
+        self.run(&Command::Status)?;
+        let told = {
+            let slot = self.ledger.borrow();
+            let ledger = slot.as_ref().ok_or("the ledger is not in memory")?;
+            answer(&store, ask, ledger.customer(), ledger.alert_settings())?
+        };
+        self.deliver_at.set(Known::No);
+        self.arm()?;
+        Ok(told.unwrap_or_else(|why| format!("!{why}")))
     }
 
     async fn send_out(&self) -> Result<(), String> {
@@ -261,15 +334,27 @@ impl LedgerObject {
         }
     }
 
+    /// Looking ahead takes longer than all the rest: once for each page, not for each push.
+    fn run_outlook(&self, kind: &str) -> Result<Option<Reply>, String> {
+        if kind == "snapshot" { self.run(&Command::Outlook).map(Some) } else { Ok(None) }
+    }
+
     /// How the customer stands, with the records after a position. They are read last: asking how it
     /// stands may end holds, each with a record.
     fn frame(&self, kind: &str, after: u64) -> Result<String, String> {
+        let outlook = match self.run_outlook(kind)? {
+            Some(Reply::Outlook(outlook)) => Some(outlook),
+            _ => None,
+        };
         match self.run(&Command::Status)? {
             Reply::Status(mut snapshot) => {
                 if self.turned_away.get() {
                     snapshot.status = State::Stopped;
                 }
-                own::frame(kind, &snapshot, &self.store()?.newest(after, SHOWN_MAX)?)
+                let store = self.store()?;
+                let alerts = store.alerts(false, None, ALERTS_SHOWN)?;
+                let lines = store.newest(after, SHOWN_MAX)?;
+                own::frame(kind, &snapshot, &lines, &alerts, outlook.as_deref())
             }
             _ => Ok("null".to_owned()), // no such customer
         }

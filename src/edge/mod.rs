@@ -2,6 +2,7 @@
 //! request and once per call of a ledger object.
 
 mod admit;
+mod alerts;
 mod answer;
 mod attempt;
 mod batch;
@@ -67,6 +68,14 @@ pub async fn fetch(
     let incoming = Incoming::new(request, env, ctx, id);
     let answer = route(&incoming).await;
     answer.or_else(|problem| respond(&problem.answer(incoming.shape(), &incoming.id)))
+}
+
+/// One run of the cron. Never fails; whatever is left is done by the next.
+#[wasm_bindgen]
+pub async fn scheduled(env: JsValue) {
+    if let Err(error) = alerts::cron::run(&env).await {
+        js::log(&format!("cron: {error}"));
+    }
 }
 
 /// The answer to a request during which the engine stopped.

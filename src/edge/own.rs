@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::admit::{key_of, ledger_of};
+use super::alerts::{ask, cron, routes};
 use super::books;
 use super::caps;
 use super::http::{self, Incoming, bearer, internal};
@@ -17,7 +18,7 @@ use crate::api::{Code, Problem};
 use crate::auth::{Denied, Rights, Session};
 use crate::clock::{Millis, Timestamp};
 use crate::ids::Name;
-use crate::ledger::{Admin, Allows, Command, LimitRule, Party, Reply, Scope, Snapshot};
+use crate::ledger::{Admin, Allows, Command, LimitRule, Outlook, Party, Reply, Scope, Snapshot};
 use crate::money::Exact;
 use crate::record::{Class, Digest, Flag, Record, SealedLine};
 use crate::wire::query::parameters;
@@ -37,6 +38,9 @@ pub async fn route(incoming: &Incoming, rest: &str) -> Result<web_sys::Response,
         ("POST", ["quote"]) => quote::answer(incoming).await,
         ("GET", ["live"]) => live(incoming).await,
         ("PUT", ["caps"]) => caps::put(incoming).await,
+        (_, ["alerts" | "forecast" | "endpoints" | "deliveries", ..]) => {
+            routes::own(incoming, &method, &parts).await
+        }
         (_, ["admin", rest @ ..]) => admin(incoming, &method, rest).await,
         _ => Err(Problem::new(Code::NotFound, "There is no such route here.")),
     }
@@ -186,6 +190,15 @@ async fn admin(
         (_, ["customers", customer, rest @ ("plan" | "grants"), id @ ..]) => {
             super::own_terms::route(incoming, method, customer, rest, id).await
         }
+        (
+            _,
+            [
+                "customers",
+                customer,
+                rest @ ("alerts" | "alert-settings" | "forecast" | "endpoints" | "deliveries"),
+                more @ ..,
+            ],
+        ) => routes::admin(incoming, method, customer, &[&[*rest], more].concat()).await,
         ("POST", ["customers", customer, "sessions"]) => new_session(incoming, customer).await,
         _ => Err(absent()),
     }
@@ -216,7 +229,9 @@ struct Terms {
 async fn put_customer(incoming: &Incoming, customer: &str) -> Result<web_sys::Response, Problem> {
     let Terms { currency, limits, zone, allows } = body(incoming).await?;
     let put = Admin::PutCustomer { customer: name(customer)?, currency, limits, zone, allows };
-    carry_out(incoming, customer, put).await
+    let done = carry_out(incoming, customer, put).await?;
+    cron::note(&incoming.env, &name(customer)?).await;
+    Ok(done)
 }
 
 #[derive(Deserialize)]
@@ -362,6 +377,8 @@ pub fn frame(
     kind: &str,
     snapshot: &Snapshot,
     lines: &[(String, String)],
+    alerts: &[String],
+    outlook: Option<&Outlook>,
 ) -> Result<String, String> {
     let rows: Result<Vec<Value>, String> =
         lines.iter().map(|(line, charged)| row(line, charged)).collect();
@@ -369,6 +386,11 @@ pub fn frame(
     if let Some(frame) = frame.as_object_mut() {
         frame.insert("type".into(), kind.into());
         frame.insert("requests".into(), rows?.into());
+        let alerts = ask::list(alerts)?;
+        frame.insert("alerts".into(), json!(alerts));
+        if let Some(outlook) = outlook {
+            frame.insert("forecast".into(), json!(outlook));
+        }
     }
     Ok(frame.to_string())
 }

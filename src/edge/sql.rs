@@ -1,6 +1,7 @@
 //! The ledger's tables. Amounts are TEXT and never compared or summed here: SQLite would turn them
 //! into floating point.
 
+mod alerts;
 mod rows;
 mod schema;
 
@@ -90,7 +91,7 @@ impl Store {
                     .query("INSERT INTO meta VALUES ('schema', ?)", &[SCHEMA.to_string().into()])?;
             }
             Some(found) if found == SCHEMA.to_string() => {}
-            Some(found) if ["1", "2"].contains(&found.as_str()) => {
+            Some(found) if ["1", "2", "3"].contains(&found.as_str()) => {
                 let sql = "UPDATE meta SET value = ? WHERE name = 'schema'";
                 store.query(sql, &[SCHEMA.to_string().into()])?;
             }
@@ -155,6 +156,7 @@ impl Store {
         for row in self.query("SELECT value FROM meta WHERE name = 'in_force'", &[])? {
             loaded.in_force = Some(parsed(&row.get(0))?);
         }
+        loaded.alerts = self.load_alerts(now)?;
         Ok(loaded)
     }
 
@@ -200,7 +202,8 @@ impl Store {
         self.query(decided, &[now.to_string().into()])?;
         let oldest =
             "DELETE FROM once WHERE at <= (SELECT at FROM once ORDER BY at DESC LIMIT 1 OFFSET ?)";
-        self.query(oldest, &[number(ONCE_MAX)]).map(drop)
+        self.query(oldest, &[number(ONCE_MAX)])?;
+        self.prune_alerts(now)
     }
 
     /// What the ledger may need to know beside its memory for this command.
@@ -253,6 +256,7 @@ impl Store {
             | Command::Admin(_)
             | Command::Status
             | Command::Standing(_)
+            | Command::Outlook
             | Command::CheckKey { .. } => None,
         };
         let Some(attempt) = attempt.filter(|attempt| !in_memory(*attempt)) else {

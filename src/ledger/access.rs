@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::agree::{NewGrant, PutPlan};
+use super::alerts::AlertSettings;
 use super::limits::LimitRule;
 use crate::clock::Timestamp;
 use crate::ids::Name;
@@ -68,6 +69,8 @@ pub enum Admin {
     PutPlan(Box<PutPlan>),
     /// Grants credit.
     PutGrant(Box<NewGrant>),
+    /// Replaces what is told of the customer.
+    PutAlerts(Box<AlertSettings>),
     /// Takes back what is left of a grant.
     VoidGrant {
         /// Which.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::access::{Admin, KeyState};
+use super::alerts::{AlertRow, Outlook};
 use super::batch::{BatchCommand, BatchRow, KnownBatch};
 use super::limits::{Hour, Party, PartyRows, Tally};
 use super::purse::{Stored, Unit};
@@ -66,6 +67,8 @@ pub enum Command {
     Status,
     /// Where does one party stand with its limits?
     Standing(Party),
+    /// What is the month expected to come to, and how long does credit last?
+    Outlook,
     /// Is this key in force?
     CheckKey {
         /// Which.
@@ -410,6 +413,8 @@ pub enum Reply {
     Status(Box<Snapshot>),
     /// Where a party stands.
     Standing(Vec<LimitView>),
+    /// What is expected.
+    Outlook(Box<Outlook>),
 }
 
 /// One row to write. All rows of an outcome go into one transaction.
@@ -462,6 +467,8 @@ pub enum Row {
     PutJob(String, Job),
     /// What is kept of batches.
     Batch(BatchRow),
+    /// What is kept for alerts.
+    Alerts(AlertRow),
     /// Keep an end user's pseudonym key beside the clear value.
     PutSubject {
         /// The end user in clear; erasing this row erases the end user.

@@ -150,6 +150,13 @@ impl Contracts {
         }))
     }
 
+    /// What people call the plan's credits.
+    pub fn credit_name(&self, now: Timestamp) -> String {
+        let force = self.at(now);
+        let plan = force.as_ref().and_then(|force| force.plan.as_ref());
+        plan.and_then(Plan::credit_name).unwrap_or("credits").to_owned()
+    }
+
     /// Credit in each unit that there is any of.
     pub fn credit_views(
         &self,

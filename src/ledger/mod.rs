@@ -12,6 +12,7 @@
 
 mod access;
 mod agree;
+mod alerts;
 mod apply;
 mod batch;
 mod command;
@@ -28,6 +29,11 @@ use crate::clock::Millis;
 
 pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
 pub use agree::{NewGrant, PutPlan, When};
+pub use alerts::{
+    ALERTS_DAYS, ALERTS_MAX, Alert, AlertRow, AlertSettings, BalanceOutlook, BalanceSettings,
+    LoadedAlerts, MonthOutlook, Outlook, OutlookStatus, PeakDay, RunsOutAt, Share, SpikeSettings,
+    THRESHOLDS_MAX, TOLD_MAX, Used, WeekSummary, What, alert_id,
+};
 pub use apply::{Broken, Outcome, outcome_id};
 pub use batch::{
     Batch, BatchCommand, BatchLine, BatchRow, File, Forecast, KnownBatch, ModelPrices, Progress,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SWEEP_MAX;
 use super::access::{Allows, KeyState};
+use super::alerts::{Alerts, LoadedAlerts};
 use super::apply::{Broken, outcome_id};
 use super::batch::BatchCommand;
 use super::command::{Command, Pinned, Prior, Reserve, Row, Scopes};
@@ -163,6 +164,8 @@ pub struct Loaded {
     pub in_force: Option<InForce>,
     /// Plans, usage under them, and credit.
     pub terms: LoadedTerms,
+    /// Alerts.
+    pub alerts: LoadedAlerts,
 }
 
 /// One customer's ledger. See the module for what it promises.
@@ -181,6 +184,7 @@ pub struct Ledger {
     /// The newest activation that a request was admitted under; none of a pushed book: absent.
     pub(super) in_force: Option<InForce>,
     pub(super) contracts: Contracts,
+    pub(super) alerts: Alerts,
     /// The clock never runs backwards for a ledger.
     pub(super) last: Timestamp,
 }
@@ -196,7 +200,10 @@ impl Ledger {
         let last = done.max().map_or(now, |done| done.max(now));
         let customer = PartyRows { hours: loaded.hours, minute: loaded.minute };
         let limits = Limits::count(loaded.account.as_ref(), customer, &holds.iter(), last)?;
+        let zone = loaded.account.as_ref().and_then(|account| account.zone.as_deref());
+        let alerts = Alerts::load(loaded.alerts, zone.unwrap_or("UTC"), last);
         Ok(Self {
+            alerts,
             keys: loaded.keys.into_iter().map(|key| (key.key_id.clone(), key)).collect(),
             contracts: Contracts::load(loaded.terms, holds.iter())?,
             expiry: holds.iter().map(|hold| (hold.expires_at, hold.attempt_id)).collect(),
@@ -329,6 +336,16 @@ impl Ledger {
     /// When the next hold expires, if there is one: the latest the shell must call again.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         self.expiry.first().map(|(at, _)| *at)
+    }
+
+    /// When a week is over that is to be summed up: the latest the shell must call again for that.
+    pub fn next_summary(&self) -> Option<Timestamp> {
+        self.alerts.summary_at
+    }
+
+    /// What is told of the customer.
+    pub fn alert_settings(&self) -> &super::AlertSettings {
+        &self.alerts.settings
     }
 
     /// The end of the chain.

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod alerts;
 mod batches;
 mod charges;
 mod credit;

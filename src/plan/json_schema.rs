@@ -14,7 +14,8 @@ pub(super) fn schema() -> String {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Farebox plan",
-        "description": "What a customer pays for a period: fees, charges, allowances, grants, limits, commitments and discounts. Ids name one thing each.",
+        "description": "What a customer pays for a period: fees, charges, allowances, grants, limits, \
+            commitments and discounts. Ids name one thing each.",
         "$defs": { "Decimal": decimal(), "Charge": charge(), "Where": place() },
         "type": "object", "additionalProperties": false,
         "required": ["format", "plan", "version", "name", "currency"],
@@ -65,7 +66,8 @@ pub(super) fn schema() -> String {
 }
 
 fn decimal() -> Value {
-    json!({ "description": "A decimal number of at most 28 digits: in a string, or a JSON number, which is read by its digits.",
+    json!({ "description": "A decimal number of at most 28 digits: in a string, or a JSON number, which \
+                is read by its digits.",
             "type": ["string", "number"], "pattern": r"^-?[0-9]+(\.[0-9]+)?$" })
 }
 
@@ -139,7 +141,8 @@ fn charges() -> Value {
         "outcome": { "type": "object", "additionalProperties": false,
             "required": ["pending_hours", "silence", "dispute_hours"],
             "description": "What is priced are outcomes, decided later.",
-            "properties": { "pending_hours": hours, "silence": { "enum": ["confirmed", "reversed"] }, "dispute_hours": hours } },
+            "properties": { "pending_hours": hours, "silence": { "enum": ["confirmed", "reversed"] },
+                "dispute_hours": hours } },
         "where": of("Where"), "charge": of("Charge"),
         "cost": described(&of("Charge"), "What the same usage costs the operator."),
         "cells": list("Prices by dimensions, in the place of one `charge`: the one with the most that match.",

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { alertWords } from "../../www/alerts.js";
 import { retryDelay } from "../../www/live.js";
 import { tokenIn } from "../../www/session.js";
 import { ROWS_MAX, applyFrame, leadingLimit, softMark } from "../../www/snapshot.js";
@@ -114,4 +115,10 @@ test("times: words never promise too early, and nothing becomes 1970", DEADLINE,
   assert.equal(agoWords(-5), "just now");
   assert.equal(utcTitle(Date.parse("2026-11-23T21:59:58.120Z")), "2026-11-23 21:59:58.120 UTC");
   for (const text of [null, undefined, "", "soon", 0]) assert.equal(instant(text), null);
+});
+
+test("an alert is one line of the customer's own amounts, and an unknown kind is passed over", DEADLINE, () => {
+  assert.equal(alertWords({ type: "limit.threshold", data: { percent: 80, limit: { id: "month" } } }), "80 % of limit month used");
+  assert.match(alertWords({ type: "summary.week", data: { week: "2026-11-16", spent: "9.5", currency: "USD" } }), /^Week of 2026-11-16: .*9\.50/);
+  assert.equal(alertWords({ type: "of.tomorrow", data: {} }), undefined);
 });

@@ -193,7 +193,8 @@ for (const [name, api] of Object.entries(APIS)) {
     }
     const { records } = await gate.bill(key, answer);
     assert.deepEqual(records.map(({ amount, batch, plan: by }) => [amount, batch?.line, by.lines?.[0].before, by.paid?.[0].grant]), [
-      ['2', sha256('a'), '0', 'pack'], ['0.3', sha256('b'), '100', 'pack'], ['0', undefined, undefined, undefined],
+      ['2', markOf(name, 'a', 1), '0', 'pack'], ['0.3', markOf(name, 'b', 2), '100', 'pack'],
+      ['0', undefined, undefined, undefined],
     ]);
   });
 

@@ -67,6 +67,34 @@ test('schema 1: keys, limits, spend, holds and the chain are all there, and ever
   }
 });
 
+test('schema 3: a ledger from before alerts goes on, and tells', { timeout: 90_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'farebox-migration-'));
+  let gate;
+  try {
+    gate = await startGate({ persist: folder, secretVars });
+    const key = await gate.customer('old', '0.0001');
+    assert.equal((await gate.chat(key, say('hi'))).status, 200);
+    const before = await gate.idle('old');
+    await gate.stop();
+
+    const file = readdirSync(folder, { recursive: true }).map(String)
+      .find((each) => /LedgerObject\/[0-9a-f]{64}\.sqlite$/.test(each));
+    const database = new DatabaseSync(join(folder, file));
+    database.exec("DROP TABLE alerts; DROP TABLE week_models; DROP TABLE endpoints; DROP TABLE deliveries; UPDATE meta SET value = '3' WHERE name = 'schema'");
+    database.close();
+
+    gate = await startGate({ persist: folder, secretVars });
+    const after = await gate.status('old');
+    assert.deepEqual([after.spend.settled, after.head], [before.spend.settled, before.head]);
+    // So low that what was spent before is four fifths and more of it.
+    await gate.admin('PUT', 'customers/old', { currency: 'USD', limits: [{ id: 'main', window: 'month', kind: 'hard', limit: before.spend.settled }] });
+    assert.deepEqual((await gate.status('old')).alerts.map(({ data }) => data.percent).sort((a, b) => a - b), [50, 80, 100]);
+  } finally {
+    await gate?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
 test('schema 2: a ledger from before plans goes on, and takes a plan', { timeout: 90_000 }, async () => {
   const folder = mkdtempSync(join(tmpdir(), 'farebox-migration-'));
   let gate;
@@ -80,7 +108,7 @@ test('schema 2: a ledger from before plans goes on, and takes a plan', { timeout
     const file = readdirSync(folder, { recursive: true }).map(String)
       .find((each) => /LedgerObject\/[0-9a-f]{64}\.sqlite$/.test(each));
     const database = new DatabaseSync(join(folder, file));
-    database.exec("DROP TABLE terms; DROP TABLE plan_uses; DROP TABLE credit; UPDATE meta SET value = '2' WHERE name = 'schema'");
+    database.exec("DROP TABLE terms; DROP TABLE plan_uses; DROP TABLE credit; DROP TABLE alerts; DROP TABLE week_models; DROP TABLE endpoints; DROP TABLE deliveries; UPDATE meta SET value = '2' WHERE name = 'schema'");
     database.close();
 
     gate = await startGate({ persist: folder, secretVars });

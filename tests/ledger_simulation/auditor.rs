@@ -138,6 +138,7 @@ impl Auditor {
             }
             Command::CheckKey { .. }
             | Command::Standing(_)
+            | Command::Outlook
             | Command::Batch(_)
             | Command::Decide(_)
             | Command::Unreserved(_) => {
@@ -495,7 +496,7 @@ impl Auditor {
                 self.own_rows = 0;
                 return self.agreed.put(put, self.now());
             }
-            Admin::PutGrant(_) | Admin::VoidGrant { .. } => {
+            Admin::PutGrant(_) | Admin::VoidGrant { .. } | Admin::PutAlerts(_) => {
                 unreachable!("not part of the workload")
             }
             Admin::RevokeKey { key_id } => self.keys.get_mut(key_id.as_str()).unwrap().1 = false,

@@ -285,6 +285,7 @@ impl Simulation {
                     | Row::DropTerms(_)
                     | Row::PutPlanUse(_)
                     | Row::DropPlanUses(..)
+                    | Row::Alerts(_)
             )
         };
         let written = outcome.rows.iter().filter(counted).count();
@@ -489,7 +490,7 @@ fn words(reply: &Reply) -> String {
         Reply::Conflict { seq } => format!("conflict with {seq}"),
         Reply::UnknownAttempt => "unknown attempt".into(),
         Reply::Expired => "expired".into(),
-        Reply::Standing(_) => unreachable!("not of the workload"),
+        Reply::Standing(_) | Reply::Outlook(_) => unreachable!("not of the workload"),
         Reply::Done => "done".into(),
         Reply::Invalid(problem) => format!("invalid: {problem}"),
         Reply::Status(snapshot) => {

@@ -6,10 +6,11 @@ use farebox::book::InForce;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded, LoadedTerms, Party,
-    PartyRows, Prior, PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Stored, Tally, Terms,
-    Unit, UseRow,
+    Account, Alert, AlertRow, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded,
+    LoadedAlerts, LoadedTerms, Party, PartyRows, Prior, PriorOnce, PriorRecord, RecordRow,
+    RefusalCode, Row, Stored, Tally, Terms, Unit, UseRow,
 };
+use farebox::money::Exact;
 use farebox::plan::Place;
 use farebox::record::{Digest, Record};
 
@@ -60,6 +61,9 @@ pub struct Store {
     terms: BTreeMap<u32, Terms>,
     plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
     credit: BTreeMap<(Unit, String), Stored>,
+    /// Alerts by id, and when each may go.
+    pub alerts: BTreeMap<String, (Alert, Option<Timestamp>)>,
+    week_models: BTreeMap<(String, String), Exact>,
 }
 
 fn stored<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
@@ -135,6 +139,17 @@ impl Store {
                 drop(self.credit.insert((unit, id), stored(&*piece)));
             }
             Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
+            // As the shell's insert does: one that is there stays as it is.
+            Row::Alerts(AlertRow::Raise { alert, until }) => {
+                self.alerts.entry(alert.id.clone()).or_insert((stored(&*alert), until));
+            }
+            Row::Alerts(AlertRow::Settings(_)) => unreachable!("the workload has the defaults"),
+            Row::Alerts(AlertRow::Model(week, model, spent)) => {
+                self.week_models.insert((week, model), spent);
+            }
+            Row::Alerts(AlertRow::DropWeek(week)) => {
+                self.week_models.retain(|(of, _), _| *of != week);
+            }
         }
     }
 
@@ -157,6 +172,15 @@ impl Store {
                     .credit
                     .iter()
                     .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
+                    .collect(),
+            },
+            alerts: LoadedAlerts {
+                settings: None,
+                told: self.alerts.keys().cloned().collect(),
+                weeks: self
+                    .week_models
+                    .iter()
+                    .map(|((week, model), spent)| (week.clone(), model.clone(), *spent))
                     .collect(),
             },
         };

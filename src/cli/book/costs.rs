@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::book::{Book, Situation};
 use crate::cli::catalogue::CATALOGUE;
-use crate::cli::{Failure, say, session};
+use crate::cli::{Failure, file, say, session};
 
 /// Write the catalogue's prices into a book as the costs of its models; to standard output. The
 /// result stands by itself: the gate needs no catalogue.
@@ -18,8 +18,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let catalogue = Book::open(CATALOGUE).map_err(|error| error.to_string())?;
-    let text = std::fs::read_to_string(&args.book)
-        .map_err(|error| format!("{}: {error}", args.book.display()))?;
+    let text = file::terms(&args.book)?;
     let mut document: Value =
         serde_json::from_str(&text).map_err(|error| format!("{}: {error}", args.book.display()))?;
     let now = Situation { at: Some(session::now()), ..Situation::default() };

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
-use super::{Failure, say};
-use crate::book::{BOOK_MAX, Book, BookError};
+use super::{Failure, file, say};
+use crate::book::{Book, BookError};
 
 #[derive(Subcommand)]
 pub(super) enum Verb {
@@ -50,26 +50,13 @@ pub(super) fn run(verb: &Verb, json: bool) -> Result<(), Failure> {
     }
 }
 
-/// Reads a book. One that is too long is refused by its size, before any of it is read.
+/// Reads a book.
 pub(super) fn read(path: &Path) -> Result<Book, Failure> {
     parse(path)?.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads a book's text.
-fn text_of(path: &Path) -> Result<String, Failure> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > BOOK_MAX as u64 {
-        return Err(format!(
-            "{}: {length} bytes are too long for a book: at most {BOOK_MAX}",
-            path.display()
-        ));
-    }
-    std::fs::read_to_string(path).map_err(failed)
-}
-
 fn parse(path: &Path) -> Result<Result<Book, BookError>, Failure> {
-    Ok(Book::parse(&text_of(path)?))
+    Ok(Book::parse(&file::terms(path)?))
 }
 
 fn check(args: &CheckArgs, json: bool) -> Result<(), Failure> {

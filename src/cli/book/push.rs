@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::diff::compare;
-use super::text_of;
 use super::versions::{activation, activation_line, user};
 use crate::book::Book;
 use crate::cli::remote::{Gate, encoded};
 use crate::cli::replay::{self, Totals};
-use crate::cli::{Failure, say};
+use crate::cli::{Failure, file, say};
 use crate::clock::Timestamp;
 
 const HELP: &str = "\
@@ -55,7 +54,7 @@ pub(super) fn at(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
-    let text = text_of(&args.book)?;
+    let text = file::terms(&args.book)?;
     let new = Book::parse(&text).map_err(|error| {
         let faults: Vec<String> = error.faults.iter().map(|fault| format!("\n  {fault}")).collect();
         format!("{}: the book is wrong:{}", args.book.display(), faults.concat())

@@ -4,13 +4,14 @@ use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use super::schema::{
-    DROP_CREDIT, DROP_HOURS, DROP_PLAN_USES, DROP_TERMS, DROP_USE, EXPIRE_HOLD, FORGET_FILES,
-    PUT_ACCOUNT, PUT_BATCH, PUT_CREDIT, PUT_FILE, PUT_IN_FORCE, PUT_JOB, PUT_KEY, PUT_LINE,
-    PUT_MINUTE, PUT_ONCE, PUT_PLAN_USE, PUT_REFUSALS, PUT_SUBJECT, PUT_TERMS, PUT_USE,
+    DROP_CREDIT, DROP_HOURS, DROP_PLAN_USES, DROP_TERMS, DROP_USE, DROP_WEEK, EXPIRE_HOLD,
+    FORGET_FILES, PUT_ACCOUNT, PUT_ALERT, PUT_ALERT_SETTINGS, PUT_BATCH, PUT_CREDIT, PUT_FILE,
+    PUT_IN_FORCE, PUT_JOB, PUT_KEY, PUT_LINE, PUT_MINUTE, PUT_ONCE, PUT_PLAN_USE, PUT_REFUSALS,
+    PUT_SUBJECT, PUT_TERMS, PUT_USE, PUT_WEEK_MODEL,
 };
 use super::{Failed, Store, class_name, json, millis, number};
 use crate::clock::Timestamp;
-use crate::ledger::{BatchRow, File, RecordRow, Row, Unit};
+use crate::ledger::{AlertRow, BatchRow, File, RecordRow, Row, Unit};
 
 impl Store {
     /// The statement and its parameters.
@@ -92,6 +93,7 @@ impl Store {
             Row::Batch(BatchRow::ForgetFiles(before)) => {
                 Array::of2(&FORGET_FILES.into(), &millis(*before))
             }
+            Row::Alerts(row) => alert_statement(row)?,
             Row::PutSubject { value, key } => {
                 Array::of3(&PUT_SUBJECT.into(), &value.into(), &key.to_string().into())
             }
@@ -115,6 +117,29 @@ impl Store {
         .iter()
         .collect())
     }
+}
+
+fn alert_statement(row: &AlertRow) -> Result<Array, Failed> {
+    Ok(match row {
+        AlertRow::Raise { alert, until } => [
+            PUT_ALERT.into(),
+            alert.id.as_str().into(),
+            millis(alert.timestamp),
+            until.map_or(JsValue::NULL, millis),
+            number(alert.what.is_for_customer().into()),
+            json(alert)?,
+        ]
+        .iter()
+        .collect(),
+        AlertRow::Settings(settings) => Array::of2(&PUT_ALERT_SETTINGS.into(), &json(settings)?),
+        AlertRow::Model(week, model, spent) => Array::of4(
+            &PUT_WEEK_MODEL.into(),
+            &week.into(),
+            &model.into(),
+            &spent.to_string().into(),
+        ),
+        AlertRow::DropWeek(week) => Array::of2(&DROP_WEEK.into(), &week.into()),
+    })
 }
 
 fn unit_name(unit: Unit) -> &'static str {

@@ -2,9 +2,9 @@
 
 /// Version of the schema below. Version 1 had no use by party, no minutes, refusals and names of
 /// requests; its hours hold one amount, which [`Hour`](crate::ledger::Hour) reads as such. Version 2
-/// had no plans and no credit. So all that a migration has to do is to create the tables that are
+/// had no plans and no credit; version 3 no alerts. So all that a migration has to do is to create the tables that are
 /// missing.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 pub const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -30,6 +30,13 @@ CREATE INDEX IF NOT EXISTS once_by_time ON once (at);
 CREATE TABLE IF NOT EXISTS terms (number INTEGER PRIMARY KEY, body TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS plan_uses (number INTEGER NOT NULL, period INTEGER NOT NULL, place TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (number, period, place)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS credit (unit TEXT NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (unit, id)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS alerts (id TEXT PRIMARY KEY, at INTEGER NOT NULL, until INTEGER, customers INTEGER NOT NULL, spread INTEGER NOT NULL, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS alerts_by_time ON alerts (at);
+CREATE INDEX IF NOT EXISTS alerts_to_spread ON alerts (at) WHERE spread = 0;
+CREATE TABLE IF NOT EXISTS week_models (week TEXT NOT NULL, model TEXT NOT NULL, spent TEXT NOT NULL, PRIMARY KEY (week, model)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS endpoints (id TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS deliveries (alert_id TEXT NOT NULL, endpoint TEXT NOT NULL, state TEXT NOT NULL, next_at INTEGER NOT NULL, body TEXT NOT NULL, PRIMARY KEY (alert_id, endpoint)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS deliveries_by_time ON deliveries (state, next_at);
 CREATE TABLE IF NOT EXISTS sinks (sink TEXT PRIMARY KEY, sent INTEGER NOT NULL, batch_last INTEGER) STRICT, WITHOUT ROWID;
 ";
 
@@ -73,4 +80,11 @@ pub const DROP_PLAN_USES: &str = "DELETE FROM plan_uses WHERE number = ? AND per
 pub const PUT_CREDIT: &str =
     "INSERT INTO credit VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 pub const DROP_CREDIT: &str = "DELETE FROM credit WHERE unit = ? AND id = ?";
+/// An alert that is there stays as it is: it was told.
+pub const PUT_ALERT: &str = "INSERT INTO alerts VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT DO NOTHING";
+pub const PUT_ALERT_SETTINGS: &str =
+    "INSERT INTO meta VALUES ('alerts', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+pub const PUT_WEEK_MODEL: &str =
+    "INSERT INTO week_models VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET spent = excluded.spent";
+pub const DROP_WEEK: &str = "DELETE FROM week_models WHERE week = ?";
 pub const PUT_SINK: &str = "INSERT INTO sinks VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sent = excluded.sent, batch_last = excluded.batch_last";

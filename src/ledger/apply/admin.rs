@@ -52,6 +52,7 @@ impl Op<'_> {
             Admin::PutPlan(put) => self.put_plan(put),
             Admin::PutGrant(new) => self.put_grant(new),
             Admin::VoidGrant { id } => self.void_grant(id),
+            Admin::PutAlerts(settings) => Ok(self.put_alerts(settings)),
         }
     }
 
@@ -96,6 +97,8 @@ impl Op<'_> {
             account.tracked.entry(scope).or_insert(self.now);
         }
         self.rows.push(Row::PutAccount(account.clone()));
+        // Days follow the zone.
+        self.ledger.alerts.watch = None;
         self.ledger.account = Some(account);
         self.ledger.rebuild_limits(self.now)?;
         Ok(Reply::Done)

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admission;
+mod alerts;
 mod batch;
 mod charge;
 mod close;
@@ -64,6 +65,8 @@ struct Op<'a> {
     /// Holds that this very operation expired: what was looked up in storage before it does not
     /// know of them.
     expired: Vec<(Hold, PriorRecord)>,
+    /// What it ended, to be looked at when it is over.
+    noticed: Vec<alerts::Noticed>,
 }
 
 impl Ledger {
@@ -74,7 +77,8 @@ impl Ledger {
         self.limits.roll(now);
         let (mut rows, expired) = (Vec::new(), Vec::new());
         self.load_parties(&context.prior, now, &mut rows)?;
-        let mut op = Op { ledger: self, context, now, rows, expired };
+        let noticed = Vec::new();
+        let mut op = Op { ledger: self, context, now, rows, expired, noticed };
         op.roll_credit()?;
         op.sweep()?;
         let reply = match command {
@@ -93,8 +97,11 @@ impl Ledger {
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,
             Command::Standing(party) => Reply::Standing(op.ledger.limits.party_views(party, now)?),
+            Command::Outlook => op.outlook()?,
             Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
         };
+        let asked = matches!(command, Command::Admin(_)) && reply == Reply::Done;
+        op.tell(&reply, asked);
         let rows = op.rows;
         self.limits.rest(now);
         Ok(Outcome { reply, rows })

@@ -89,6 +89,8 @@ impl Counter {
             span,
             settled,
             held,
+            told: 0,
+            burn_told: false,
             counts_from: counts_from
                 .filter(|from| *from > span.start && ruled.rule.measure != Measure::Concurrency),
         };
@@ -149,6 +151,7 @@ impl Counter {
             state.settled = crate::money::Exact::ZERO;
             state.held = crate::money::Exact::ZERO;
             state.counts_from = None;
+            (state.told, state.burn_told) = (0, false);
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! [`Prior`]: super::Prior
 
+mod alerting;
 mod counter;
 mod rule;
 mod set;

@@ -24,14 +24,14 @@ const HOURS_MAX: usize = 8;
 /// All limits of one customer.
 #[derive(Debug)]
 pub struct Limits {
-    rules: Vec<Ruled>,
-    currency: String,
+    pub(super) rules: Vec<Ruled>,
+    pub(super) currency: String,
     /// Since when the parties of a scope are counted.
     tracked: BTreeMap<Scope, Timestamp>,
     /// Since when minutes are.
     minutes: Option<Timestamp>,
-    customer: Counter,
-    parties: HashMap<Party, Counter>,
+    pub(super) customer: Counter,
+    pub(super) parties: HashMap<Party, Counter>,
     /// Parties with more hours in memory than are kept; of one operation only.
     grown: Vec<Party>,
     /// Operations so far, to tell which party was unused for longest.

@@ -44,6 +44,10 @@ pub struct LimitState {
     pub held: Exact,
     /// What was used before this is not counted, though the window had begun.
     pub counts_from: Option<Timestamp>,
+    /// The highest threshold that was told, as far as memory knows.
+    pub told: u32,
+    /// The same of its burning.
+    pub burn_told: bool,
 }
 
 impl LimitState {

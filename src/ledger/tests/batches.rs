@@ -134,7 +134,7 @@ fn a_line_moves_its_cost_from_the_hold_to_the_spend_once_and_the_end_frees_the_r
         rows                     -> 1 batch, 1 hold
         wait 3000s               # fifty lives of an ordinary hold
         post b1 x=3 y=2
-        rows                     -> 1 batch, 1 hold, 1 hour, 2 line, 2 record
+        rows                     -> 1 batch, 1 hold, 1 hour, 2 line, 2 record, 1 week
         status                   -> ok settled 5 held 7 open 1 exposure 7
         post b1 x=3 y=2          # downloaded again
         rows                     -> none

@@ -15,7 +15,7 @@ fn f36_f42_the_same_command_again_gives_the_same_answer_and_writes_nothing() {
         reserve a 4 again        -> held, 6 left
         rows                     -> none
         settle a 3               -> closed 1 at 3
-        rows                     -> 1 delete, 1 hour, 1 record
+        rows                     -> 1 delete, 1 hour, 1 record, 1 week
         settle a 3               -> replayed 1 at 3
         rows                     -> none
         reserve b 4
@@ -43,7 +43,7 @@ fn f45_f46_another_command_for_the_same_attempt_conflicts_and_changes_nothing() 
         rows                     -> 1 refusal
         settle a 3
         settle a 4               -> conflict with 1
-        rows                     -> none
+        rows                     -> 1 alert   # told, once
         void a                   -> conflict with 1
         reserve a 4 again        -> refused attempt_conflict
         rows                     -> none
@@ -87,14 +87,14 @@ fn f43_the_command_that_finds_a_hold_expired_is_late_not_lost() {
         reserve a 4 floor=1
         wait 60s
         settle a 3         -> closed 2 at 3
-        rows               -> 1 delete, 1 expire, 2 hour, 2 record
+        rows               -> 1 delete, 1 expire, 2 hour, 2 record, 1 week
         reserve b 4 floor=1
         wait 60s
         void b             -> closed 4 at 0
         reserve c 4 floor=1
         wait 60s
         reserve c 4 again  -> refused attempt_conflict
-        rows               -> 1 expire, 1 hour, 1 record
+        rows               -> 1 expire, 1 hour, 1 record, 1 week
         settle c 2         -> closed 6 at 2
         records            -> 1 a unresolved 1 counted; 2 a settled 2 corrects 1 of 1 late correction; 3 b unresolved 1 counted; 4 b voided -1 corrects 3 of 1 late correction; 5 c unresolved 1 counted; 6 c settled 1 corrects 5 of 1 late correction
         ",
@@ -108,11 +108,11 @@ fn f43_a_hold_that_was_swept_before_is_settled_late_the_same_way() {
         reserve a 4 floor=1
         wait 61s
         sweep
-        rows               -> 1 expire, 1 hour, 1 record
+        rows               -> 1 expire, 1 hour, 1 record, 1 week
         renew a 3          -> expired
         reserve a 4 again  -> refused attempt_conflict
         settle a 3         -> closed 2 at 3
-        rows               -> 1 delete, 1 hour, 1 record
+        rows               -> 1 delete, 1 hour, 1 record, 1 week
         sweep
         rows               -> none
         ",
@@ -185,9 +185,9 @@ fn one_command_expires_at_most_sweep_max_holds_and_the_rest_count_as_expired() {
     script.push_str(&format!(
         "wait 60s
          renew h{last} 5            -> expired
-         rows                       -> {SWEEP_MAX} expire, {SWEEP_MAX} hour, {SWEEP_MAX} record
+         rows                       -> {SWEEP_MAX} expire, {SWEEP_MAX} hour, {SWEEP_MAX} record, 1 week
          sweep
-         rows                       -> 3 expire, 3 hour, 3 record
+         rows                       -> 3 expire, 3 hour, 3 record, 1 week
          status                     -> ok settled {many} held 0 open 0 exposure 0
          settle h{last} 4           -> closed {} at 4\n",
         many + 1

@@ -25,6 +25,7 @@
 //! | `wait 500ms` · `clock 2026-12-01T00:00:00Z` · `ttl 60s` | moves or sets the ledger's time |
 //! | `plan hybrid rest=included prepaid` · `grant pack 10 unit=credits` · `take pack` | terms and credit |
 //! | `credit -> …` · `allowance -> …` | where they stand |
+//! | `alerts -> …` · `tell {"burn": null}` · `outlook -> …` | see `alerts.rs` |
 //! | `status -> …` · `limit day -> …` | where the customer or a limit stands |
 //! | `rows -> …` | what the last command wrote, counted by kind |
 //! | `records -> …` | the records since the last such line |
@@ -85,6 +86,7 @@ pub struct Store {
     terms: BTreeMap<u32, Terms>,
     plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
     credit: BTreeMap<(Unit, String), Stored>,
+    pub alerts: super::alerts::Kept,
 }
 
 impl Store {
@@ -145,6 +147,7 @@ impl Store {
             }
             Row::PutCredit(unit, id, Some(stored)) => drop(self.credit.insert((unit, id), *stored)),
             Row::PutCredit(unit, id, None) => drop(self.credit.remove(&(unit, id))),
+            Row::Alerts(row) => self.alerts.write(row),
         }
     }
 
@@ -170,6 +173,7 @@ impl Store {
                     .map(|((unit, id), stored)| (*unit, id.clone(), stored.clone()))
                     .collect(),
             },
+            alerts: self.alerts.load(now),
         };
         Ledger::load(loaded, now).unwrap()
     }
@@ -357,6 +361,9 @@ impl World {
             "limit" => return self.limit(arguments[0]),
             "credit" => return self.credit(),
             "allowance" => return self.allowance(),
+            "alerts" => return self.store.alerts.fresh(),
+            "tell" => return self.tell(line),
+            "outlook" => return self.outlook(),
             _ => {
                 let reply = self.apply(&parse(command, arguments));
                 return reply.map_or_else(|broken| format!("broken {broken:?}"), |r| words_of(&r));
@@ -392,6 +399,11 @@ impl World {
         self.written = outcome.rows.iter().map(kind).collect();
         outcome.rows.into_iter().for_each(|row| self.store.write(row));
         Ok(outcome.reply)
+    }
+
+    /// The object died: what is in memory is gone.
+    pub fn crash(&mut self) {
+        self.ledger = self.store.load(self.now);
     }
 
     /// What a request would be charged under the customer's terms.
@@ -695,6 +707,10 @@ fn sub_usage(how: &str, options: &HashMap<&str, &str>) -> Option<SubUsed> {
     Some(SubUsed { kind, model, included: how == "part", usage, card })
 }
 
+fn unknown(path: &str) -> crate::record::Unknown {
+    crate::record::Unknown { path: path.to_owned(), quantity: Exact::from(1) }
+}
+
 fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
     let mut usage = Usage::default();
     usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
@@ -721,7 +737,7 @@ fn settle(arguments: &[&str], options: &HashMap<&str, &str>) -> Settle {
             .into_iter()
             .filter_map(|how| sub_usage(how, options))
             .collect(),
-        unknown: Vec::new(),
+        unknown: options.get("unknown").iter().map(|path| unknown(path)).collect(),
         first_byte_at: None,
         finished_at: START.parse().unwrap(),
     }

@@ -38,6 +38,7 @@ pub fn words_of(reply: &Reply) -> String {
         Reply::UnknownAttempt => "unknown attempt".into(),
         Reply::Expired => "expired".into(),
         Reply::Done => "done".into(),
+        Reply::Outlook(outlook) => super::alerts::outlook_words(outlook),
         Reply::Invalid(problem) => format!("invalid: {problem}"),
         Reply::Status(snapshot) => {
             let Snapshot { spend, status, .. } = &**snapshot;
@@ -86,6 +87,9 @@ pub fn kind(row: &Row) -> &'static str {
         Row::PutTerms(_) | Row::DropTerms(_) => "terms",
         Row::PutPlanUse(_) | Row::DropPlanUses(..) => "plan use",
         Row::PutCredit(..) => "credit",
+        Row::Alerts(AlertRow::Raise { .. }) => "alert",
+        Row::Alerts(AlertRow::Settings(_)) => "alert settings",
+        Row::Alerts(AlertRow::Model(..) | AlertRow::DropWeek(_)) => "week",
     }
 }
 
