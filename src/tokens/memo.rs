@@ -21,12 +21,12 @@ struct Slot {
 
 /// The last piece counted of all those that fall into one slot, for each.
 #[derive(Clone, Debug)]
-pub struct Memo(Box<[Slot; SLOTS]>);
+pub struct Memo(Box<[Slot]>);
 
 impl Memo {
     /// Knows nothing yet.
     pub fn new() -> Self {
-        Self(Box::new([Slot { words: (0, 0), length: 0, tokens: 0 }; SLOTS]))
+        Self(vec![Slot { words: (0, 0), length: 0, tokens: 0 }; SLOTS].into_boxed_slice())
     }
 
     /// How many tokens the piece of 1 to [`PIECE_MAX`] bytes at `from` is: as known, or counted now.
