@@ -39,7 +39,7 @@ fn what_both_libraries_say_is_what_farebox_says_to_the_last_digit() {
 }
 
 /// Each line: the request without its id, and the amount or the error's code.
-const RULES: [(&str, &str); 18] = [
+const RULES: [(&str, &str); 23] = [
     // A provider and a model by any of their spellings.
     (r#""model":"gpt-4o","usage":{"input_total":"1000"}"#, "0.0025"),
     (r#""provider":"OpenAI","model":"openai/GPT-4o","usage":{"input_total":"1000"}"#, "0.0025"),
@@ -84,6 +84,15 @@ const RULES: [(&str, &str); 18] = [
         "0.0025",
     ),
     (r#""model":"gpt-4o","usage":{"input_total":"-1"}"#, "invalid_input"),
+    (r#""model":"gpt-4o","usage":{"input_total":"NaN"}"#, "invalid_input"),
+    // Numbers by their digits, never through a float; of two quantities of a meter neither wins.
+    (r#""model":"gpt-4o","usage":{"input_total":0.30000000000000004}"#, "0.0000007500000000000001"),
+    (r#""model":"gpt-4o","usage":{"input_total":1e-9}"#, "0.0000000000000025"),
+    (
+        r#""model":"gpt-4o","usage":{"input_total":"9999999999999999999999999999"}"#,
+        "amount_out_of_range",
+    ),
+    (r#""model":"gpt-4o","usage":{"input_total":"1","input_total":"2"}"#, "invalid_input"),
 ];
 
 #[test]

@@ -20,9 +20,9 @@ export async function readSpend(token) {
   return (await get(ROUTES.spend, token)).json();
 }
 
-/** The price book as text: the quote engine gets it verbatim. */
+/** The price book's bytes: the quote engine gets them verbatim. */
 export async function readBook(token) {
-  return (await get(ROUTES.book, token)).text();
+  return new Uint8Array(await (await get(ROUTES.book, token)).arrayBuffer());
 }
 
 export function openSocket(token) {

@@ -5,11 +5,22 @@ import { Problem, readBook } from "./api.js";
 
 /** `quote(endpoint, bodyText)` and the engine's version; rejects with a `Problem`. */
 export async function loadEngine(token, tries = 0) {
-  const [engine, book] = await Promise.all([loadWasm(tries), readBook(token)]);
+  const [engine, bytes] = await Promise.all([loadWasm(tries), readBook(token)]);
+  const book = openBook(engine, bytes);
   return {
     version: engine.version(),
-    quote: (endpoint, bodyText) => quote(engine, book, endpoint, bodyText),
+    quote: (endpoint, bodyText) => quote(book, endpoint, bodyText),
   };
+}
+
+/** Once: what is asked more often is the price of a request. */
+function openBook(engine, bytes) {
+  try {
+    return engine.PriceBook.fromBytes(bytes);
+  } catch (error) {
+    const detail = `Your price book could not be read: ${error?.message ?? error}`;
+    throw new Problem({ status: 0, code: "engine_failed", detail });
+  }
 }
 
 async function loadWasm(tries) {
@@ -25,13 +36,13 @@ async function loadWasm(tries) {
   }
 }
 
-function quote(engine, book, endpoint, bodyText) {
+function quote(book, endpoint, bodyText) {
   const fault = notAnObject(bodyText);
   if (fault) return { error: { code: "invalid_json", message: fault } };
   // The body goes in as typed, not parsed and written again: its bytes are what is counted.
   const request = `{"endpoint":${JSON.stringify(endpoint)},"body":${bodyText}}`;
   try {
-    return JSON.parse(engine.quote(book, request));
+    return JSON.parse(book.quote(request));
   } catch {
     return { error: { code: "engine_failed", message: "The quote engine stopped. Reload the page." } };
   }

@@ -341,7 +341,7 @@ fn card(
         faults.add(place.at("context"), format!("must hold at most {ENTRIES_MAX}"));
         return;
     }
-    let mut previous: Option<(Exact, bool)> = None;
+    let mut previous: Option<Exact> = None;
     for (at, tier) in context.iter().enumerate() {
         let here = place.nth("context", at);
         match tier.bound() {
@@ -349,11 +349,13 @@ fn card(
             Some((bound, _)) if bound.to_u64().is_none() => {
                 faults.add(here, "the bound must be a whole number of tokens");
             }
-            Some(bound) => {
-                if previous.is_some_and(|previous| bound.0 <= previous.0) {
+            Some((bound, inside)) => {
+                // Above 100 and at least 101 are the same tier: tokens are whole.
+                let first = if inside { bound } else { bound.plus(1.into()).unwrap_or(bound) };
+                if previous.is_some_and(|previous| first <= previous) {
                     faults.add(here, "starts at or below the tier before it; bounds must rise");
                 }
-                previous = Some(bound);
+                previous = Some(first);
             }
         }
         check_rates(&here.at("rates"), &tier.rates, faults);

@@ -9,10 +9,11 @@ mod choose;
 mod markup;
 mod names;
 mod open;
-mod rates;
+pub(crate) mod rates;
 mod schema;
 mod shape;
 mod timeline;
+mod twice;
 mod version;
 
 use crate::clock::Timestamp;
@@ -186,6 +187,7 @@ fn one_providers<'m>(mut models: impl Iterator<Item = &'m Model>) -> Result<Opti
 /// Every fault of a document that is not of the schema.
 fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> BookError {
     if let Ok(document) = serde_json::from_str::<serde_json::Value>(json) {
+        twice::faults(json, &mut faults);
         shape::faults(&document, &mut faults);
         // Models of the right shape are checked all the same, so that one pass finds their faults.
         let models = document.get("models").and_then(serde_json::Value::as_array);
@@ -197,7 +199,7 @@ fn unreadable(json: &str, error: &serde_json::Error, mut faults: Faults) -> Book
         }
     }
     if faults.is_empty() {
-        // What a schema cannot say: not JSON at all, or the same key twice.
+        // What none of these say: it is not JSON at all.
         faults.add("", error.to_string());
     }
     faults.into_error()

@@ -78,7 +78,7 @@ struct Written {
 
 impl<'de> Deserialize<'de> for Rates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = deserializer.deserialize_map(Once::<Meter, Written>(PhantomData))?;
+        let written = once::<Meter, Written, D>(deserializer)?;
         let mut rates = BTreeMap::new();
         for (meter, Written { amount, per, unit }) in written {
             if let Some(unit) = unit.filter(|unit| unit != meter.unit()) {
@@ -96,12 +96,21 @@ impl<'de> Deserialize<'de> for Rates {
 
 impl<'de> Deserialize<'de> for Tiers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Once::<String, Rates>(PhantomData)).map(Self)
+        once(deserializer).map(Self)
     }
 }
 
 /// Reads a JSON object in which no key may come twice: the later of two prices must not win
 /// silently.
+pub(crate) fn once<'de, K, V, D>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    K: Deserialize<'de> + Ord + fmt::Debug,
+    V: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    deserializer.deserialize_map(Once(PhantomData))
+}
+
 struct Once<K, V>(PhantomData<(K, V)>);
 
 impl<'de, K: Deserialize<'de> + Ord + fmt::Debug, V: Deserialize<'de>> Visitor<'de> for Once<K, V> {
@@ -115,7 +124,7 @@ impl<'de, K: Deserialize<'de> + Ord + fmt::Debug, V: Deserialize<'de>> Visitor<'
         let mut entries = BTreeMap::new();
         while let Some(key) = map.next_key::<K>()? {
             if entries.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("{key:?} is priced twice")));
+                return Err(A::Error::custom(format_args!("{key:?} is given twice")));
             }
             entries.insert(key, map.next_value()?);
         }

@@ -159,13 +159,20 @@ fn every_fault_is_reported_with_its_path() {
 
 #[test]
 fn two_rates_for_the_same_thing_are_refused_even_as_one_key_twice() {
-    let twice = DEFAULT.replacen(
-        "\"cache_read\"",
-        "\"input_uncached\": { \"amount\": \"9\", \"per\": \"1\" }, \"cache_read\"",
-        1,
-    );
-    let error = Book::parse(&twice).unwrap_err().to_string();
-    assert!(error.contains("InputUncached is priced twice"), "{error}");
+    let rate = r#""input_uncached": { "amount": "9", "per": "1" }"#;
+    let tiers = format!(r#""tiers": {{ "batch": {{ {rate} }}, "batch": {{ {rate} }} }}"#);
+    for (before, added, place) in [
+        (r#""cache_read":"#, rate, "models[0].rates.input_uncached"),
+        (r#""amount": "0.15""#, r#""amount": "0""#, "models[0].rates.input_uncached.amount"),
+        (r#""rates":"#, &tiers, "models[0].tiers.batch"),
+        (r#""rates":"#, r#""rates": {}"#, "models[0].rates"),
+        (r#""currency":"#, r#""currency": "EUR""#, "currency"),
+    ] {
+        let twice = DEFAULT.replacen(before, &format!("{added}, {before}"), 1);
+        let error = Book::parse(&twice).unwrap_err();
+        let found = error.faults.iter().find(|fault| fault.problem.contains("twice"));
+        assert_eq!(found.map(|fault| fault.at.as_str()), Some(place), "{error}");
+    }
 }
 
 #[test]
@@ -298,8 +305,11 @@ fn the_context_tier_is_chosen_by_the_whole_input_and_holds_for_every_meter() {
 #[test]
 fn context_tiers_must_rise_and_price_what_short_requests_price() {
     let tier = |bound: &str| json!({ "above": bound, "rates": rates("2", "3") });
-    let error = model(&json!({ "context": [tier("5"), tier("5")] })).unwrap_err();
-    assert_eq!(error.faults[0].at, "models[0].context[1]");
+    let same = json!({ "at_least": "6", "rates": rates("2", "3") });
+    for second in [tier("5"), tier("4"), same] {
+        let error = model(&json!({ "context": [tier("5"), second] })).unwrap_err();
+        assert_eq!(error.faults[0].at, "models[0].context[1]");
+    }
     let error = model(&json!({ "context": [{ "rates": rates("2", "3") }] })).unwrap_err();
     assert!(error.to_string().contains("exactly one of"), "{error}");
     let bare = json!({ "input_uncached": { "amount": "1", "per": "1" } });

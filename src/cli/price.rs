@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::catalogue::CATALOGUE;
 use super::lines::{self, LineError};
+use crate::book::rates::once;
 use crate::book::{Book, Rates, Situation, input_total, is_default_tier};
 use crate::clock::Timestamp;
 use crate::money::{Exact, OutOfRange};
 use crate::rating;
+use crate::wire::number;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 #[derive(Deserialize)]
@@ -21,6 +23,7 @@ struct Input {
     #[serde(default)]
     provider: Option<String>,
     model: String,
+    #[serde(deserialize_with = "once")]
     usage: BTreeMap<Meter, Box<RawValue>>,
     #[serde(default)]
     service_tier: Option<String>,
@@ -119,8 +122,9 @@ fn usage(input: &Input) -> Result<Usage, LineError> {
         if raw.get() == "null" {
             continue; // Not reported; that is not nought.
         }
-        let digits = raw.get().trim_matches('"');
-        let quantity: Option<Exact> = digits.parse().ok();
+        let written = raw.get().strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let quantity: Option<Exact> =
+            written.map_or_else(|| number::parse(raw.get()), |text| text.parse().ok());
         let quantity = quantity.filter(|quantity| !quantity.is_negative()).ok_or_else(|| {
             let message = format!("{}: {} is not a quantity", meter.as_str(), raw.get());
             LineError::new("invalid_input", message)

@@ -1,6 +1,7 @@
 //! Counting a text that arrives in parts.
 
 use super::class::{self, Class};
+use super::memo::Memo;
 use super::split::Pieces;
 use super::tokeniser::{Count, Tokeniser, fewest};
 
@@ -13,8 +14,8 @@ pub const CARRY_MAX: usize = 64 * 1024;
 const GATHER: usize = 256;
 
 /// Counts a text that arrives in parts, cut anywhere between characters, with at most [`CARRY_MAX`]
-/// bytes kept (and one delta). The count so far never falls, and at the end it is that of the
-/// whole text: exact, unless one of its pieces was longer than [`CARRY_MAX`].
+/// bytes kept, one delta, and 24 KiB of words met. The count so far never falls, and at the end it
+/// is that of the whole text: exact, unless one of its pieces was longer than [`CARRY_MAX`].
 ///
 /// ```
 /// use farebox::tokens::{Count, Counter, Tokeniser, Vocabulary};
@@ -27,6 +28,8 @@ const GATHER: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Counter {
     tokeniser: Tokeniser,
+    /// What the words of this text counted before.
+    memo: Memo,
     /// Tokens of the pieces that nothing can change any more.
     tokens: u64,
     /// The text after them.
@@ -50,6 +53,7 @@ impl Counter {
     pub fn new(tokeniser: Tokeniser) -> Self {
         Self {
             tokeniser,
+            memo: Memo::new(),
             tokens: 0,
             carry: String::new(),
             look_at: GATHER,
@@ -99,7 +103,11 @@ impl Counter {
         let mut settled = 0;
         for piece in Pieces::of_beginning(&self.carry, self.tokeniser.rules) {
             settled = piece.end;
-            self.tokens = self.tokens.saturating_add(self.tokeniser.piece(&self.carry, piece));
+            self.tokens = self.tokens.saturating_add(self.tokeniser.piece(
+                &mut self.memo,
+                &self.carry,
+                piece,
+            ));
         }
         self.carry.drain(..settled);
         if self.carry.len() > CARRY_MAX.saturating_sub(4) {

@@ -4,6 +4,7 @@
 use core::ops::Range;
 
 use super::long_merge;
+use super::memo::{self, Memo};
 use super::table::{NO_RANK, Table};
 
 /// Longest piece, in bytes, whose lowest pair is found by looking at all of them: beats a heap for
@@ -12,14 +13,30 @@ const SCAN_MAX: usize = 96;
 
 /// How many tokens a piece is. Takes time in n log n and up to 60 bytes of memory for each byte.
 #[inline]
-pub fn count(table: &Table, text: &[u8], Range { start, end }: Range<usize>) -> u64 {
+pub fn count(
+    table: &Table,
+    memo: &mut Memo,
+    text: &[u8],
+    Range { start, end }: Range<usize>,
+) -> u64 {
+    match end.wrapping_sub(start) {
+        1 => 1,
+        length @ 3..=memo::PIECE_MAX => {
+            memo.get(text, start, length, || find_or_merge(table, text, start, end))
+        }
+        _ => find_or_merge(table, text, start, end),
+    }
+}
+
+fn find_or_merge(table: &Table, text: &[u8], start: usize, end: usize) -> u64 {
     if table.has(text, start, end) {
         return 1;
     }
     let piece = text.get(start..end).unwrap_or_default();
     match piece.len() {
-        ..=16 => scan::<16>(table, piece),
-        17..=SCAN_MAX => scan::<SCAN_MAX>(table, piece),
+        ..=16 => scan::<16>(table, text, start, piece),
+        17..=32 => scan::<32>(table, text, start, piece),
+        33..=SCAN_MAX => scan::<SCAN_MAX>(table, text, start, piece),
         _ => long_merge::count(table, piece),
     }
 }
@@ -27,9 +44,12 @@ pub fn count(table: &Table, text: &[u8], Range { start, end }: Range<usize>) -> 
 /// The pair at a part that has been merged into its left neighbour.
 const GONE: u32 = u32::MAX;
 
-/// Everything at the offset of the byte that a part begins with. A key is the rank of the part
+/// Counts the piece that begins at `start` of a text. Parts are looked up in the text, not in the
+/// piece: with the bytes that follow, a token is read in whole words.
+///
+/// Everything is at the offset of the byte that a part begins with. A key is the rank of the part
 /// joined with the next one, then that offset: the least key is the leftmost of the lowest rank.
-fn scan<const ROOM: usize>(table: &Table, piece: &[u8]) -> u64 {
+fn scan<const ROOM: usize>(table: &Table, text: &[u8], start: usize, piece: &[u8]) -> u64 {
     let size = piece.len();
     let mut keys = [GONE; ROOM];
     let (mut next, mut previous) = ([0_u8; ROOM], [0_u8; ROOM]);
@@ -47,7 +67,7 @@ fn scan<const ROOM: usize>(table: &Table, piece: &[u8]) -> u64 {
     set(&mut previous, last, size.wrapping_sub(2));
     let mut parts = size as u64;
     loop {
-        let lowest = keys.get(..size).and_then(|keys| keys.iter().min().copied()).unwrap_or(GONE);
+        let lowest = keys.iter().fold(GONE, |least, &key| least.min(key));
         if lowest >= NO_RANK << 8 {
             return parts;
         }
@@ -61,7 +81,7 @@ fn scan<const ROOM: usize>(table: &Table, piece: &[u8]) -> u64 {
         let key = |from: usize, to: usize| {
             #[expect(clippy::cast_possible_truncation, reason = "less than SCAN_MAX")]
             let offset = from as u32;
-            table.rank(piece, from, to) << 8 | offset
+            table.rank(text, start.wrapping_add(from), start.wrapping_add(to)) << 8 | offset
         };
         let joined = if after < end { key(left, at(&next, after)) } else { GONE };
         set_key(&mut keys, left, joined);

@@ -11,6 +11,7 @@ mod data;
 mod encoding;
 mod hash;
 mod long_merge;
+mod memo;
 mod merge;
 mod split;
 mod table;

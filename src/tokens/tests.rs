@@ -5,6 +5,7 @@
 
 use proptest::prelude::*;
 
+use super::memo::Memo;
 use super::table::{NO_RANK, Table};
 use super::*;
 
@@ -132,7 +133,12 @@ proptest! {
         let bytes = text.as_bytes();
         prop_assume!(!bytes.is_empty());
         let want = merged_by_definition(table, bytes);
-        prop_assert_eq!(merge::count(table, bytes, 0..bytes.len()), want);
+        prop_assert_eq!(merge::count(table, &mut Memo::new(), bytes, 0..bytes.len()), want);
+        // What stands around a piece changes nothing, wherever in a text it is.
+        let (within, mut memo) = ([b"ab".as_slice(), bytes, &[b'c'; 32]].concat(), Memo::new());
+        for _ in 0..2 {
+            prop_assert_eq!(merge::count(table, &mut memo, &within, 2..bytes.len() + 2), want);
+        }
         if want > 1 {
             prop_assert_eq!(long_merge::count(table, bytes), want);
         }

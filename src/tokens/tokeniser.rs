@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use super::data;
 use super::encoding::Vocabulary;
+use super::memo::Memo;
 use super::merge;
 use super::split::{Pieces, Rules};
 use super::table::{TOKEN_BYTES_MAX, Table};
@@ -59,31 +60,31 @@ impl Tokeniser {
         if text.len() > TEXT_MAX {
             return self.beginning(text, limit);
         }
-        let mut tokens = 0_u64;
+        let (mut tokens, mut memo) = (0_u64, Memo::new());
         for piece in Pieces::of(text, self.rules) {
             // A long piece may pass the limit by its length alone, without the work of merging it.
             if tokens.saturating_add(fewest(piece.len())) > limit {
                 return Count { at_least: limit.saturating_add(1), exact: false };
             }
-            tokens = tokens.saturating_add(self.piece(text, piece));
+            tokens = tokens.saturating_add(self.piece(&mut memo, text, piece));
         }
         Count { at_least: tokens, exact: tokens <= limit }
     }
 
     /// Tokens of one piece of a text.
     #[inline]
-    pub(super) fn piece(self, text: &str, piece: Range<usize>) -> u64 {
-        merge::count(self.table, text.as_bytes(), piece)
+    pub(super) fn piece(self, memo: &mut Memo, text: &str, piece: Range<usize>) -> u64 {
+        merge::count(self.table, memo, text.as_bytes(), piece)
     }
 
     /// A bound for a text that is too long: its beginning counted, the rest by its length.
     fn beginning(self, text: &str, limit: u64) -> Count {
         let cut = text.floor_char_boundary(TEXT_MAX);
-        let mut tokens = 0_u64;
+        let (mut tokens, mut memo) = (0_u64, Memo::new());
         let mut counted = 0;
         for piece in Pieces::of_beginning(text.get(..cut).unwrap_or_default(), self.rules) {
             counted = piece.end;
-            tokens = tokens.saturating_add(self.piece(text, piece));
+            tokens = tokens.saturating_add(self.piece(&mut memo, text, piece));
             if tokens > limit {
                 break;
             }

@@ -7,7 +7,7 @@ pub mod batch;
 pub mod frame;
 pub mod job;
 pub mod json;
-mod number;
+pub(crate) mod number;
 pub mod place;
 pub mod query;
 pub mod read;

@@ -40,7 +40,7 @@ impl Quantity {
 }
 
 /// A JSON number of any notation, exactly; `None` where it needs more than 28 digits.
-pub(super) fn parse(text: &str) -> Option<Exact> {
+pub(crate) fn parse(text: &str) -> Option<Exact> {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return text.parse().ok() };
     let mantissa: Exact = mantissa.parse().ok()?;
     let exponent: i32 = exponent.strip_prefix('+').unwrap_or(exponent).parse().ok()?;

@@ -150,6 +150,32 @@ rule('F61: an isolate with an older version is refused by the ledger, reloads on
   assert.deepEqual([version, rate], ['v4', '4.8']);
 });
 
+rule('a price no float holds is charged, recorded and added up with every digit', async () => {
+  const price = '0.30000000000000004';
+  const rich = await gate.customer('exact', null);
+  await pushAndActivate(gate, book('exact', price));
+  const amounts = [];
+  for (let request = 0; request < 2; request += 1) {
+    const answer = await gate.chat(rich, {});
+    const { record } = await charged(gate, rich, answer);
+    const line = record.lines.find(({ meter }) => meter === 'output_total');
+    assert.equal(line.rate, price);
+    assert.equal(units(line.amount), BigInt(line.quantity) * 30000000000000004n, 'of a million tokens');
+    const sum = record.lines.reduce((all, { amount }) => all + units(amount), 0n);
+    assert.equal(units(record.amount), sum);
+    assert.equal(answer.headers.get('x-farebox-cost'), record.amount);
+    amounts.push(record.amount);
+  }
+  const status = await gate.idle('exact');
+  assert.equal(units(status.spend.settled), units(amounts[0]) + units(amounts[1]));
+});
+
+/** An amount in units of 10⁻²³, exactly. */
+function units(amount) {
+  const [whole, fraction = ''] = amount.split('.');
+  return BigInt(whole + fraction.padEnd(23, '0'));
+}
+
 /** A reserve as an isolate sends it. */
 function reserve(version, in_force) {
   const [, , , key_id, secret] = key.split('_');
