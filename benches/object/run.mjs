@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startUpstream } from '../../examples/upstream/server.mjs';
 import { mintKey, secrets, settings } from '../../tests/edge/gate.mjs';
-import { cpuMs, median, watchOthers } from '../gate/measure.mjs';
+import { cpuMs, median, threadsCpuMs, watchOthers } from '../gate/measure.mjs';
 import { WORKER, filesOf, gateConfig, startWorkerd } from '../gate/workerd.mjs';
 
 const HELP = `One ledger object by itself: CPU, and what a million settled records change.
@@ -173,22 +173,23 @@ async function records(workers, many) {
     say(`${many} records for "${name}" …`);
     fill(storage, jobs[name].customer, many);
   }
-  const taken = Object.fromEntries(Object.keys(objects).map((name) => [name, { wake: [], pair: [] }]));
+  const taken = Object.fromEntries(Object.keys(objects).map((name) => [name, { wake: [], wakeCpu: [], pair: [] }]));
   for (let round = 0; round < rounds; round += 1) {
     one = await start('records', workers.ledger);
     await customer(one, `warm${round}`, MONTH).then((job) => one.post('/drive', { ...job, pairs: 300, open: 1 }));
     const names = Object.keys(objects);
     for (const name of round % 2 ? names.reverse() : names) {
       const timed = async (count) => {
-        const began = performance.now();
+        const [began, cpuBegan] = [performance.now(), threadsCpuMs(one.pid)];
         await one.post('/drive', { ...jobs[name], pairs: count, open: 1 });
-        return performance.now() - began;
+        return { wall: performance.now() - began, cpu: threadsCpuMs(one.pid) - cpuBegan };
       };
       const first = await timed(1);
       const warm = [];
       for (let each = 0; each < 20; each += 1) warm.push(await timed(1));
-      taken[name].wake.push(first - median(warm));
-      taken[name].pair.push((await timed(500)) / 500);
+      taken[name].wake.push(first.wall - median(warm.map(({ wall }) => wall)));
+      taken[name].wakeCpu.push(first.cpu - median(warm.map(({ cpu }) => cpu)));
+      taken[name].pair.push((await timed(500)).wall / 500);
     }
     await one.stop();
   }
@@ -215,8 +216,8 @@ else {
     }
     console.log(`  others: ${result.cpu.others.toFixed(2)} cores`);
   }
-  for (const [name, { wake, pair }] of Object.entries(result.records ?? {})) {
-    console.log(`${name}: wake ${row(wake)} ms, reserve + settle ${row(pair)} ms`);
+  for (const [name, { wake, wakeCpu, pair }] of Object.entries(result.records ?? {})) {
+    console.log(`${name}: wake ${row(wake)} ms (CPU ${row(wakeCpu)}), reserve + settle ${row(pair)} ms`);
   }
 }
 process.exit(0);

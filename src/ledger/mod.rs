@@ -46,7 +46,7 @@ pub use command::{
 pub use credit_view::{CommitmentView, CreditView, GrantView, NextPlan, PlanView};
 pub use limits::{
     Hour, LimitRule, Measure, Owner, PARTIES_MAX, Party, PartyRows, RETAIN_DAYS, Raise, Recurrence,
-    Scope, Strictness, Tally, VALUE_MAX,
+    Scope, Strictness, Tally, VALUE_MAX, hours_from_json,
 };
 pub use purse::{GRANTS_MAX, Recurs, Stored, Unit};
 pub use quoted::{CreditsQuote, TermsQuote, ToQuote};

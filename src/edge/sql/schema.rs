@@ -47,6 +47,11 @@ pub const DELETE_HOLD: &str = "DELETE FROM holds WHERE attempt_id = ?";
 pub const PUT_RECORD: &str = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
 pub const PUT_HOUR: &str =
     "INSERT INTO hours VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = excluded.amount";
+// One text for each thirty days: the platform takes two megabytes at most, and an hour's twelve
+// amounts are less than a kilobyte. The amounts stay strings in it.
+pub const HOURS: &str =
+    "SELECT json_group_array(json_array(start, amount)) FROM hours GROUP BY start / 2592000000";
+pub const USES: &str = "SELECT json_group_array(json_array(start, used)) FROM uses WHERE party = ? GROUP BY start / 2592000000";
 pub const PUT_ACCOUNT: &str =
     "INSERT INTO account VALUES (1, ?) ON CONFLICT DO UPDATE SET body = excluded.body";
 pub const PUT_IN_FORCE: &str =

@@ -16,7 +16,7 @@ mod tally;
 mod window;
 
 pub use rule::{LimitRule, Measure, Owner, Raise, Recurrence, Scope, Strictness};
-pub use tally::{Hour, Tally};
+pub use tally::{Hour, Tally, hours_from_json};
 
 pub(super) use rule::check;
 pub(super) use set::{Limits, Objection};

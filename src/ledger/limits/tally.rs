@@ -167,6 +167,18 @@ impl FromStr for Hour {
     }
 }
 
+/// Hours as storage hands them over: `[[start in milliseconds, "hour"], …]`. An amount that is not
+/// text is refused: it has been through floating point.
+pub fn hours_from_json(text: &str) -> Result<Vec<(Timestamp, Hour)>, String> {
+    let hours: Vec<(i64, &str)> =
+        serde_json::from_str(text).map_err(|error| format!("hours cannot be read: {error}"))?;
+    let read = |(start, hour): (i64, &str)| {
+        let hour = hour.parse().map_err(|()| format!("the hour at {start} cannot be read"))?;
+        Ok((Timestamp::from_ms(start), hour))
+    };
+    hours.into_iter().map(read).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -190,6 +202,34 @@ mod tests {
         assert_eq!(hour.to_string().parse::<Hour>().unwrap(), hour);
         for bad in ["", ";;", ";;;;", "x", "1,2;;;", "1,2,3,4;;;"] {
             assert!(bad.parse::<Hour>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hours_out_of_storage_keep_every_digit() {
+        let digits = "1.2345678901234567890123456789";
+        let text = format!(r#"[[0,"{digits}|;;;"],[1795554000000,";{digits},7,1;;"]]"#);
+        let hours = hours_from_json(&text).unwrap();
+        let written: Vec<_> = hours.iter().map(|(at, hour)| (at.ms(), hour.to_string())).collect();
+        assert_eq!(
+            written,
+            [(0, format!("{digits}|;;;")), (1_795_554_000_000, format!(";{digits},7,1;;"))]
+        );
+        assert_eq!(hours_from_json("[]").unwrap(), []);
+    }
+
+    #[test]
+    fn an_hour_that_was_a_double_is_refused() {
+        for bad in [
+            "[[0,1.5]]",
+            "[[0,null]]",
+            r#"[[0.5,"1"]]"#,
+            r#"[["0","1"]]"#,
+            r#"[[0,"x"]]"#,
+            "[[0",
+            "",
+        ] {
+            assert!(hours_from_json(bad).is_err(), "{bad}");
         }
     }
 }
