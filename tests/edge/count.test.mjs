@@ -224,7 +224,7 @@ function trapping(bytes, name) {
     const [section, end] = [out[at++], number() + at];
     if (section === 2) {
       for (let left = number(); left > 0; left -= 1) {
-        for (const _ of 'mn') at += number();
+        for (const _ of 'mn') { const length = number(); at += length; }
         const kind = out[at++];
         assert.ok(kind === 0 || kind === 1, 'functions and tables are imported');
         if (kind === 0) imported += 1;
