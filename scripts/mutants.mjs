@@ -65,7 +65,7 @@ const MUTANTS = [
     "let grows = hold.amount() > old.amount();", (m) => `let grows = hold.amount() > old.amount() && !${m};`],
   ["frozen-runs-on", "a frozen customer may begin something", "ledger/apply/admission.rs",
     "frozen.then_some(RefusalCode::CustomerFrozen)", (m) => `(frozen && !${m}).then_some(RefusalCode::CustomerFrozen)`],
-  ["late-reserve-is-new", "a reserve that was overtaken by its own end begins again", "ledger/command.rs",
+  ["late-reserve-is-new", "a reserve that was overtaken by its own end begins again", "ledger/state.rs",
     "self.again || now.since", (m) => `self.again || !${m} && now.since`],
   ["unreserved-for-nothing", "what ran without a hold is not counted", "ledger/apply/close.rs",
     "    let mut used = of(closing.class, &closing.charge)?;\n",

@@ -171,18 +171,6 @@ pub struct Reserve {
     pub again: bool,
 }
 
-/// How old a request is at least whose reserve arrives after another try of the same. A try is given
-/// up after several seconds; this leaves room for clocks that differ.
-const KNOWN_AFTER_MS: u64 = 1_000;
-
-impl Reserve {
-    /// Whether storage has to be looked through for the attempt: it was asked for before, or it was
-    /// so long on its way that a later try may have overtaken it, run, and ended.
-    pub fn may_be_known(&self, now: Timestamp) -> bool {
-        self.again || now.since(self.admitted.received_at) >= KNOWN_AFTER_MS
-    }
-}
-
 /// Keeps a hold for a job, until a poll shows its end or its time is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Park {

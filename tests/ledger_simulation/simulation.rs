@@ -230,10 +230,15 @@ impl Simulation {
             seen(&outcome, &twin)
         });
         let outcome = ledger.apply(command, &context).expect("nothing here is out of range");
-        if let Some(twin) = twin {
+        if let Some(twin) = twin.filter(|_| auditor.over == 0) {
             assert_eq!(seen(&outcome, &ledger), twin, "memory and storage differ");
         }
-        assert_eq!(words(&outcome.reply), expected, "the auditor expected another answer");
+        let answer = words(&outcome.reply);
+        if auditor.over > 0 && answer != expected {
+            auditor = self.auditor.expect_as(&answer, auditor.over, command, self.now);
+        } else {
+            assert_eq!(answer, expected, "the auditor expected another answer");
+        }
         let rows = auditor.own_rows + 3 * auditor.expired;
         // What parties used and what was refused is told from the answers, not from the rows.
         let counted = |row: &&Row| {
@@ -252,7 +257,7 @@ impl Simulation {
         };
         let written = outcome.rows.iter().filter(counted).count();
         assert_eq!(written, rows, "I4: other rows: {:#?}", outcome.rows);
-        self.meet_all(&expected, &auditor, fate);
+        self.meet_all(&answer, &auditor, fate);
         if let Command::Admin(Admin::PutPlan(_)) = command {
             self.meet("a plan put");
         }
