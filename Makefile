@@ -2,7 +2,7 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-object bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
+.PHONY: help dev build test lint simulate replay mutants test-rust test-simulation test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-object bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -17,7 +17,7 @@ build: ## the Worker, the npm package and the dashboard's copies
 test: ## everything; ends with one line "N passed, N failed"
 	@scripts/test.sh
 
-lint test-rust test-fuzz test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
+lint test-rust test-simulation test-fuzz test-differential test-wasm test-edge test-sdk test-browser: ## one part of `make test`
 	@scripts/test.sh $@
 
 test-prices: ## every model priced by litellm, genai-prices and Farebox; writes docs/price-differences.md
@@ -32,8 +32,16 @@ torture: build ## five hundred SIGKILLs under load instead of fifty
 test-tokens: ## counts beside tiktoken's on 200,000 strings and every character, and the Wasm modules
 	@FAREBOX_TOKENS_LONG=1 scripts/test.sh test-tokens
 
-test-long: ## the ledger simulator over many more seeds, every property over a hundred times as many cases, every answer cut at every byte
-	@FAREBOX_SIM_SEEDS=20000 cargo test --release --test ledger_simulation
+simulate: ## a million runs of the ledger simulator, or SEEDS=…; a failure prints its seed
+	@FAREBOX_SIM_SEEDS=$${SEEDS:-1000000} FAREBOX_SIM_FIRST=$${FIRST:-1} cargo test --profile simulation --test ledger_simulation -- --nocapture
+
+replay: ## one run of the simulator, every command and answer printed: SEED=…
+	@FAREBOX_SIM_FIRST=$${SEED:?which} FAREBOX_SIM_SEEDS=1 FAREBOX_SIM_TRACE=1 cargo test --profile simulation --test ledger_simulation -- --nocapture
+
+mutants: ## the ledger broken on purpose in many ways, and the simulator finds each
+	@node scripts/mutants.mjs
+
+test-long: ## every property over a hundred times as many cases, every answer cut at every byte
 	@PROPTEST_CASES=25600 cargo test --release --lib
 	@FAREBOX_EVERY_CUT=1 cargo test --release --test golden_meter
 

@@ -80,6 +80,12 @@ test-rust() {
   suite rust cargo test --quiet --no-fail-fast
 }
 
+# Ten thousand runs, optimised; `cargo test` alone has a few.
+test-simulation() {
+  say "simulation: the ledger under crashes, lost messages and unsteady clocks"
+  suite simulation cargo test --quiet --profile simulation --test ledger_simulation
+}
+
 # Five seconds for each target, from the fixtures and by a fixed seed; `make fuzz` runs longer.
 test-fuzz() {
   say "fuzz: whatever reads strangers' bytes"
@@ -144,7 +150,7 @@ test-differential() {
 }
 
 scripts/tools.sh && scripts/build.sh || { echo "the build failed"; echo "0 passed, 1 failed"; exit 1; }
-if [ $# -eq 0 ]; then set -- lint test-rust test-fuzz test-wasm test-tokens test-differential test-edge test-sdk test-browser; fi
+if [ $# -eq 0 ]; then set -- lint test-rust test-simulation test-fuzz test-wasm test-tokens test-differential test-edge test-sdk test-browser; fi
 for part in "$@"; do "$part"; done
 echo
 [ ${#broken[@]} -eq 0 ] || echo "not well: ${broken[*]} (logs in $output/)"

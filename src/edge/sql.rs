@@ -218,7 +218,7 @@ impl Store {
         ledger: &Ledger,
         now: Timestamp,
     ) -> Result<Prior, Failed> {
-        let mut prior = self.prior_of_attempt(command, |attempt| ledger.has_hold(attempt))?;
+        let mut prior = self.prior_of_attempt(command, now, |attempt| ledger.has_hold(attempt))?;
         for party in ledger.needs(command, &prior, now) {
             let rows = self.party(&party)?;
             prior.parties.insert(party, rows);
@@ -229,6 +229,7 @@ impl Store {
     fn prior_of_attempt(
         &self,
         command: &Command,
+        now: Timestamp,
         in_memory: impl Fn(AttemptId) -> bool,
     ) -> Result<Prior, Failed> {
         let mut prior = Prior::default();
@@ -238,7 +239,7 @@ impl Store {
                 if let Some(once) = reserve.once {
                     prior.once = self.once(once.key)?;
                 }
-                reserve.again.then_some(reserve.attempt_id)
+                reserve.may_be_known(now).then_some(reserve.attempt_id)
             }
             Command::Unreserved(unreserved) => {
                 prior.subject = self.subject(&unreserved.reserve)?;

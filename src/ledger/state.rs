@@ -22,6 +22,10 @@ use crate::record::{Admitted, Digest};
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// How old a request is at least whose reserve arrives after another try of the same. A try is given
+/// up after several seconds; this leaves room for clocks that differ.
+const KNOWN_AFTER_MS: u64 = 1_000;
+
 /// A customer's standing terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -376,6 +380,12 @@ fn value_of(admitted: &Admitted, scopes: &Scopes, scope: Scope) -> Option<String
 }
 
 impl Reserve {
+    /// Whether storage has to be looked through for the attempt: it was asked for before, or it was
+    /// so long on its way that a later try may have overtaken it, run, and ended.
+    pub fn may_be_known(&self, now: Timestamp) -> bool {
+        self.again || now.since(self.admitted.received_at) >= KNOWN_AFTER_MS
+    }
+
     /// Which of a scope's parties it is of; the end user is known by its pseudonym.
     pub(super) fn value(&self, scope: Scope, end_user: Option<&str>) -> Option<String> {
         match scope {

@@ -51,8 +51,10 @@ pub fn put_plan(random: &mut Random) -> Command {
 /// The auditor's book of it: everything is counted anew from the calls.
 #[derive(Clone, Default)]
 pub struct Agreed {
-    terms: Vec<(usize, Timestamp, By)>,
-    /// Calls by the number of the terms. Of old terms no more than this many are remembered.
+    /// Number, from when on, what, and where a period begins. That is later than the terms' own
+    /// beginning where terms that were to come are put again at once: they keep their periods.
+    terms: Vec<(usize, Timestamp, By, Timestamp)>,
+    /// Calls by the terms' period. Of old terms no more than this many are remembered.
     calls: std::collections::BTreeMap<usize, i128>,
 }
 
@@ -62,22 +64,24 @@ impl Agreed {
             None => By::Book,
             Some(plan) => By::Calls(if plan.contains("allowances") { 3 } else { 0 }),
         };
-        if self.terms.last().is_some_and(|(_, from, last)| *last == by && *from <= now) {
+        if self.terms.last().is_some_and(|(_, from, last, _)| *last == by && *from <= now) {
             return "done".into();
         }
         if self.terms.len() >= TERMS_MAX {
             return format!("invalid: at most {TERMS_MAX} changes of plan are possible");
         }
         let number = self.terms.last().map_or(1, |(number, ..)| number + 1);
-        self.terms.retain(|(_, from, _)| *from <= now);
-        self.terms.push((number, now, by));
+        let same = self.terms.last().filter(|(_, _, last, _)| *last == by);
+        let anchor = same.map_or(now, |(.., anchor)| *anchor);
+        self.terms.retain(|(_, from, ..)| *from <= now);
+        self.terms.push((number, now, by, anchor));
         "done".into()
     }
 
-    /// The terms in force.
+    /// The terms in force, by the number of their period.
     pub fn at(&self, now: Timestamp) -> Option<(usize, By)> {
-        let found = self.terms.iter().rev().find(|(_, from, _)| *from <= now);
-        found.map(|(number, _, by)| (*number, *by))
+        let found = self.terms.iter().rev().find(|(_, from, ..)| *from <= now);
+        found.map(|(number, _, by, anchor)| (2 * number + usize::from(now >= *anchor), *by))
     }
 
     /// What a call may cost at most: others may use up what is included first.

@@ -1,8 +1,8 @@
 //! How limits stand, counted anew from all attempts, with a calendar of its own: nothing here is
-//! taken from the engine. Zones are such as have had one offset only, so that a sum tells local time.
+//! taken from the engine. Zones are such as have one offset only, and one whose clocks change.
 
 use farebox::clock::{Timestamp, Window};
-use farebox::ledger::{LimitRule, Measure, Reserve, Scope, Strictness};
+use farebox::ledger::{LimitRule, Measure, Recurrence, Reserve, Scope, Strictness};
 
 use super::auditor::{Attempt, Auditor, SCOPES, Stage, units};
 
@@ -10,8 +10,25 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 
-/// Zones and how far they are ahead of UTC, in minutes.
-pub const ZONES: [(&str, i64); 3] = [("UTC", 0), ("Asia/Kolkata", 330), ("Asia/Kathmandu", 345)];
+/// Zones and how far they are ahead of UTC, in minutes. Berlin is so in winter.
+pub const ZONES: [(&str, i64); 4] =
+    [("UTC", 0), ("Asia/Kolkata", 330), ("Asia/Kathmandu", 345), ("Europe/Berlin", 60)];
+
+/// When Berlin's clocks are an hour further ahead, in seconds, as far as any run reaches.
+const SUMMERS: [(i64, i64); 3] = [
+    (1_774_746_000, 1_792_890_000), // 29 March to 25 October 2026, 01:00 UTC
+    (1_806_195_600, 1_824_944_400), // 28 March to 31 October 2027
+    (1_837_645_200, 1_856_394_000), // 26 March to 29 October 2028
+];
+
+/// Minutes ahead of UTC.
+fn ahead(rule: &LimitRule, at: Timestamp) -> i64 {
+    let zone = rule.zone.as_deref().unwrap_or("UTC");
+    let ahead = ZONES.iter().find(|(name, _)| *name == zone).unwrap().1;
+    let is_summer =
+        zone == "Europe/Berlin" && SUMMERS.iter().any(|s| (s.0..s.1).contains(&(at.ms() / 1_000)));
+    ahead + if is_summer { 60 } else { 0 }
+}
 
 /// What was used: money in units, tokens, requests.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
@@ -46,26 +63,44 @@ impl Used {
 
 /// What tells one window from another.
 fn window_of(rule: &LimitRule, at: Timestamp) -> i64 {
-    let zone = rule.zone.as_deref().unwrap_or("UTC");
-    let ahead = ZONES.iter().find(|(name, _)| *name == zone).unwrap().1;
+    let ahead = ahead(rule, at);
     let local = at.ms() + ahead * MINUTE_MS;
     let day = local / DAY_MS;
     match rule.window {
         Some(Window::Minute) => local / MINUTE_MS,
-        Some(Window::Hour) => local / HOUR_MS,
+        // An hour that comes twice when clocks go back is two hours.
+        Some(Window::Hour) => (at.ms() + ahead % 60 * MINUTE_MS) / HOUR_MS,
         Some(Window::Day) => day,
         // 1 January 1970 was a Thursday.
         Some(Window::Week) => (day + 3) / 7,
         Some(Window::Lifetime) | None => 0,
-        Some(Window::Period) => unreachable!("not of the workload"),
-        Some(Window::Month) => {
-            // Days since 1 March of the year 0, in eras of 400 years (H. Hinnant's algorithm).
-            let days = day + 719_468;
-            let of_era = days % 146_097;
-            let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-            let of_year = of_era - (365 * year + year / 4 - year / 100);
-            (days / 146_097 * 400 + year) * 12 + (5 * of_year + 2) / 153
+        Some(Window::Month) => month_of(day),
+        Some(Window::Period) => period_of(rule, local),
+    }
+}
+
+fn month_of(day: i64) -> i64 {
+    // Days since 1 March of the year 0, in eras of 400 years (H. Hinnant's algorithm).
+    let days = day + 719_468;
+    let of_era = days % 146_097;
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    (days / 146_097 * 400 + year) * 12 + (5 * of_year + 2) / 153
+}
+
+/// A month that begins on one of its first 28 days begins so long after the first.
+fn period_of(rule: &LimitRule, local: i64) -> i64 {
+    let anchor = rule.anchor.unwrap();
+    let anchor = anchor.ms() + ahead(rule, anchor) * MINUTE_MS;
+    match rule.every {
+        Some(Recurrence::Day) => (local - anchor).div_euclid(DAY_MS),
+        Some(Recurrence::Week) => (local - anchor).div_euclid(7 * DAY_MS),
+        None | Some(Recurrence::Month) => {
+            let day = anchor / DAY_MS;
+            let first = (0..31).find(|back| month_of(day - back - 1) != month_of(day)).unwrap();
+            month_of((local - first * DAY_MS - anchor % DAY_MS).div_euclid(DAY_MS))
         }
+        Some(Recurrence::Year) => unreachable!("not of the workload"),
     }
 }
 
@@ -152,18 +187,22 @@ impl Auditor {
     fn standing_at(&self, rule: &LimitRule, value: Option<String>, at: Timestamp) -> Standing {
         let now = self.now();
         let window = window_of(rule, at);
-        let inside = |a: &&Attempt| {
-            let is_of = value.is_none() || a.value(rule.scope) == value;
-            is_of && window_of(rule, a.reserved_at) == window
-        };
-        let open = |a: &&Attempt| a.stage == Stage::Open;
         let by_minute = usize::from(rule.window == Some(Window::Minute));
-        let settled = |a: &Attempt| a.counted[rule.scope as usize][by_minute].of(rule.measure);
-        let held = |a: &Attempt| match rule.measure {
-            Measure::Money => a.held,
-            Measure::Tokens => a.tokens,
-            Measure::Requests | Measure::Concurrency => 1,
-        };
+        let (mut settled, mut held) = (0, 0);
+        for a in self.attempts.values() {
+            let is_of = value.is_none() || a.values[rule.scope as usize] == value;
+            if !is_of || window_of(rule, a.reserved_at) != window {
+                continue;
+            }
+            settled += a.counted[rule.scope as usize][by_minute].of(rule.measure);
+            if a.stage == Stage::Open {
+                held += match rule.measure {
+                    Measure::Money => a.held,
+                    Measure::Tokens => a.tokens,
+                    Measure::Requests | Measure::Concurrency => 1,
+                };
+            }
+        }
         let of =
             |number| if rule.measure == Measure::Money { units(number) } else { whole(number) };
         let raised = rule.raise.filter(|raise| now < raise.until).map(|raise| of(raise.limit));
@@ -171,8 +210,8 @@ impl Auditor {
         Standing {
             rule: rule.clone(),
             limit: raised.map_or(limit, |raised| raised.max(limit)),
-            settled: self.attempts.values().filter(inside).map(settled).sum(),
-            held: self.attempts.values().filter(inside).filter(open).map(held).sum(),
+            settled,
+            held,
             window,
             value,
         }
@@ -218,14 +257,20 @@ impl Auditor {
         self.rules().filter(meets).map(|rule| self.standing_at(rule, value(rule), at)).collect()
     }
 
-    /// The limits on money that an attempt meets in the windows it is charged to.
-    pub fn met_in_its_windows(&self, attempt: &Attempt) -> Vec<Standing> {
+    /// The limits on money that an attempt meets in the windows it is charged to. One of a party that
+    /// is over may be in the ledger's memory still, and counts as full where it is not.
+    pub fn met_in_its_windows(&mut self, attempt: &Attempt) -> Vec<Standing> {
         let mut met = self.met_by(&attempt.values, attempt.reserved_at);
         met.retain(|standing| standing.rule.measure == Measure::Money);
         for standing in &mut met {
             let is_over = window_of(&standing.rule, self.now()) != standing.window;
             let is_minute = standing.rule.window == Some(Window::Minute);
-            if is_over && (is_minute || standing.rule.scope != Scope::Customer) {
+            if !is_over || (!is_minute && standing.rule.scope == Scope::Customer) {
+                continue;
+            }
+            let is_known = !is_minute && self.known_over & 1 << self.over == 1 << self.over;
+            self.over += u32::from(!is_minute);
+            if !is_known {
                 let now = self.standing(&standing.rule, standing.value.clone());
                 *standing = Standing { settled: now.limit, ..now };
             }

@@ -162,7 +162,7 @@ impl Store {
             minute: self.minutes.get(&Party::customer()).copied(),
             refusals: self.refusals.iter().map(|((hour, code), n)| (*hour, *code, *n)).collect(),
             last_record_at: self.last_record_at(),
-            holds: self.open_holds(),
+            holds: self.open().cloned().collect(),
             head: head.unwrap_or_default(),
             in_force: self.in_force,
             terms: LoadedTerms {
@@ -194,7 +194,7 @@ impl Store {
 
     /// The latest moment at which something is known to have been done.
     pub fn known_time(&self) -> Option<Timestamp> {
-        let reserved = self.open_holds().into_iter().map(|hold| hold.reserved_at);
+        let reserved = self.open().map(|hold| hold.reserved_at);
         let counted = self.account.iter().flat_map(Account::counted_since);
         reserved.chain(self.last_record_at()).chain(counted).max()
     }
@@ -213,9 +213,8 @@ impl Store {
         }
     }
 
-    pub fn open_holds(&self) -> Vec<Hold> {
-        let open = self.holds.values().filter(|(_, expired)| !expired);
-        open.map(|(hold, _)| hold.clone()).collect()
+    pub fn open(&self) -> impl Iterator<Item = &Hold> {
+        self.holds.values().filter(|(_, expired)| !expired).map(|(hold, _)| hold)
     }
 
     /// The same look-ups, under the same conditions, as the shell makes before a command.
@@ -226,7 +225,7 @@ impl Store {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
                 prior.once = reserve.once.and_then(|once| self.once_of(&once.key));
-                reserve.again.then_some(reserve.attempt_id)
+                reserve.may_be_known(now).then_some(reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();

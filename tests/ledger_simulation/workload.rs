@@ -6,7 +6,8 @@ use farebox::book::{InForce, Rate, Rates, Tiers};
 use farebox::clock::{Millis, Timestamp};
 use farebox::ids::{Id, Name};
 use farebox::ledger::{
-    Admin, Allows, Command, Job, Once, Park, Pinned, Reserve, Scopes, Settle, Unresolved, Void,
+    Admin, Allows, Command, Job, Once, Park, Pinned, Reserve, Scopes, Settle, Unreserved,
+    Unresolved, Void,
 };
 use farebox::meter::Outcome;
 use farebox::money::Exact;
@@ -125,8 +126,8 @@ fn worst(held: Exact, input: u64, output: u64) -> Worst {
 
 impl Workload {
     /// What has to be there before anything else.
-    pub fn opening(random: &mut Random) -> Vec<Command> {
-        let mut commands = vec![Self::limits(random)];
+    pub fn opening(random: &mut Random, now: Timestamp) -> Vec<Command> {
+        let mut commands = vec![Self::limits(random, now)];
         commands.extend(KEYS.map(put_key));
         commands
     }
@@ -136,7 +137,8 @@ impl Workload {
             return Step { command: self.freeze(random), attempt: None };
         }
         match random.below(100) {
-            0..30 => self.new_attempt(random, now),
+            0..28 => self.new_attempt(random, now),
+            28..30 => self.unreserved(random, now),
             30..40 => self.repeat_reserve(random),
             40..45 => self.renew(random),
             45..48 => self.extend(random),
@@ -145,10 +147,10 @@ impl Workload {
             76..86 => self.finish(random, now, false),
             86..91 => Step { command: Command::Sweep, attempt: None },
             91..95 => Step { command: Command::Status, attempt: None },
-            95..97 => Step { command: Self::limits(random), attempt: None },
+            95..97 => Step { command: Self::limits(random, now), attempt: None },
             97 if random.chance(40) => Step { command: agreed::put_plan(random), attempt: None },
             97..98 => {
-                let caps = rules::caps(random);
+                let caps = rules::caps(random, now);
                 Step { command: Command::Admin(Admin::PutCaps { caps }), attempt: None }
             }
             98..99 => Step { command: self.freeze(random), attempt: None },
@@ -156,8 +158,8 @@ impl Workload {
         }
     }
 
-    fn limits(random: &mut Random) -> Command {
-        let limits = rules::limits(random);
+    fn limits(random: &mut Random, now: Timestamp) -> Command {
+        let limits = rules::limits(random, now);
         let customer = "acme".parse().unwrap();
         let (currency, zone, allows) = ("USD".into(), None, Allows::default());
         Command::Admin(Admin::PutCustomer { customer, currency, limits, zone, allows })
@@ -240,6 +242,23 @@ impl Workload {
         let command = Command::Reserve(Box::new(reserve.clone()));
         self.attempts.push(Attempt { reserve, phase: Phase::Asked, end: None });
         Step { command, attempt: Some(self.attempts.len() - 1) }
+    }
+
+    /// The ledger could not be reached: it ran without a hold, and is told now that it is over. Mostly
+    /// the ledger never heard of it, sometimes only the answer was lost.
+    fn unreserved(&mut self, random: &mut Random, now: Timestamp) -> Step {
+        let asked = self.pick(random, &[Phase::Asked]).filter(|_| random.chance(30));
+        let lost = asked.filter(|at| self.attempts[*at].end.is_none());
+        let at = lost.unwrap_or_else(|| {
+            self.new_attempt(random, now);
+            self.attempts.len() - 1
+        });
+        let attempt = &mut self.attempts[at];
+        let reserve = attempt.reserve.clone();
+        let settle = Self::settle(random, reserve.attempt_id, now);
+        let command = Command::Unreserved(Box::new(Unreserved { reserve, settle }));
+        attempt.end = Some(command.clone());
+        Step { command, attempt: Some(at) }
     }
 
     /// One of the attempts in this phase, the younger the likelier.

@@ -53,10 +53,14 @@ impl Limits {
         now: Timestamp,
     ) -> Result<Vec<LimitView>, OutOfRange> {
         let mut views = Vec::new();
-        for state in self.customer.states.iter_mut().filter(|state| !state.burn_told) {
+        for state in &mut self.customer.states {
             let (Some(ruled), Some(end)) = (self.rules.get(state.rule), state.span.end) else {
                 continue;
             };
+            state.tell_of(ruled.rule.limit_at(now));
+            if state.burn_told {
+                continue;
+            }
             if ruled.rule.measure != Measure::Money || !is_watched(ruled) {
                 continue;
             }
@@ -89,6 +93,7 @@ impl Look<'_> {
                 continue;
             };
             let limit = ruled.rule.limit_at(self.now);
+            state.tell_of(limit);
             let told = state.told;
             for percent in self.thresholds.iter().filter(|percent| **percent > told) {
                 if !is_reached(state.settled, limit, *percent) {

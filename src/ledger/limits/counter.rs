@@ -89,6 +89,7 @@ impl Counter {
             span,
             settled,
             held,
+            told_of: ruled.rule.limit_at(now),
             told: 0,
             burn_told: false,
             counts_from: counts_from

@@ -166,6 +166,25 @@ fn each_threshold_of_a_hard_and_a_soft_limit_is_told_once_in_the_transaction_tha
 }
 
 #[test]
+fn when_a_raise_is_over_the_ordinary_limit_is_told_of_with_and_without_a_restart() {
+    check(
+        "
+        limits m=month/hard/10,raise=20@2026-11-23T22:30:00Z
+        reserve a 12
+        settle a 12
+        alerts               -> m 50% at 12 of 20
+        clock 2026-11-23T22:30:00Z
+        reserve b 0
+        settle b 0
+        alerts               -> m 50% at 12 of 10; m 80% at 12 of 10; m 100% at 12 of 10
+        reserve c 0
+        settle c 0
+        alerts               -> none
+        ",
+    );
+}
+
+#[test]
 fn a_limit_that_is_raised_or_lowered_is_told_of_anew_and_one_put_again_is_not() {
     check(
         "
