@@ -75,6 +75,15 @@ impl Attempt {
         self.values[scope as usize].clone()
     }
 
+    /// What its hold takes from a limit.
+    pub fn takes(&self, measure: Measure) -> i128 {
+        match measure {
+            Measure::Money => self.held,
+            Measure::Tokens => self.tokens,
+            Measure::Requests | Measure::Concurrency => 1,
+        }
+    }
+
     fn is_closed(&self) -> bool {
         matches!(self.stage, Stage::Closed(_))
     }

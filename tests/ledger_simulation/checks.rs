@@ -7,6 +7,7 @@ use farebox::record::{Class, Expected, Flag, PlanLineKind, Verdict, verify};
 
 use super::auditor::{exact, units};
 use super::simulation::Simulation;
+use super::standing::Standing;
 use super::words::{record_words, words};
 use super::workload::{Phase, TTL, USERS};
 
@@ -47,10 +48,15 @@ impl Simulation {
                 assert!(excess <= excused, "I2: limit {} is passed unflagged", standing.rule.id);
             }
         }
-        if let Command::Reserve(reserve) = command {
+        if let Command::Reserve(reserve) = command
+            && auditor.admitted
+        {
+            let attempt = &auditor.attempts[&reserve.attempt_id];
+            // What needs nothing takes nothing from a limit, be it overdrawn.
+            let fits =
+                |limit: &Standing| limit.excess() <= 0 || attempt.takes(limit.rule.measure) == 0;
             let met = auditor.met(reserve);
-            let mut hard = met.iter().filter(|standing| standing.is_hard() && auditor.admitted);
-            assert!(hard.all(|standing| standing.excess() <= 0), "I2: admitted over a limit");
+            assert!(met.iter().filter(|s| s.is_hard()).all(fits), "I2: admitted over a limit");
         }
         let due = self.store.open().filter(|hold| hold.expires_at <= self.now).count();
         assert!(due == 0 || auditor.expired >= SWEEP_MAX, "I5: {due} due after {command:?}");

@@ -67,8 +67,8 @@ fn window_of(rule: &LimitRule, at: Timestamp) -> i64 {
     let local = at.ms() + ahead * MINUTE_MS;
     let day = local / DAY_MS;
     match rule.window {
-        Some(Window::Minute) => local / MINUTE_MS,
-        // An hour that comes twice when clocks go back is two hours.
+        // What comes twice when clocks go back is two minutes, and two hours.
+        Some(Window::Minute) => at.ms() / MINUTE_MS,
         Some(Window::Hour) => (at.ms() + ahead % 60 * MINUTE_MS) / HOUR_MS,
         Some(Window::Day) => day,
         // 1 January 1970 was a Thursday.
@@ -196,11 +196,7 @@ impl Auditor {
             }
             settled += a.counted[rule.scope as usize][by_minute].of(rule.measure);
             if a.stage == Stage::Open {
-                held += match rule.measure {
-                    Measure::Money => a.held,
-                    Measure::Tokens => a.tokens,
-                    Measure::Requests | Measure::Concurrency => 1,
-                };
+                held += a.takes(rule.measure);
             }
         }
         let of =
