@@ -45,61 +45,58 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
     target_arch = "wasm32",
     any(
         all(feature = "o200k", feature = "cl100k"),
-        all(
-            any(feature = "o200k", feature = "cl100k"),
-            any(feature = "edge", feature = "browser")
-        ),
+        all(feature = "tokeniser", any(feature = "edge", feature = "browser")),
         all(
             feature = "whatif",
-            any(feature = "o200k", feature = "cl100k", feature = "edge", feature = "browser")
+            any(feature = "tokeniser", feature = "edge", feature = "browser")
         )
     )
 ))]
 compile_error!("the features `o200k`, `cl100k` and `whatif` are builds of their own; choose one");
 
 // A tokeniser's module is `tokens` and nothing else, so nothing else is compiled for it.
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod api;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod auth;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod book;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod calendar;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod clock;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod credits;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod forecast;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod ids;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod ledger;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod meter;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod money;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod notify;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod plan;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod quote;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod rating;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod record;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod replay;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod stop;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod strict;
 pub mod tokens;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod walk;
-#[cfg(not(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k"))))]
+#[cfg(not(all(target_arch = "wasm32", feature = "tokeniser")))]
 pub mod wire;
 
 #[cfg(all(target_arch = "wasm32", feature = "browser"))]

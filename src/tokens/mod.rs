@@ -18,7 +18,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod tokeniser;
-#[cfg(all(target_arch = "wasm32", any(feature = "o200k", feature = "cl100k")))]
+#[cfg(all(target_arch = "wasm32", feature = "tokeniser"))]
 mod wasm;
 
 pub use counter::{CARRY_MAX, Counter};

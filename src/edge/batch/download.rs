@@ -32,11 +32,7 @@ pub async fn results(
     route: &Route<'_>,
     id: &str,
 ) -> Result<web_sys::Response, Problem> {
-    let caller = Caller::of(incoming).await?;
-    let batch = caller.batch(id).await?;
-    let (batch_id, source) = (id.to_owned(), "results".to_owned());
-    let download = Download { batch_id, source, errors: false, batch };
-    download.run(incoming, route, &caller).await
+    of_batch(incoming, route, id, "results").await
 }
 
 /// What is said of a Gemini batch, and the answers in it.
@@ -45,9 +41,18 @@ pub async fn inlined(
     route: &Route<'_>,
     id: &str,
 ) -> Result<web_sys::Response, Problem> {
+    of_batch(incoming, route, id, INLINED).await
+}
+
+async fn of_batch(
+    incoming: &Incoming,
+    route: &Route<'_>,
+    id: &str,
+    source: &str,
+) -> Result<web_sys::Response, Problem> {
     let caller = Caller::of(incoming).await?;
     let batch = caller.batch(id).await?;
-    let (batch_id, source) = (id.to_owned(), INLINED.to_owned());
+    let (batch_id, source) = (id.to_owned(), source.to_owned());
     let download = Download { batch_id, source, errors: false, batch };
     download.run(incoming, route, &caller).await
 }
