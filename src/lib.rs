@@ -46,10 +46,7 @@ compile_error!("the features `edge` and `browser` are two builds; choose one");
     any(
         all(feature = "o200k", feature = "cl100k"),
         all(feature = "tokeniser", any(feature = "edge", feature = "browser")),
-        all(
-            feature = "whatif",
-            any(feature = "tokeniser", feature = "edge", feature = "browser")
-        )
+        all(feature = "whatif", any(feature = "tokeniser", feature = "edge", feature = "browser"))
     )
 ))]
 compile_error!("the features `o200k`, `cl100k` and `whatif` are builds of their own; choose one");

@@ -40,6 +40,28 @@ pub enum Family {
     Gemini,
 }
 
+impl Family {
+    /// Whose a path is, if it is one of a batch API at all.
+    pub fn of(path: &str) -> Option<Self> {
+        Self::split(path).map(|(family, _)| family)
+    }
+
+    /// Whose a path is, and what follows the part that says so.
+    fn split(path: &str) -> Option<(Self, &str)> {
+        if let Some(rest) = path.strip_prefix("/v1/messages/batches") {
+            return Some((Self::Anthropic, rest));
+        }
+        if let Some(rest) = path.strip_prefix("/v1/batch/jobs") {
+            return Some((Self::Mistral, rest));
+        }
+        if let Some(rest) = path.strip_prefix("/v1beta/") {
+            return Some((Self::Gemini, rest));
+        }
+        let rest = path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/")?;
+        Some((Self::OpenAi, rest))
+    }
+}
+
 /// A path of the batch APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'p> {
@@ -69,24 +91,18 @@ impl<'p> Place<'p> {
     /// ```
     pub fn of(path: &'p str) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        if let Some(rest) = path.strip_prefix("/v1/messages/batches") {
-            let what = Self::batch(rest, true)?;
-            return Some(Self::new(path, Family::Anthropic, Api::Anthropic, what));
-        }
-        if let Some(rest) = path.strip_prefix("/v1/batch/jobs") {
-            let what = Self::batch(rest, false)?;
-            return Some(Self::new(path, Family::Mistral, Api::OpenAi, what));
-        }
-        if let Some(rest) = path.strip_prefix("/v1beta/") {
-            return Self::gemini(path, rest);
-        }
-        let tail = path.strip_prefix("/openai").unwrap_or(path).strip_prefix("/v1/")?;
-        let what = match (tail.strip_prefix("batches"), tail.strip_prefix("files")) {
-            (Some(rest), _) => Self::batch(rest, false)?,
-            (_, Some(rest)) => Self::file(rest)?,
-            _ => return None,
+        let (family, rest) = Family::split(path)?;
+        let (api, what) = match family {
+            Family::Gemini => return Self::gemini(path, rest),
+            Family::Anthropic => (Api::Anthropic, Self::batch(rest, true)?),
+            Family::Mistral => (Api::OpenAi, Self::batch(rest, false)?),
+            Family::OpenAi => match (rest.strip_prefix("batches"), rest.strip_prefix("files")) {
+                (Some(rest), _) => (Api::OpenAi, Self::batch(rest, false)?),
+                (_, Some(rest)) => (Api::OpenAi, Self::file(rest)?),
+                _ => return None,
+            },
         };
-        Some(Self::new(path, Family::OpenAi, Api::OpenAi, what))
+        Some(Self::new(path, family, api, what))
     }
 
     fn new(path: &'p str, family: Family, api: Api, what: What<'p>) -> Self {

@@ -231,6 +231,22 @@ for (const [name, api] of Object.entries(APIS)) {
     assert.equal((await gate.idle(customer)).spend.settled, COST);
   });
 
+  rule(`${name}: by the paths of another API a batch is not found, and nothing is asked of the upstream`, async () => {
+    const key = await gate.customer(`paths${name}`, '100');
+    const { id } = await api.begin(key, ['a', 'b', 'c']);
+    house.ends(id, LINES);
+    const before = house.seen.length;
+    const others = ['/v1/batches', '/v1/batch/jobs', '/v1/messages/batches', '/v1beta/batches'].filter((path) => path !== api.path);
+    for (const path of others) {
+      const tries = [['GET', `${path}/${id}`], ['POST', `${path}/${id}${path === '/v1beta/batches' ? ':' : '/'}cancel`]];
+      if (path === '/v1/messages/batches') tries.push(['GET', `${path}/${id}/results`]);
+      for (const [method, tried] of tries) {
+        assert.equal((await gate.fetch(tried, { method, headers: auth(key) })).status, 404, tried);
+      }
+    }
+    assert.equal(house.seen.length, before);
+  });
+
   rule(`S11: ${name}: another customer's batch is not found, and nothing is asked of the upstream`, async () => {
     const [mine, other] = [await gate.customer(`mine${name}`, '100'), await gate.customer(`other${name}`, '100')];
     const { id } = await api.begin(mine, ['a', 'b', 'c']);

@@ -17,7 +17,7 @@ const worker = process.env.FAREBOX_TEST_WORKER ?? join(root, 'build/worker');
 const hex = (bytes) => randomBytes(bytes).toString('hex');
 export const COMPATIBILITY = {
   compatibilityDate: '2026-11-01',
-  compatibilityFlags: ['enable_request_signal'],
+  compatibilityFlags: ['enable_request_signal', 'global_fetch_strictly_public'],
 };
 
 /** Fresh secrets for one gate. */

@@ -51,7 +51,7 @@ async fn of_batch(
     source: &str,
 ) -> Result<web_sys::Response, Problem> {
     let caller = Caller::of(incoming).await?;
-    let batch = caller.batch(id).await?;
+    let batch = caller.batch(id, route).await?;
     let (batch_id, source) = (id.to_owned(), source.to_owned());
     let download = Download { batch_id, source, errors: false, batch };
     download.run(incoming, route, &caller).await

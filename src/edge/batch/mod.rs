@@ -112,10 +112,13 @@ impl Caller {
         Ok(Self { config, customer: key.customer, ledger })
     }
 
-    /// One of the caller's own batches.
-    async fn batch(&self, id: &str) -> Result<Batch, Problem> {
+    /// One of the caller's own batches, by the paths of the API it was begun with: by another's its
+    /// answers would be handed out as what is merely said of it.
+    async fn batch(&self, id: &str, route: &Route<'_>) -> Result<Batch, Problem> {
         let found: Option<Batch> = self.look(&json!({ "batch": { "id": id } })).await?;
-        found.ok_or_else(|| Problem::new(Code::NotFound, "You have no batch of this id here."))
+        let family = Family::of(route.path);
+        let own = found.filter(|batch| Family::of(&batch.admitted.endpoint) == family);
+        own.ok_or_else(|| Problem::new(Code::NotFound, "You have no batch of this id here."))
     }
 
     /// One of the caller's own files.
@@ -206,7 +209,7 @@ async fn standing(
     method: &'static str,
 ) -> Result<web_sys::Response, Problem> {
     let caller = Caller::of(incoming).await?;
-    let batch = caller.batch(id).await?;
+    let batch = caller.batch(id, route).await?;
     let upstream = caller.upstream(&batch.upstream)?;
     let call = Call { route, model: &batch.admitted.model, upstream, method, protocols: None };
     let answer = upstream::look(incoming, &call, caller.config.upstream_timeout).await?;
