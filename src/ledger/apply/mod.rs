@@ -103,7 +103,7 @@ impl Ledger {
         let asked = matches!(command, Command::Admin(_)) && reply == Reply::Done;
         op.tell(&reply, asked);
         let rows = op.rows;
-        self.limits.rest(now);
+        self.limits.rest();
         Ok(Outcome { reply, rows })
     }
 }
