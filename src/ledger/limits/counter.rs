@@ -90,9 +90,6 @@ impl Counter {
             span,
             settled,
             held,
-            told_of: ruled.rule.limit_at(now),
-            told: 0,
-            burn_told: false,
             counts_from: counts_from
                 .filter(|from| *from > span.start && ruled.rule.measure != Measure::Concurrency),
         };
@@ -155,7 +152,6 @@ impl Counter {
             state.settled = crate::money::Exact::ZERO;
             state.held = crate::money::Exact::ZERO;
             state.counts_from = None;
-            (state.told, state.burn_told) = (0, false);
         }
     }
 

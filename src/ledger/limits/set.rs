@@ -237,7 +237,7 @@ impl Limits {
         Ok(worst.map(|((code, _), view)| Objection { code, view, needed: need.money }))
     }
 
-    fn states<'a>(
+    pub(super) fn states<'a>(
         &'a self,
         parties: &'a [Party],
     ) -> impl Iterator<Item = (&'a LimitState, Option<&'a Party>)> {
@@ -361,6 +361,7 @@ impl Limits {
     /// What the whole customer was charged in a span.
     pub fn charged_in(&self, span: Span) -> Result<Exact, OutOfRange> {
         let hours = self.customer.hours.range(hour_of(span.start)..);
+        let hours = hours.take_while(|(start, _)| span.end.is_none_or(|end| **start < end));
         let inside = hours.map(|(start, hour)| Ok(hour.within(*start, span)?.money));
         inside.sum_exact()
     }

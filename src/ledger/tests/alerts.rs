@@ -265,6 +265,52 @@ fn thresholds_are_the_settings_and_a_faulty_list_is_refused() {
 }
 
 #[test]
+fn thresholds_that_are_put_are_told_as_far_as_they_are_reached_and_were_not_told() {
+    check(
+        "
+        limits m=month/hard/10 k=month/hard/10,scope=key
+        reserve a 9
+        settle a 9
+        alerts             -> m 50% at 9 of 10; m 80% at 9 of 10; k:main 50% at 9 of 10; k:main 80% at 9 of 10
+        tell {\"thresholds\":[33,60,95]}
+        alerts             -> m 33% at 9 of 10; m 60% at 9 of 10
+        reserve b 0
+        settle b 0
+        alerts             -> k:main 33% at 9 of 10; k:main 60% at 9 of 10
+        tell {\"thresholds\":[50,90]}
+        alerts             -> m 90% at 9 of 10
+        tell {\"thresholds\":[33,50,60,90]}
+        alerts             -> none
+        ",
+    );
+}
+
+#[test]
+fn limits_that_share_an_id_one_after_the_other_are_told_of_each_for_itself() {
+    check(
+        "
+        limits m=week/hard/10
+        reserve a 5
+        settle a 5
+        alerts             -> m 50% at 5 of 10
+        limits m=day/hard/10             # from the same Monday on
+        alerts             -> m 50% at 5 of 10
+        limits m=day/hard/10,measure=tokens
+        alerts             -> m 50% at 5 of 10
+        limits m=week/hard/10,scope=key,value=gpt t=week/hard/10,scope=model,value=gpt
+        key gpt gpt
+        reserve b 5 key=gpt secret=gpt
+        settle b 5
+        alerts             -> m:gpt 50% at 5 of 10; t:gpt 50% at 5 of 10
+        limits m=week/hard/10,scope=model,value=gpt
+        reserve c 0
+        settle c 0
+        alerts             -> m:gpt 50% at 5 of 10
+        ",
+    );
+}
+
+#[test]
 fn credit_is_told_to_be_low_and_used_up_once_for_each_grant() {
     check(
         "
@@ -286,6 +332,75 @@ fn credit_is_told_to_be_low_and_used_up_once_for_each_grant() {
         reserve d 9
         settle d 9
         alerts             -> USD low 1 below 2 after more
+        ",
+    );
+}
+
+#[test]
+fn credit_that_is_low_is_told_after_the_newest_grant_that_stands() {
+    check(
+        "
+        plan book prepaid
+        grant pack 10
+        wait 1s
+        grant bonus 100 expires=2026-11-23T23:00:00Z
+        clock 2026-11-23T23:00:00Z
+        reserve a 7
+        settle a 7
+        alerts             -> none                 # a fifth of what is over is no measure
+        reserve b 1
+        settle b 1
+        alerts             -> USD low 2 below 2 after pack
+        wait 1s
+        grant more 100
+        alerts             -> none
+        take more
+        reserve c 1
+        settle c 1
+        alerts             -> none                 # low after the pack was told
+        reserve d 1
+        settle d 1
+        alerts             -> USD low 0 below 0 after pack
+        ",
+    );
+}
+
+#[test]
+fn credit_carried_on_is_no_grant_of_its_own() {
+    for mut world in worlds("2026-11-23T22:00:00Z") {
+        for line in ["plan book prepaid", "grant monthly 10 every=month rollover_cap=4"] {
+            assert_eq!(world.line(line), "done");
+        }
+        script(
+            &mut world,
+            &[
+                ("tell {\"summary\":false}", "done"),
+                ("clock 2026-12-23T22:00:00Z", "done"),
+                ("credit", "USD 14 held 0"),
+                ("reserve a 12", "held"),
+                ("settle a 12", "closed 1 at 12"),
+                ("alerts", "USD low 2 below 2 after monthly#1"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn credit_that_is_all_over_is_told_to_be_used_up_after_the_last() {
+    check(
+        "
+        plan book prepaid
+        grant pack 10
+        wait 1s
+        grant bonus 5 expires=2026-11-23T23:00:00Z
+        take pack
+        reserve a 1
+        settle a 1
+        alerts             -> none
+        clock 2026-11-23T23:00:00Z
+        reserve b 0
+        settle b 0
+        alerts             -> USD low 0 below 0 after bonus
         ",
     );
 }
@@ -362,6 +477,22 @@ fn usage_without_a_price_or_a_meaning_is_told_once_for_model_and_day() {
     );
 }
 
+#[test]
+fn a_contrary_word_about_an_outcome_is_no_conflict_of_settles() {
+    check(
+        "
+        plan outcome rest=included
+        reserve a 9
+        settle a 1
+        reverse a calls    -> closed 2 at 0
+        confirm a calls    -> conflict with 2
+        alerts             -> none
+        settle a 2         -> conflict with 1
+        alerts             -> conflict 1
+        ",
+    );
+}
+
 /// So much a day from one date on, in the harness's zone or the one that was set.
 fn days(world: &mut World, from: &str, amounts: &[&str]) {
     let start: Timestamp = from.parse().unwrap();
@@ -428,6 +559,33 @@ fn a_month_unlike_the_usual_one_is_told_from_the_third_month_on() {
         );
         days(&mut world, "2026-11-01T12:00:00Z", &["80"]);
         script(&mut world, &[("alerts", "2026-11 50% at 80 of 160 from 3")]);
+    }
+}
+
+#[test]
+fn what_settles_late_changes_the_month_it_was_made_in_and_so_the_usual_one() {
+    for mut world in worlds("2026-09-01T00:00:00Z") {
+        world.line("tell {\"spike\":null,\"summary\":false}");
+        days(&mut world, "2026-09-10T12:00:00Z", &["100"]);
+        days(&mut world, "2026-10-10T12:00:00Z", &["100"]);
+        world.line("clock 2026-10-31T23:59:30Z");
+        assert_eq!(world.line("reserve late 200"), "held");
+        world.line("clock 2026-11-01T12:00:00Z");
+        script(
+            &mut world,
+            &[
+                ("reserve a 45", "held"),
+                ("settle a 45", "closed 4 at 45"),
+                ("settle late 100", "closed 5 at 100"),
+                ("reserve b 10", "held"),
+                ("settle b 10", "closed 6 at 10"),
+                // Of 100 it would be half; by now October came to 200.
+                ("alerts", "none"),
+                ("reserve c 20", "held"),
+                ("settle c 20", "closed 7 at 20"),
+                ("alerts", "2026-11 50% at 75 of 150 from 2"),
+            ],
+        );
     }
 }
 
@@ -500,17 +658,52 @@ fn the_outlook_is_unknown_before_there_is_a_day_and_never_zero() {
 }
 
 #[test]
-fn no_alert_fails_the_operation_that_raised_it() {
+fn the_outlook_counts_what_ends_with_it_once() {
     check(
         "
+        reserve a 3 floor=3
+        wait 60s
+        outlook            -> 2026-11 unknown 3 to - in -..- from 0
+        outlook            -> 2026-11 unknown 3 to - in -..- from 0
+        reserve b 2 floor=2
+        clock 2026-11-24T00:00:00Z
+        outlook            -> 2026-11 pace 5 to 40 in -..- from 1
+        outlook            -> 2026-11 pace 5 to 40 in -..- from 1
+        ",
+    );
+}
+
+#[test]
+fn an_outlook_too_large_to_compute_breaks_nothing() {
+    check_from(
+        "2026-11-01T12:00:00Z".parse().unwrap(),
+        "
+        reserve a 9000000000000000000000000000
+        settle a 9000000000000000000000000000
+        clock 2026-11-02T00:00:00Z
+        outlook            -> invalid: there is no forecast: its amounts need more than 28 digits
+        reserve b 1
+        settle b 1
+        ",
+    );
+}
+
+#[test]
+fn no_alert_fails_the_operation_that_raised_it_or_another_alert() {
+    check_from(
+        "2026-11-23T09:00:00Z".parse().unwrap(),
+        "
         limits all=lifetime/hard/1000000000000
-        tell {\"spike\":{\"least\":\"0\"}}
-        reserve a 999999999999
+        tell {\"balance\":{\"days\":365}}
+        plan book prepaid
+        grant pack 999999999999
+        reserve a 999999999998
         settle a 799999999999.0000000000000001
         alerts             -> all 50% at 799999999999.0000000000000001 of 1000000000000
+        clock 2026-11-23T10:00:00Z
         reserve b 1
-        settle b 0.9999999999999999
-        alerts             -> all 80% at 800000000000 of 1000000000000
+        settle b 0.9999999999999999      -> closed 2 at 0.9999999999999999
+        alerts             -> all 80% at 800000000000 of 1000000000000; USD low 199999999999 below 199999999999.8 after pack  # a year at this pace has 31 digits
         ",
     );
 }
@@ -560,23 +753,28 @@ mod once {
             let mut world = World::new(restarts);
             let mut limit = 100_u32;
             world.line(&rules(limit));
-            // What should be told: worked out anew from the limits as they stand after each step.
+            // What should be told: worked out anew from the limits as they stand after each step; a
+            // key's, where something of the key has ended.
             let mut reached = std::collections::BTreeSet::new();
             for (n, step) in steps.iter().enumerate() {
                 match step {
                     Step::Settle { amount, again, key } => {
                         if *key { world.line("key k k"); }
-                        let key = if *key { " key=k secret=k" } else { "" };
+                        let (name, key) = if *key { ("k", " key=k secret=k") } else { ("main", "") };
                         let held = world.line(&format!("reserve a{n} {amount}{key}"));
                         let times = if held.starts_with("held") { 1 + usize::from(*again) } else { 0 };
                         for _ in 0..times { world.line(&format!("settle a{n} {amount}")); }
+                        if times > 0 { note_key(&mut world, name, &mut reached); }
                     }
                     Step::Expire { floor, late } => {
-                        world.line(&format!("reserve e{n} {floor} floor={floor}"));
+                        let held = world.line(&format!("reserve e{n} {floor} floor={floor}"));
+                        let held = held.starts_with("held");
                         world.line("wait 61s");
                         world.line("sweep");
                         note(&mut world, &mut reached);
+                        if held { note_key(&mut world, "main", &mut reached); }
                         if let Some(late) = late { world.line(&format!("settle e{n} {late}")); }
+                        if held { note_key(&mut world, "main", &mut reached); }
                     }
                     Step::Limit(to) => {
                         limit = *to;
@@ -598,19 +796,16 @@ mod once {
             told.sort();
             told.dedup();
             prop_assert_eq!(count, told.len(), "told twice");
-            // A raised or lowered limit is told of when next something settles by it.
-            let customers = |id: &str| !id.starts_with("key");
-            let expected: Vec<_> = reached.into_iter().filter(|(id, ..)| customers(id)).collect();
-            let told: Vec<_> = told.into_iter().filter(|(id, ..)| customers(id)).collect();
-            prop_assert_eq!(told, expected);
+            prop_assert_eq!(told, reached.into_iter().collect::<Vec<_>>());
             prop_assert_eq!(world.store.alerts.again, 0, "memory knows what storage knows");
         }
     }
 
     fn rules(limit: u32) -> String {
         format!(
-            "limits day=day/soft/{limit} month=month/hard/{} key=day/soft/30,scope=key",
-            limit * 8
+            "limits day=day/soft/{limit} month=month/hard/{} key=day/soft/{},scope=key",
+            limit * 8,
+            limit / 5
         )
     }
 
@@ -618,17 +813,27 @@ mod once {
 
     fn note(world: &mut World, reached: &mut Reached) {
         let Reply::Status(snapshot) = world.apply(&Command::Status).unwrap() else { panic!() };
-        for limit in &snapshot.limits {
+        note_limits(&snapshot.limits, reached);
+    }
+
+    /// A key's limit is told of when something of the key ends.
+    fn note_key(world: &mut World, key: &str, reached: &mut Reached) {
+        let party = Party { scope: Scope::Key, value: key.to_owned() };
+        let Reply::Standing(limits) = world.apply(&Command::Standing(party)).unwrap() else {
+            panic!()
+        };
+        note_limits(&limits, reached);
+    }
+
+    fn note_limits(limits: &[LimitView], reached: &mut Reached) {
+        for limit in limits {
             for percent in [50_u32, 80, 100, 150, 200] {
                 let hundred = limit.settled.times(100.into()).unwrap();
                 let of = limit.limit.times(Exact::from(u64::from(percent))).unwrap();
                 if hundred >= of && limit.settled > Exact::ZERO {
-                    reached.insert((
-                        format!("{}:", limit.id),
-                        limit.window_start,
-                        limit.limit,
-                        percent,
-                    ));
+                    let value = limit.value.as_deref().unwrap_or_default();
+                    let name = format!("{}:{value}", limit.id);
+                    reached.insert((name, limit.window_start, limit.limit, percent));
                 }
             }
         }
