@@ -119,32 +119,14 @@ pub struct Auditor {
     /// By how much the last command may have taken a window over its limit.
     pub excused: Used,
     pub admitted: bool,
-    /// How many windows of parties the last command met that were over.
-    pub over: u32,
-    /// Which of them the ledger is taken to remember, a bit each.
-    pub known_over: u32,
 }
 
 impl Auditor {
-    /// The same where the ledger remembers some of the windows that are over, if it answers so. Which
-    /// they are is no promise: one that is forgotten counts as full.
-    pub fn expect_as(&self, answer: &str, over: u32, command: &Command, now: Timestamp) -> Self {
-        let remembering = |known_over| {
-            let mut auditor = Self { known_over, ..self.clone() };
-            let expected = auditor.expect(command, now);
-            auditor.known_over = 0;
-            (expected == answer).then_some(auditor)
-        };
-        let found = (0..1 << over).find_map(remembering);
-        found.unwrap_or_else(|| panic!("no memory of windows makes it {answer}"))
-    }
-
     /// What the ledger must answer to `command`, after which this is the state it must be in.
     pub fn expect(&mut self, command: &Command, now: Timestamp) -> String {
         self.now = Some(now);
         (self.own_rows, self.expired, self.admitted) = (0, 0, false);
         self.excused = Used::default();
-        self.over = 0;
         self.sweep();
         match command {
             Command::Reserve(reserve) => self.reserve(reserve),
@@ -414,8 +396,7 @@ impl Auditor {
     }
 
     /// As if the attempt, which has no hold meanwhile, were reserved again at its new size, in the
-    /// windows that it is charged to. An earlier window of a party, and an earlier minute, count as
-    /// full.
+    /// windows that it is charged to. An earlier minute counts as full.
     fn extend(&mut self, id: AttemptId, held: i128, floor: i128) -> String {
         let now = self.now();
         let Some(mut attempt) = self.attempts.get(&id).map(|a| (**a).clone()) else {

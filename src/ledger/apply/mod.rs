@@ -109,7 +109,7 @@ impl Ledger {
         };
         op.tell(conflict, asked);
         let rows = op.rows;
-        self.limits.rest(now);
+        self.limits.rest();
         Ok(Outcome { reply, rows })
     }
 }

@@ -15,6 +15,14 @@ pub struct Ruled {
     pub frame: Frame,
 }
 
+impl Ruled {
+    /// Whether one of its windows can still be counted once it is over: of money, from its hours. Of
+    /// minutes storage has the last one only.
+    pub fn is_counted_later(&self) -> bool {
+        self.rule.measure == Measure::Money && !matches!(self.frame, Frame::Minute)
+    }
+}
+
 /// What a request needs, or a hold holds, by each measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
