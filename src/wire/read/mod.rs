@@ -333,9 +333,9 @@ impl Reader {
         }
         let tells_output = counts.usage.get(Meter::OutputTotal).is_some();
         if turn {
-            self.answer.add(counts)
+            self.answer.add(counts);
         } else {
-            self.answer.report(counts)
+            self.answer.report(counts);
         }
         if tells_output {
             self.answer.opening = kind == Kind::MessageStart;
