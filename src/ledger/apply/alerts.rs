@@ -65,8 +65,8 @@ impl Op<'_> {
     }
 
     /// Looks at everything that this operation may have made true. `conflict`: the record that stood
-    /// against a second settle; `asked`: the operator changed something. An alert that cannot be computed is not worth an operation that fails: what
-    /// settles, settles.
+    /// against a second settle; `asked`: the operator changed something. An alert that cannot be
+    /// computed is not worth an operation that fails: what settles, settles.
     pub(super) fn tell(&mut self, conflict: Option<u64>, asked: bool) {
         let due = self.ledger.alerts.summary_at.is_some_and(|at| at <= self.now);
         if self.noticed.is_empty() && !asked && !due && conflict.is_none() {
