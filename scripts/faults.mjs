@@ -20,21 +20,26 @@ const short = (file) => file.replace(/^tests\/edge\//, '').replace(/^src\//, '')
 export function tests() {
   const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'tests', 'src', 'scripts'], { encoding: 'utf8' });
   return files.split('\n').filter((file) => existsSync(file)).flatMap((file) => {
-    if (file.endsWith('.test.mjs')) return [...javascript(file)];
-    return file.endsWith('.rs') ? [...rust(file)] : [];
-  });
+    return [...testsIn(file)];
+  }).filter((each) => each.numbers.length > 0);
+}
+
+/** Every test of a file, by its whole name but for its numbers: what a loop puts in is a `…`. */
+export function testsIn(file) {
+  if (file.endsWith('.test.mjs')) return [...javascript(file)];
+  return file.endsWith('.rs') ? [...rust(file)] : [];
 }
 
 function* javascript(file) {
-  const named = /\b(?:rule|test)\(\s*(['"`])((?:[FRS]\d+, )*[FRS]\d+): ((?:\\.|(?!\1).)+)\1/g;
+  const named = /\b(?:rule|test)\(\s*(['"`])((?:[FRS]\d+, )*[FRS]\d+: )?((?:\\.|(?!\1).)+)\1/g;
   for (const [, , list, name] of readFileSync(file, 'utf8').matchAll(named)) {
     const plain = name.replaceAll(/\\(.)/g, '$1').replaceAll(/ \(\$\{\w+\}\)$/g, '').replaceAll(/\$\{[^}]*\}/g, '…');
-    yield { file, numbers: list.split(', '), name: plain };
+    yield { file, numbers: (list ?? '').match(/[FRS]\d+/g) ?? [], name: plain };
   }
 }
 
 function* rust(file) {
-  for (const [, list, name] of readFileSync(file, 'utf8').matchAll(/#\[test\]\n(?:\s*#\[.*\]\n)*\s*fn ((?:[frs]\d+_)+)(\w+)/g)) {
+  for (const [, list, name] of readFileSync(file, 'utf8').matchAll(/#\[test\]\n(?:\s*#\[.*\]\n)*\s*fn ((?:[frs]\d+_)*)(\w+)/g)) {
     yield { file, numbers: list.toUpperCase().split('_').filter(Boolean), name: name.replaceAll('_', ' ') };
   }
 }

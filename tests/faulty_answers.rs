@@ -43,10 +43,15 @@ fn chat(parts: &[&str]) -> Reading {
 
 /// Anthropic's way: a start, some text, running totals, an end.
 fn messages(totals: &[u64]) -> Reading {
+    messages_with("", totals)
+}
+
+fn messages_with(content: &str, totals: &[u64]) -> Reading {
     let mut body = String::from(
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\",\
          \"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\n",
     );
+    body.push_str(content);
     for total in totals {
         body.push_str(&format!(
             "event: message_delta\ndata: {{\"type\":\"message_delta\",\
@@ -69,9 +74,90 @@ fn f15_usage_told_twice_counts_once() {
 fn f16_a_running_total_counts_at_its_last_word_and_one_that_falls_is_suspect() {
     let rising = messages(&[3, 5, 12]);
     assert_eq!((output(&rising), rising.suspect), (("12".into(), Provenance::Reported), false));
-    // In full reports, where it is known to be no placeholder.
-    let falling = chat(&[&delta("one"), &usage(12), FINISH, &usage(5)]);
-    assert_eq!((output(&falling), falling.suspect), (("5".into(), Provenance::Reported), true));
+    for falling in [
+        chat(&[&delta("one"), &usage(12), FINISH, &usage(5)]),
+        messages(&[12, 5]),
+        messages(&[3, 12, 5]),
+    ] {
+        assert_eq!((output(&falling), falling.suspect), (("5".into(), Provenance::Reported), true));
+    }
+    // The opening's count is a placeholder, whatever it says.
+    let lower = messages(&[0]);
+    assert_eq!((output(&lower), lower.suspect), (("0".into(), Provenance::Reported), false));
+    // A zero after more is a gateway's blank.
+    let blank = messages(&[12, 0]);
+    assert_eq!((output(&blank), blank.suspect), (("12".into(), Provenance::Reported), true));
+}
+
+#[test]
+fn f16_a_total_that_falls_is_never_less_than_what_passed() {
+    let text = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\
+                \"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
+    let reading = messages_with(&text.repeat(20), &[30, 5]);
+    assert_eq!((output(&reading), reading.suspect), (("20".into(), Provenance::Counted), true));
+}
+
+#[test]
+fn f16_any_running_total_of_any_api_that_falls_is_suspect() {
+    let start = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\",\
+                 \"usage\":{\"input_tokens\":90,\"cache_read_input_tokens\":10,\"output_tokens\":1}}}\n\n";
+    let total = |usage: &str| {
+        format!(
+            "event: message_delta\ndata: {{\"type\":\"message_delta\",\"usage\":{{{usage}}}}}\n\n"
+        )
+    };
+    let gemini = |tokens: u64, end: &str| {
+        let all = tokens + 9;
+        format!(
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"a\"}}]}}{end}}}],\
+             \"usageMetadata\":{{\"promptTokenCount\":9,\"candidatesTokenCount\":{tokens},\
+             \"totalTokenCount\":{all}}},\"modelVersion\":\"m\"}}\n\n"
+        )
+    };
+    let gemini = |counts: [u64; 4]| {
+        let [first, second, third, last] = counts.map(|count| gemini(count, ""));
+        let end = gemini(counts[3], ",\"finishReason\":\"STOP\"");
+        first + &second + &third + &last + &end
+    };
+    let running = |tokens: u64| {
+        usage(tokens).replace(
+            "\"choices\":[]",
+            "\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":null}]",
+        )
+    };
+    let vllm = |counts: [u64; 4]| delta("a") + &counts.map(running).concat() + FINISH + &usage(20);
+    let web = "\"output_tokens\":5,\"server_tool_use\":{\"web_search_requests\":";
+    for (what, body, suspect) in [
+        ("input", start.to_owned() + &total("\"input_tokens\":80,\"output_tokens\":5"), true),
+        (
+            "input that moved to the cache",
+            start.to_owned()
+                + &total("\"input_tokens\":80,\"cache_read_input_tokens\":20,\"output_tokens\":5"),
+            false,
+        ),
+        (
+            "searches",
+            start.to_owned() + &total(&format!("{web}2}}")) + &total(&format!("{web}1}}")),
+            true,
+        ),
+        ("Gemini rising", gemini([1, 2, 3, 4]), false),
+        ("Gemini falling and rising again", gemini([1, 3, 2, 4]), true),
+        ("chat rising", vllm([1, 2, 3, 4]), false),
+        ("chat falling and rising again", vllm([1, 3, 2, 4]), true),
+        (
+            "choices that each count for themselves",
+            delta("a")
+                + &running(3)
+                + &running(2).replace("\"index\":0", "\"index\":1")
+                + &running(4)
+                + FINISH
+                + &usage(20),
+            false,
+        ),
+        ("chat's input", usage(5).replace(":9,", ":19,") + FINISH + &usage(5), true),
+    ] {
+        assert_eq!(read(&body).suspect, suspect, "{what}");
+    }
 }
 
 #[test]

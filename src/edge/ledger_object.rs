@@ -54,6 +54,8 @@ enum Look {
     Batch { id: String },
     /// The customer's batches at a path, newest first.
     Batches { path: String, after: Option<String>, limit: u64 },
+    /// How many of those there are.
+    BatchCount { path: String },
     /// One of the customer's files; with the batch whose results it holds.
     File { id: String },
 }
@@ -318,6 +320,7 @@ impl LedgerObject {
             Look::Batches { path, after, limit } => {
                 told(&store.batches(path, after.as_deref(), (*limit).min(SHOWN_MAX))?)
             }
+            Look::BatchCount { path } => told(&store.batch_count(path)?),
             Look::File { id } => {
                 let Some(file) = store.file(id)? else { return Ok("null".to_owned()) };
                 let batch = match &file {

@@ -321,6 +321,12 @@ impl Store {
         rows.iter().map(|row| Ok((text(&row.get(0))?, parsed(&row.get(1))?))).collect()
     }
 
+    /// How many batches were begun at a path.
+    pub fn batch_count(&self, path: &str) -> Result<u64, Failed> {
+        let rows = self.query("SELECT count(*) FROM batches WHERE path = ?", &[path.into()])?;
+        rows.first().map_or(Ok(0), |row| whole(&row.get(0)))
+    }
+
     /// A file by its name.
     pub fn file(&self, file_id: &str) -> Result<Option<File>, Failed> {
         let rows = self.query("SELECT body FROM files WHERE file_id = ?", &[file_id.into()])?;

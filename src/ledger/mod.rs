@@ -31,8 +31,8 @@ pub use access::{Admin, Allows, ENTRIES_MAX, Forbidden, KeyState, KeyStatus};
 pub use agree::{NewGrant, PutPlan, When};
 pub use alerts::{
     ALERTS_DAYS, ALERTS_MAX, Alert, AlertRow, AlertSettings, BalanceOutlook, BalanceSettings,
-    LoadedAlerts, MonthOutlook, Outlook, OutlookStatus, PeakDay, RunsOutAt, Share, SpikeSettings,
-    THRESHOLDS_MAX, TOLD_MAX, Used, WeekSummary, What, alert_id,
+    LoadedAlerts, MonthOutlook, Outlook, OutlookStatus, PeakDay, RunsOutAt, STANDING_MAX, Share,
+    SpikeSettings, THRESHOLDS_MAX, TOLD_MAX, Used, WeekSummary, What, alert_id,
 };
 pub use apply::{Broken, Outcome, outcome_id};
 pub use batch::{

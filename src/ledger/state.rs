@@ -294,6 +294,14 @@ impl Ledger {
         };
         let touched = touched.and_then(|id| self.holds.get(&id)).or(prior.expired.as_ref());
         touched.into_iter().for_each(need);
+        // To grow, a hold is measured in the windows it was made in, be they over by now.
+        if let Command::Extend { attempt_id, .. } = command
+            && let Some(hold) = self.holds.get(attempt_id)
+        {
+            let at = hold.reserved_at;
+            let parties = self.limits.parties_of(|scope| hold.value(scope));
+            needed.extend(parties.filter(|party| !self.limits.knows_windows(party, at, now)));
+        }
         // A batch's lines count where its hold did.
         if let Some(batch) = prior.batch.as_ref().map(|known| &known.batch) {
             let value = |scope| value_of(&batch.admitted, &batch.scopes, scope);

@@ -121,6 +121,8 @@ const APIS = {
     results: (said) => `/v1beta/${said.name}`,
   },
 };
+/** The field in which a file is named. */
+const FILE_FIELDS = { openai: 'input_file_id', mistral: 'input_files' };
 const SHAPES = { openai: 'openai', anthropic: 'anthropic', mistral: 'openai', gemini: 'google' };
 /** Where a line's mark comes from: its custom id, or its place in Gemini's list. */
 const markOf = (name, id, place) => sha256(name === 'gemini' ? `\ninlined\n${place}` : id);
@@ -264,24 +266,34 @@ for (const [name, api] of Object.entries(APIS)) {
       const list = await (await get(other, api.path)).json();
       assert.deepEqual(list.data, []);
     }
-    if (told.input_file_id) {
-      const { status, code, param } = await refusal(await begin(other, told.input_file_id ?? told.input_files[0]), name);
-      assert.deepEqual([status, code, param], [404, 'not_found', 'input_file_id']);
+    const begun = { openai: () => begin(other, told.input_file_id), mistral: () => job(other, told.input_files[0]) }[name];
+    if (begun) {
+      const { status, code, param } = await refusal(await begun(), SHAPES[name]);
+      assert.deepEqual([status, code, param], [404, 'not_found', FILE_FIELDS[name]], 'a batch of another customer\'s file');
     }
     assert.equal(house.seen.length, before);
     assert.equal((await gate.status(`other${name}`)).spend.settled, '0');
   });
 
-  if (api.path !== '/v1beta/batches' && name !== 'mistral') rule(`${name}: a list shows the customer's own batches, newest first, a page at a time`, async () => {
+  // Gemini's are not listed, and of Mistral's jobs there is one page: see below.
+  if (['openai', 'anthropic'].includes(name)) rule(`S13: ${name}: a list shows the customer's own batches, newest first, in pages of twenty at most`, async () => {
     const key = await gate.customer(`list${name}`, '100');
     const ids = [];
-    for (let n = 0; n < 3; n += 1) ids.unshift((await api.begin(key, ['a'])).id);
-    const first = await (await get(key, `${api.path}?limit=2`)).json();
-    assert.deepEqual([first.data.map(({ id }) => id), first.has_more, first.last_id], [ids.slice(0, 2), true, ids[1]]);
+    for (let n = 0; n < 25; n += 1) ids.unshift((await api.begin(key, ['a'])).id);
+    const page = async (query) => {
+      const said = await (await get(key, `${api.path}?${query}`)).json();
+      assert.deepEqual([said.first_id, said.last_id], [said.data[0]?.id ?? null, said.data.at(-1)?.id ?? null], query);
+      return [said.data.map(({ id }) => id), said.has_more];
+    };
     const after = name === 'openai' ? 'after' : 'after_id';
-    const second = await (await get(key, `${api.path}?limit=2&${after}=${ids[1]}`)).json();
-    assert.deepEqual([second.data.map(({ id }) => id), second.has_more], [ids.slice(2), false]);
-    assert.equal((await get(key, `${api.path}?limit=x`)).status, 400);
+    for (const query of ['', 'limit=1000000000', 'limit=21', 'limit=20']) assert.deepEqual(await page(query), [ids.slice(0, 20), true], query);
+    assert.deepEqual(await page(`${after}=${ids[19]}`), [ids.slice(20), false]);
+    assert.deepEqual(await page(`limit=4&${after}=${ids[19]}`), [ids.slice(20, 24), true]);
+    assert.deepEqual(await page(`limit=5&${after}=${ids[19]}`), [ids.slice(20), false], 'what fits exactly has no more behind it');
+    assert.deepEqual(await page(`limit=1&${after}=${ids[23]}`), [ids.slice(24), false]);
+    assert.deepEqual(await page(`${after}=${ids[24]}`), [[], false]);
+    assert.deepEqual(await page(`${after}=nobodys`), [[], false]);
+    for (const limit of ['x', '0', '-1', '1.5', '%25']) assert.equal((await get(key, `${api.path}?limit=${limit}`)).status, 400, limit);
   });
 
   rule(`${name}: a batch that was cancelled before any answer costs nothing`, async () => {
@@ -409,13 +421,29 @@ rule('what could spend unmetered is refused by its name, and reaches no upstream
   await is(job(key, bareFile, gate, { model: 'mistral-large' }), 400, 'invalid_request', '`model` is another');
 });
 
-rule('mistral: a list shows the jobs of the customer alone, newest first', async () => {
-  const key = await gate.customer('jobs', '100');
+rule('S13: mistral: a list shows the newest jobs of the customer alone, twenty at most, and says how many there are', async () => {
+  const [key, other] = [await gate.customer('jobs', '100'), await gate.customer('otherjobs', '100')];
+  await APIS.mistral.begin(other, ['a']);
   const ids = [];
-  for (let n = 0; n < 2; n += 1) ids.unshift((await APIS.mistral.begin(key, ['a'])).id);
-  const list = await (await get(key, '/v1/batch/jobs?page=0&page_size=100')).json();
-  assert.deepEqual([list.object, list.data.map(({ id }) => id), list.total], ['list', ids, 2]);
+  for (let n = 0; n < 22; n += 1) ids.unshift((await APIS.mistral.begin(key, ['a'])).id);
+  for (const [query, shown] of [['', 20], ['?page=0&page_size=100', 20], ['?page_size=2', 2]]) {
+    const list = await (await get(key, `/v1/batch/jobs${query}`)).json();
+    assert.deepEqual([list.object, list.data.map(({ id }) => id), list.total], ['list', ids.slice(0, shown), 22], query);
+  }
   assert.equal((await get(key, '/v1/batch/jobs?page=1')).status, 400);
+});
+
+rule('a file that cannot begin a batch is told by the field that named it', async () => {
+  const key = await gate.customer('fields', '100');
+  for (const [name, first] of [['openai', begin], ['mistral', job]]) {
+    const unknown = await refusal(await first(key, 'file-nobody'), SHAPES[name]);
+    assert.deepEqual([unknown.status, unknown.param], [404, FILE_FIELDS[name]]);
+    const { id } = await APIS[name].begin(key, ['a']);
+    house.ends(id, LINES);
+    const told = await poll(key, APIS[name], id);
+    const results = await refusal(await first(key, told.output_file_id ?? told.output_file), SHAPES[name]);
+    assert.deepEqual([results.status, results.param], [404, FILE_FIELDS[name]], 'the results of another batch');
+  }
 });
 
 rule('gemini: asking where a batch stands costs nothing until it is over', async () => {

@@ -25,7 +25,7 @@ async function withGate(options, run) {
   }
 }
 
-rule('a book that is missing or damaged replaces no good one; a fresh isolate without a good one serves nobody', async () => {
+rule('a book that is missing or damaged replaces no good one, and a fresh isolate without a good one serves nobody', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'farebox-books-'));
   const upstream = await startUpstream();
   const options = { persist: folder, secretVars: secrets(), upstream };

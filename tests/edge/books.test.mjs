@@ -23,7 +23,7 @@ rule('with a fresh database the book of the configuration is in force', async ()
   assert.deepEqual([body.active, body.scheduled, body.books, body.configured], [null, [], [], '2026-11-23']);
 });
 
-rule('F61: a pushed book applies once it is activated, to the next request; a running one settles under its own', async () => {
+rule('F61: a pushed book applies once it is activated, to the next request, and a running one settles under its own', async () => {
   const stream = await openStream(gate, key, 'hi [[chunks=12 gap_ms=100]]', WAYS['openai, usage asked for']);
   const pushed = await push(gate, book('v1', '1.2'));
   assert.equal(pushed.status, 201);

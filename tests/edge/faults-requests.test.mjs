@@ -30,7 +30,9 @@ for (const [name, way] of Object.entries(ALL)) {
     const key = await gate.customer(as, '1');
     const hits = gate.hits();
     await leaveAmidBody(key);
-    assert.equal((await gate.status(as)).spend.open, 0);
+    await sleep(300);
+    const { spend: idle, head } = await gate.status(as);
+    assert.deepEqual([idle.open, head.seq], [0, 0], 'what has not come whole is no request yet');
 
     await gate.at('stick', { kind: 'reserve', ms: 1_500 });
     const { leave } = openRequest(gate, key, 'hi', { ...way, max_tokens: 100 });
@@ -58,6 +60,11 @@ rule('R2: of a hundred clients that leave at any time, none leaves anything held
   const { spend, head } = await gate.idle('leavers', 15_000);
   assert.equal(spend.held, '0');
   assert.ok(head.seq > 20 && head.seq <= 100, `${head.seq} records`);
+  for (const end = Date.now() + 10_000; (await gate.archive('leavers')).length < head.seq && Date.now() < end;) await sleep(100);
+  const records = (await gate.archive('leavers')).map((line) => JSON.parse(line).record);
+  assert.equal(new Set(records.map(({ attempt_id }) => attempt_id)).size, head.seq, 'each ends once');
+  const unseen = records.filter(({ class: how }) => !['settled', 'voided'].includes(how));
+  assert.deepEqual(unseen, [], 'and by its client\'s leaving, not by its hold\'s end');
 });
 
 rule('R6: an answer that breaks off is charged at the prices of the model that was sold, by whatever name it was asked for', async () => {

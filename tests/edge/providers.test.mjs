@@ -126,7 +126,7 @@ const CASES = {
     ...claude, path: `${claudePath}:rawPredict`, to: `${claudePath.replace('@', '%40')}:rawPredict`, body: messages,
     golden: 'vertex/claude', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
   },
-  'Claude on Vertex, streamRawPredict costs what rawPredict does': {
+  'Claude on Vertex, streamRawPredict': {
     ...claude, path: `${claudePath}:streamRawPredict`, to: `${claudePath.replace('@', '%40')}:streamRawPredict`, body: { ...messages, stream: true },
     golden: 'vertex/claude-stream', meters: { ...tokens(4812, 80), cache_read: '4100', cache_write_1h: '250' }, amount: '0.002097',
   },
@@ -179,6 +179,12 @@ after(() => setup?.stop());
 for (const [name, each] of Object.entries(CASES)) {
   test(name, { timeout: 30_000 }, () => check(setup, each));
 }
+
+test('a stream of Claude on Vertex costs what the same answer whole does', { timeout: 30_000 }, async () => {
+  const { 'Claude on Vertex, rawPredict': whole, 'Claude on Vertex, streamRawPredict': stream } = CASES;
+  await check(setup, whole);
+  await check(setup, { ...stream, meters: whole.meters, amount: whole.amount });
+});
 
 // Each streams its text and then nothing: the client has all of it and leaves before the usage.
 const CUT = {

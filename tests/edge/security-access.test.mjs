@@ -75,7 +75,7 @@ rule('S12: what opened a dashboard or the gate opens nothing from the moment its
   }
 });
 
-rule('S13: there is nothing to search with a pattern: names with wildcards are no names, and lists are bounded', async () => {
+rule('S13: there is nothing to search with a pattern: names with wildcards are no names, and positions in lists are none', async () => {
   const key = await gate.customer('lister', '1');
   for (const name of ['%25', '_', '%25_%25', 'a%25', 'x'.repeat(33)]) {
     const answer = await gate.raw(`/v1/farebox/admin/customers/${name}`, { method: 'GET', headers: { authorization: `Bearer ${gate.secretVars.FAREBOX_ADMIN_TOKEN}` } });

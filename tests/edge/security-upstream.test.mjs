@@ -156,7 +156,7 @@ async function growth(run) {
   return { ...result, grown: peak - base };
 }
 
-rule('S43: an answer that unpacks to a thousand times its length passes or is cut, is charged, and fills no memory', async () => {
+rule('S43: an answer that unpacks to a thousand times its length passes, is charged, and fills no memory', async () => {
   const zeros = Buffer.alloc(200 * MIB);
   const bombs = [['gzip', gzipSync(zeros)], ['br', brotliCompressSync(zeros, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } })]];
   for (const [coding, packed] of bombs) {
@@ -166,7 +166,7 @@ rule('S43: an answer that unpacks to a thousand times its length passes or is cu
       const { answer, length, grown } = await growth(() => swallow({ stream: type !== 'application/json', stream_options: type === 'application/json' ? undefined : { include_usage: true } }));
       assert.match(upstream.requests.at(-1).head, /accept-encoding: identity/i, 'nobody asked for it');
       assert.ok(grown < 160 * MIB, `${coding} ${type}: ${(grown / MIB).toFixed(0)} MiB more`);
-      assert.ok(length > 0, `${length} bytes came`);
+      assert.equal(length, zeros.length, `${coding} ${type}: all of it came`);
       const { cost, records: [record] } = await gate.bill(key, answer, 20_000);
       assert.ok(record.class === 'settled' && Number(cost) > 0, `${coding} ${type}`);
       await answer.body?.cancel().catch(() => {});

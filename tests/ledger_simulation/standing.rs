@@ -253,20 +253,14 @@ impl Auditor {
         self.rules().filter(meets).map(|rule| self.standing_at(rule, value(rule), at)).collect()
     }
 
-    /// The limits on money that an attempt meets in the windows it is charged to. One of a party that
-    /// is over may be in the ledger's memory still, and counts as full where it is not.
-    pub fn met_in_its_windows(&mut self, attempt: &Attempt) -> Vec<Standing> {
+    /// The limits on money that an attempt meets in the windows it is charged to. A minute that is
+    /// over counts as full.
+    pub fn met_in_its_windows(&self, attempt: &Attempt) -> Vec<Standing> {
         let mut met = self.met_by(&attempt.values, attempt.reserved_at);
         met.retain(|standing| standing.rule.measure == Measure::Money);
         for standing in &mut met {
             let is_over = window_of(&standing.rule, self.now()) != standing.window;
-            let is_minute = standing.rule.window == Some(Window::Minute);
-            if !is_over || (!is_minute && standing.rule.scope == Scope::Customer) {
-                continue;
-            }
-            let is_known = !is_minute && self.known_over & 1 << self.over == 1 << self.over;
-            self.over += u32::from(!is_minute);
-            if !is_known {
+            if is_over && standing.rule.window == Some(Window::Minute) {
                 let now = self.standing(&standing.rule, standing.value.clone());
                 *standing = Standing { settled: now.limit, ..now };
             }

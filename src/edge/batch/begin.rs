@@ -34,10 +34,11 @@ pub async fn begin(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Re
     let caller = Caller::of(incoming).await?;
     let Body { bytes: body, room } = body::read(incoming, &caller.customer).await?;
     let bytes = Uint8Array::new(&body).to_vec();
+    let field = file_field(place.family);
     let kept = match place.family {
         Family::Anthropic | Family::Gemini => None,
-        Family::OpenAi => Some(of_file(&caller, NewBatch::read(&bytes)).await?),
-        Family::Mistral => Some(of_file(&caller, NewBatch::job(&bytes)).await?),
+        Family::OpenAi => Some(of_file(&caller, field, NewBatch::read(&bytes)).await?),
+        Family::Mistral => Some(of_file(&caller, field, NewBatch::job(&bytes)).await?),
     };
     let made = |book: &Book| match &kept {
         None => {
@@ -47,7 +48,7 @@ pub async fn begin(incoming: &Incoming, place: &Place<'_>) -> Result<web_sys::Re
             };
             forecast(&caller, book, requests.map_err(refused)?, received_at)
         }
-        Some(kept) => still_priced(&caller, kept, book, received_at),
+        Some(kept) => still_priced(&caller, kept, field, book, received_at),
     };
     let first = made(&books::current(incoming).await?.book)?;
     let model = first.prices.first().map(|prices| prices.model.clone()).ok_or_else(no_file)?;
@@ -121,14 +122,28 @@ async fn begun(
     }
 }
 
-/// What the batch of an uploaded file can cost.
-async fn of_file(caller: &Caller, new: Result<NewBatch, BadRequest>) -> Result<Forecast, Problem> {
+/// The field in which an API names the file.
+fn file_field(family: Family) -> &'static str {
+    match family {
+        Family::Mistral => "input_files",
+        Family::OpenAi | Family::Anthropic | Family::Gemini => "input_file_id",
+    }
+}
+
+/// What the batch of an uploaded file can cost; `field` named that file.
+async fn of_file(
+    caller: &Caller,
+    field: &'static str,
+    new: Result<NewBatch, BadRequest>,
+) -> Result<Forecast, Problem> {
     let new = new.map_err(refused)?;
     let found = caller.file(&new.input_file_id).await.map_err(|problem| match problem.code {
-        Code::NotFound => Problem { param: Some("input_file_id"), ..problem },
+        Code::NotFound => Problem { param: Some(field), ..problem },
         _ => problem,
     })?;
-    let File::Requests(forecast) = found.file else { return Err(no_file()) };
+    let File::Requests(forecast) = found.file else {
+        return Err(Problem { param: Some(field), ..no_file() });
+    };
     let bad = |param, message: &str| Problem {
         param: Some(param),
         ..Problem::new(Code::InvalidRequest, message)
@@ -150,6 +165,7 @@ async fn of_file(caller: &Caller, new: Result<NewBatch, BadRequest>) -> Result<F
 fn still_priced(
     caller: &Caller,
     kept: &Forecast,
+    field: &'static str,
     book: &Book,
     at: Timestamp,
 ) -> Result<Forecast, Problem> {
@@ -159,7 +175,7 @@ fn still_priced(
     }
     let message = "Prices have changed since this file was uploaded. Upload it again.";
     let problem = Problem::new(Code::InvalidRequest, message);
-    Err(Problem { param: Some("input_file_id"), ..problem })
+    Err(Problem { param: Some(field), ..problem })
 }
 
 /// The forecast as a hold is made of it.

@@ -49,7 +49,8 @@ pub async fn list(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Res
     let (first, last) = (end(found.first()), end(found.last()));
     let object = if route.api == Api::OpenAi { r#""object":"list","# } else { "" };
     if is_mistral {
-        let (total, data) = (data.len(), data.join(","));
+        let total: u64 = caller.look(&json!({ "batch_count": { "path": route.path } })).await?;
+        let data = data.join(",");
         let answer = format!(r#"{{"object":"list","data":[{data}],"total":{total}}}"#);
         return http::json(&incoming.id, 200, answer);
     }

@@ -8,7 +8,7 @@ use super::super::js;
 use super::{Failed, Store, amount, json, millis, number, parsed, text, time};
 use crate::clock::Timestamp;
 use crate::ids::Name;
-use crate::ledger::{ALERTS_DAYS, ALERTS_MAX, LoadedAlerts, TOLD_MAX};
+use crate::ledger::{ALERTS_DAYS, ALERTS_MAX, LoadedAlerts, STANDING_MAX, TOLD_MAX};
 
 use crate::notify::{Delivery, Endpoint, State};
 
@@ -168,14 +168,16 @@ impl Store {
         self.query("DELETE FROM deliveries WHERE endpoint = ?", &[id]).map(drop)
     }
 
-    /// Lets go of alerts whose window is long over, and of the oldest of those where there are too
-    /// many; and of deliveries whose alert is gone.
+    /// Lets go of alerts whose window is long over, of the oldest where there are too many, also of
+    /// those whose window never is; and of deliveries whose alert is gone.
     pub(super) fn prune_alerts(&self, now: Timestamp) -> Result<(), Failed> {
         let ago = now.ms().saturating_sub(ALERTS_DAYS.saturating_mul(DAY_MS));
         let before = Timestamp::from_ms(ago);
         self.query("DELETE FROM alerts WHERE at < ?1 AND until < ?1", &[millis(before)])?;
         let oldest = "DELETE FROM alerts WHERE until < ?1 AND at <= (SELECT at FROM alerts WHERE until < ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2)";
         self.query(oldest, &[millis(now), number(ALERTS_MAX)])?;
+        let standing = "DELETE FROM alerts WHERE until IS NULL AND at <= (SELECT at FROM alerts WHERE until IS NULL ORDER BY at DESC LIMIT 1 OFFSET ?)";
+        self.query(standing, &[number(STANDING_MAX)])?;
         let orphans = "DELETE FROM deliveries WHERE alert_id NOT IN (SELECT id FROM alerts)";
         self.query(orphans, &[]).map(drop)
     }

@@ -11,6 +11,8 @@
 mod money;
 mod rules;
 mod settings;
+mod standing;
+mod thresholds;
 mod watch;
 pub(super) mod week;
 
@@ -32,7 +34,8 @@ pub use settings::{AlertSettings, BalanceSettings, SpikeSettings, THRESHOLDS_MAX
 pub use week::{PeakDay, Share, WeekSummary};
 
 pub(super) use money::look_ahead;
-pub(super) use rules::{Pace, is_burning, is_reached};
+pub(super) use rules::is_reached;
+pub(super) use standing::Standing;
 pub(super) use watch::Watch;
 pub(super) use week::{MODELS_MAX, OTHER_MODELS};
 
@@ -45,6 +48,10 @@ pub const ALERTS_DAYS: i64 = 90;
 
 /// Most alerts kept whose window is over; the oldest go first. Some 500 bytes each.
 pub const ALERTS_MAX: u64 = 2_000;
+
+/// Most alerts kept that can never be told anew, those of limits without an end and of grants: as
+/// many as memory has ids for, so that what memory forgot is still there. Of more, the oldest go.
+pub const STANDING_MAX: u64 = 4_096;
 
 /// Paths or meters listed in one alert about usage.
 pub const NAMED_MAX: usize = 16;
@@ -229,9 +236,13 @@ impl What {
 
     /// What tells it from every other of the same customer, its window included.
     fn subject(&self) -> String {
+        // Limits that have the same id one after the other, or at operator and customer, differ in
+        // what they count, for whom, or when.
         let of_limit = |limit: &LimitView| {
-            let owner = (limit.owner.is_customer(), limit.id.clone());
-            (owner, limit.value.clone(), limit.window_start, limit.limit)
+            let name = (limit.owner, limit.id.clone());
+            let party = (limit.scope, limit.value.clone());
+            let window = (limit.window, limit.window_start, limit.resets_at);
+            (name, party, limit.measure, window, limit.limit)
         };
         let text = match self {
             Self::Limit { percent, limit } => serde_json::to_string(&(percent, of_limit(limit))),
@@ -255,7 +266,8 @@ impl What {
         text.unwrap_or_default()
     }
 
-    /// First instant at which it can be told anew: until then its row has to stay. Absent: never.
+    /// First instant at which it can be told anew: until then its row has to stay. Absent: never;
+    /// such rows stay up to [`STANDING_MAX`].
     fn until(&self, day_end: Timestamp, month_end: Timestamp) -> Option<Timestamp> {
         match self {
             Self::Limit { limit, .. } | Self::Burn { limit, .. } => limit.resets_at,
@@ -280,7 +292,7 @@ pub enum AlertRow {
     Raise {
         /// The alert.
         alert: Box<Alert>,
-        /// First instant at which its row may go; absent: it has to stay.
+        /// First instant at which its row may go; absent: one of [`STANDING_MAX`].
         until: Option<Timestamp>,
     },
     /// Replace the settings.

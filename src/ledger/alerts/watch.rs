@@ -1,9 +1,11 @@
 //! What the customer spent by day and month in its own zone, kept beside the sums it is made from:
-//! made anew after a start, on a new day and after a change of the zone, and moved on by every ending.
+//! made anew after a start, on a new day and after a change of the zone, the limits or the settings,
+//! and moved on by every ending.
 
 use std::collections::BTreeMap;
 
 use super::rules::{MONTHS, Pace, spike_above, typical};
+use super::thresholds::Marks;
 use crate::calendar::{Calendar, Every, Period};
 use crate::clock::Timestamp;
 use crate::ledger::limits::Limits;
@@ -26,12 +28,13 @@ struct Usual(Option<(Exact, Exact, usize)>);
 pub struct Watch {
     days: Calendar,
     pub weeks: Calendar,
-    months: Calendar,
     /// Spend by local day, from the customer's first on.
     by_day: BTreeMap<Timestamp, Exact>,
     pub today: Period,
     pub month: Period,
     pub month_spent: Exact,
+    /// The complete months before that a usual one is made from, and what was spent in each.
+    before: Vec<(Period, Exact)>,
     /// The usual month, and of how many it is the median.
     pub typical: Option<(Exact, usize)>,
     /// How many percent of it were told in this month.
@@ -43,7 +46,8 @@ pub struct Watch {
     pub monday: String,
     pub week_end: Timestamp,
     pace: Option<Pace>,
-    since: Timestamp,
+    /// What was found of limits.
+    pub marks: Marks,
 }
 
 impl Watch {
@@ -74,11 +78,15 @@ impl Watch {
             }
             by_day.insert(day.start, limits.charged_between(day)?);
         }
+        let before = months_before(&months, month, since)
+            .map(|month| Ok((month, limits.charged_between(month)?)))
+            .collect::<Result<Vec<_>, OutOfRange>>()?;
         let mut watch = Self {
             by_day,
             today,
             month_spent: limits.charged_between(month)?,
             month,
+            before,
             typical: None,
             typical_told: 0,
             spike: None,
@@ -86,12 +94,11 @@ impl Watch {
             monday: weeks.date(week.start),
             week_end: week.end,
             pace: None,
-            since,
+            marks: Marks::default(),
             days,
             weeks,
-            months,
         };
-        watch.typical = watch.usual_month(limits)?;
+        watch.typical = watch.usual_month()?;
         Ok(Some(watch))
     }
 
@@ -101,12 +108,7 @@ impl Watch {
     }
 
     /// Counts what an ending added.
-    pub fn add(
-        &mut self,
-        limits: &Limits,
-        reserved_at: Timestamp,
-        amount: Exact,
-    ) -> Result<(), OutOfRange> {
+    pub fn add(&mut self, reserved_at: Timestamp, amount: Exact) -> Result<(), OutOfRange> {
         if let Some((start, day)) = self.by_day.range_mut(..=reserved_at).next_back() {
             *day = day.plus(amount)?;
             // What settles late changes what the days before were.
@@ -116,8 +118,11 @@ impl Watch {
         }
         if self.month.holds(reserved_at) {
             self.month_spent = self.month_spent.plus(amount)?;
-        } else {
-            self.typical = self.usual_month(limits)?;
+        } else if let Some((_, spent)) =
+            self.before.iter_mut().find(|(month, _)| month.holds(reserved_at))
+        {
+            *spent = spent.plus(amount)?;
+            self.typical = self.usual_month()?;
         }
         if self.pace.is_some_and(|pace| reserved_at < pace.hour) {
             self.pace = None;
@@ -126,15 +131,9 @@ impl Watch {
     }
 
     /// The median of the complete months since the customer is there.
-    fn usual_month(&self, limits: &Limits) -> Result<Option<(Exact, usize)>, OutOfRange> {
-        let Some((n, _)) = self.months.around(self.month.start) else { return Ok(None) };
-        let back = 1..=i32::try_from(MONTHS).unwrap_or(0);
-        let before = back.map_while(|back| self.months.period(n.saturating_sub(back)));
-        let whole = before.take_while(|month| month.start >= self.since);
-        let mut months =
-            whole.map(|month| limits.charged_between(month)).collect::<Result<Vec<_>, _>>()?;
-        let count = months.len();
-        Ok(typical(&mut months)?.map(|typical| (typical, count)))
+    fn usual_month(&self) -> Result<Option<(Exact, usize)>, OutOfRange> {
+        let mut spent: Vec<Exact> = self.before.iter().map(|(_, spent)| *spent).collect();
+        Ok(typical(&mut spent)?.map(|typical| (typical, spent.len())))
     }
 
     /// What was spent in the last whole hours.
@@ -203,4 +202,16 @@ impl Watch {
         let start = self.days.edge(n.checked_add(i32::try_from(days).ok()?)?)?;
         Some(self.date(start))
     }
+}
+
+/// The last complete months before this one, the latest first, since the customer is there.
+fn months_before(
+    months: &Calendar,
+    month: Period,
+    since: Timestamp,
+) -> impl Iterator<Item = Period> {
+    let n = months.around(month.start).map(|(n, _)| n);
+    let back = 1..=i32::try_from(MONTHS).unwrap_or(0);
+    let before = back.map_while(move |back| months.period(n?.saturating_sub(back)));
+    before.take_while(move |month| month.start >= since)
 }

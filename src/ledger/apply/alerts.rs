@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Op;
 use super::close::Closing;
-use super::{Broken, Op};
 use crate::clock::Timestamp;
 use crate::ids::RequestId;
 use crate::ledger::alerts::{
-    Alert, AlertRow, AlertSettings, MODELS_MAX, NAMED_MAX, OTHER_MODELS, Outlook, Used, Watch,
-    What, alert_id, is_reached, look_ahead, until, week,
+    Alert, AlertRow, AlertSettings, MODELS_MAX, NAMED_MAX, OTHER_MODELS, Outlook, SpikeSettings,
+    Standing, Used, Watch, What, alert_id, is_reached, look_ahead, until, week,
 };
 use crate::ledger::command::{Reply, Row};
 use crate::ledger::limits::Party;
-use crate::ledger::purse::{Purse, Unit};
+use crate::ledger::purse::Unit;
 use crate::money::{Exact, OutOfRange};
 use crate::record::Flag;
 
@@ -51,26 +51,35 @@ impl Noticed {
 }
 
 impl Op<'_> {
-    /// Looks at everything that this operation may have made true. `asked`: the operator changed
-    /// something. An alert that cannot be computed is not worth an operation that fails: what
-    /// settles, settles.
-    pub(super) fn tell(&mut self, reply: &Reply, asked: bool) {
+    /// Remembers an ending, and counts it into the days and months in memory, which so never differ
+    /// from the sums they are made of.
+    pub(super) fn notice(&mut self, ended: Noticed) {
+        let alerts = &mut self.ledger.alerts;
+        if let Some(mut watch) = alerts.watch.take()
+            && watch.add(ended.reserved_at, ended.amount).is_ok()
+        {
+            alerts.watch = Some(watch);
+        }
+        self.noticed.push(ended);
+    }
+
+    /// Looks at everything that this operation may have made true. `conflict`: the record that stood
+    /// against a second settle; `asked`: the operator changed something. An alert that cannot be
+    /// computed is not worth an operation that fails: what settles, settles.
+    pub(super) fn tell(&mut self, conflict: Option<u64>, asked: bool) {
         let due = self.ledger.alerts.summary_at.is_some_and(|at| at <= self.now);
-        let conflict = match reply {
-            Reply::Conflict { seq } => Some(*seq),
-            _ => None,
-        };
         if self.noticed.is_empty() && !asked && !due && conflict.is_none() {
             return;
         }
         let noticed = core::mem::take(&mut self.noticed);
-        let Ok(Some(mut watch)) = self.take_watch(&noticed) else { return };
+        let Ok(Some(mut watch)) = self.take_watch() else { return };
         let settings = self.ledger.alerts.settings.clone();
         let _ = self.tell_weeks(&watch, &settings, &noticed);
-        let _ = self.tell_limits(&watch, &settings, &noticed);
-        let _ = self.tell_balances(&mut watch, &settings);
+        self.tell_limits(&mut watch, &settings, &noticed);
+        self.tell_balances(&mut watch, &settings);
         let _ = self.tell_burning(&mut watch, &settings);
-        let _ = self.tell_unusual(&mut watch, &settings);
+        self.tell_typical(&mut watch, &settings);
+        let _ = self.tell_spike(&mut watch, &settings);
         if settings.usage {
             self.tell_usage(&watch, &noticed);
             if let Some(seq) = conflict {
@@ -80,16 +89,13 @@ impl Op<'_> {
         self.ledger.alerts.watch = Some(watch);
     }
 
-    /// The customer's days and months, with what was just charged; made where they are not there.
-    fn take_watch(&mut self, noticed: &[Noticed]) -> Result<Option<Box<Watch>>, OutOfRange> {
+    /// The customer's days and months; made where they are not there.
+    fn take_watch(&mut self) -> Result<Option<Box<Watch>>, OutOfRange> {
         let ledger = &mut *self.ledger;
         let Some(account) = &ledger.account else { return Ok(None) };
         let known = ledger.alerts.watch.take().filter(|watch| watch.is_of(self.now));
-        if let Some(mut watch) = known {
-            for each in noticed {
-                watch.add(&ledger.limits, each.reserved_at, each.amount)?;
-            }
-            return Ok(Some(watch));
+        if known.is_some() {
+            return Ok(known);
         }
         let zone = account.zone.as_deref().unwrap_or("UTC");
         let watch = Watch::count(&ledger.limits, zone, account.created_at, self.now)?;
@@ -109,19 +115,14 @@ impl Op<'_> {
         self.rows.push(Row::Alerts(AlertRow::Raise { alert, until }));
     }
 
-    fn tell_limits(
-        &mut self,
-        watch: &Watch,
-        settings: &AlertSettings,
-        noticed: &[Noticed],
-    ) -> Result<(), OutOfRange> {
+    fn tell_limits(&mut self, watch: &mut Watch, settings: &AlertSettings, noticed: &[Noticed]) {
         let parties: BTreeSet<&Party> = noticed.iter().flat_map(|each| &each.parties).collect();
         let parties: Vec<Party> = parties.into_iter().cloned().collect();
-        let crossed = self.ledger.limits.crossed(&parties, &settings.thresholds, self.now)?;
-        for each in crossed {
-            self.raise(watch, What::Limit { percent: each.percent, limit: Box::new(each.view) });
+        let limits = &self.ledger.limits;
+        let crossed = watch.marks.crossed(limits, &parties, &settings.thresholds, self.now);
+        for (percent, view) in crossed {
+            self.raise(watch, What::Limit { percent, limit: Box::new(view) });
         }
-        Ok(())
     }
 
     fn tell_burning(
@@ -134,7 +135,7 @@ impl Op<'_> {
         if pace.in_hour <= Exact::ZERO {
             return Ok(());
         }
-        for view in self.ledger.limits.burning(&pace, factor, self.now)? {
+        for view in watch.marks.burning(&self.ledger.limits, &pace, factor, self.now) {
             let (spent_day, spent_hour) = (pace.in_day, pace.in_hour);
             let limit = Box::new(view);
             self.raise(watch, What::Burn { limit, factor, spent_day, spent_hour });
@@ -142,75 +143,100 @@ impl Op<'_> {
         Ok(())
     }
 
-    /// A month unlike the usual one, and a day unlike the days before.
-    fn tell_unusual(
+    /// A month unlike the usual one.
+    fn tell_typical(&mut self, watch: &mut Watch, settings: &AlertSettings) {
+        let Some((typical, from_months)) = watch.typical else { return };
+        let (spent, told) = (watch.month_spent, watch.typical_told);
+        for percent in settings.typical.iter().copied().filter(|percent| *percent > told) {
+            if !is_reached(spent, typical, percent) {
+                break;
+            }
+            watch.typical_told = percent;
+            let currency = self.currency().unwrap_or_default().to_owned();
+            let month = watch.month_name();
+            let what = What::Typical { percent, month, spent, typical, from_months, currency };
+            self.raise(watch, what);
+        }
+    }
+
+    /// A day unlike the days before.
+    fn tell_spike(
         &mut self,
         watch: &mut Watch,
         settings: &AlertSettings,
     ) -> Result<(), OutOfRange> {
-        let currency = || self.currency().unwrap_or_default().to_owned();
-        let mut found = Vec::new();
-        if let Some((typical, from_months)) = watch.typical {
-            let (spent, told) = (watch.month_spent, watch.typical_told);
-            for percent in settings.typical.iter().copied().filter(|percent| *percent > told) {
-                if !is_reached(spent, typical, percent) {
-                    break;
-                }
-                watch.typical_told = percent;
-                let (month, currency) = (watch.month_name(), currency());
-                found.push(What::Typical { percent, month, spent, typical, from_months, currency });
-            }
-        }
         let spent = watch.spent_today();
-        let spike =
-            settings.spike.as_ref().filter(|spike| !watch.spike_told && spent > spike.least);
-        if let Some(settings) = spike
-            && let Some((usual, above, from_days)) = watch.spike(settings.least)?
+        let Some(SpikeSettings { least }) = settings.spike else { return Ok(()) };
+        if watch.spike_told || spent <= least {
+            return Ok(());
+        }
+        if let Some((usual, above, from_days)) = watch.spike(least)?
             && spent > above
         {
             watch.spike_told = true;
-            let (day, currency) = (watch.date(watch.today.start), currency());
-            found.push(What::Spike { day, spent, usual, above, from_days, currency });
+            let currency = self.currency().unwrap_or_default().to_owned();
+            let day = watch.date(watch.today.start);
+            self.raise(watch, What::Spike { day, spent, usual, above, from_days, currency });
         }
-        found.into_iter().for_each(|what| self.raise(watch, what));
         Ok(())
     }
 
-    fn tell_balances(
-        &mut self,
-        watch: &mut Watch,
-        settings: &AlertSettings,
-    ) -> Result<(), OutOfRange> {
-        let Some(of) = settings.balance.as_ref() else { return Ok(()) };
-        let contracts = &self.ledger.contracts;
-        let mut found = Vec::new();
-        for (unit, purse, fixed) in [
-            (Unit::Money, &contracts.money, of.money),
-            (Unit::Credits, &contracts.credits, of.credits),
-        ] {
-            let Some((left, grant, amount)) = standing(purse)? else { continue };
-            let percent = Exact::from(u64::from(of.percent)).over(100.into())?;
-            let low = fixed.map_or_else(|| amount.times(percent), Ok)?;
-            let below = if left <= Exact::ZERO { Exact::ZERO } else { low };
-            if left <= below {
-                let name = match unit {
-                    Unit::Money => self.currency().unwrap_or_default().to_owned(),
-                    Unit::Credits => contracts.credit_name(self.now),
-                };
-                found.push(What::Balance { unit, name, left, below, grant: grant.clone() });
-            }
-            let ahead = of.days.filter(|_| unit == Unit::Money && left > Exact::ZERO);
-            let Some(days) = ahead else { continue };
-            let pace = watch.pace(&self.ledger.limits, self.now)?;
-            let lasts = pace.in_day.times(Exact::from(u64::from(days)))?;
-            if pace.in_hour > Exact::ZERO && left <= lasts {
-                let currency = self.currency().unwrap_or_default().to_owned();
-                let spent_day = pace.in_day;
-                found.push(What::RunsOut { left, spent_day, days, currency, grant });
+    fn tell_balances(&mut self, watch: &mut Watch, settings: &AlertSettings) {
+        let Some(of) = settings.balance.as_ref() else { return };
+        for (unit, fixed) in [(Unit::Money, of.money), (Unit::Credits, of.credits)] {
+            let purse = self.ledger.contracts.purse(unit);
+            let Ok(Some(standing)) = Standing::of(purse) else { continue };
+            // Each for itself: one that cannot be computed keeps no other back.
+            let low = self.low(unit, &standing, (of.percent, fixed));
+            low.ok().flatten().into_iter().for_each(|what| self.raise(watch, what));
+            if let Some(days) = of.days.filter(|_| unit == Unit::Money) {
+                let soon = self.runs_out(watch, standing, days);
+                soon.ok().flatten().into_iter().for_each(|what| self.raise(watch, what));
             }
         }
-        found.into_iter().for_each(|what| self.raise(watch, what));
-        Ok(())
+    }
+
+    /// Credit that is low: at or below a fixed amount, or so many percent of its grant.
+    fn low(
+        &self,
+        unit: Unit,
+        standing: &Standing,
+        (percent, fixed): (u32, Option<Exact>),
+    ) -> Result<Option<What>, OutOfRange> {
+        let left = standing.left;
+        let below = if left <= Exact::ZERO {
+            Exact::ZERO
+        } else {
+            let share = || Exact::from(u64::from(percent)).over(100.into());
+            fixed.map_or_else(|| standing.amount.times(share()?), Ok)?
+        };
+        if left > below {
+            return Ok(None);
+        }
+        let name = match unit {
+            Unit::Money => self.currency().unwrap_or_default().to_owned(),
+            Unit::Credits => self.ledger.contracts.credit_name(self.now),
+        };
+        Ok(Some(What::Balance { unit, name, left, below, grant: standing.grant.clone() }))
+    }
+
+    /// Money that does not last for so many days more.
+    fn runs_out(
+        &self,
+        watch: &mut Watch,
+        standing: Standing,
+        days: u32,
+    ) -> Result<Option<What>, OutOfRange> {
+        let Standing { left, grant, .. } = standing;
+        if left <= Exact::ZERO {
+            return Ok(None);
+        }
+        let pace = watch.pace(&self.ledger.limits, self.now)?;
+        let lasts = pace.in_day.times(Exact::from(u64::from(days)))?;
+        let is_soon = pace.in_hour > Exact::ZERO && left <= lasts;
+        let currency = self.currency().unwrap_or_default().to_owned();
+        let spent_day = pace.in_day;
+        Ok(is_soon.then_some(What::RunsOut { left, spent_day, days, currency, grant }))
     }
 
     fn tell_usage(&mut self, watch: &Watch, noticed: &[Noticed]) {
@@ -323,37 +349,28 @@ impl Op<'_> {
         Reply::Done
     }
 
-    /// What the month is expected to come to, and how long credit lasts.
-    pub(super) fn outlook(&mut self) -> Result<Reply, Broken> {
-        let Some(watch) = self.take_watch(&[])? else {
-            return Ok(Reply::Invalid("this customer does not exist".into()));
+    /// What the month is expected to come to, and how long credit lasts. An estimate is not worth a
+    /// ledger that is dropped and loaded again.
+    pub(super) fn outlook(&mut self) -> Reply {
+        let watch = match self.take_watch() {
+            Ok(Some(watch)) => watch,
+            Ok(None) => return Reply::Invalid("this customer does not exist".into()),
+            Err(out_of_range) => return no_forecast(out_of_range),
         };
         let outlook = self.outlook_by(&watch);
         self.ledger.alerts.watch = Some(watch);
-        Ok(Reply::Outlook(Box::new(outlook?)))
+        outlook.map_or_else(no_forecast, |outlook| Reply::Outlook(Box::new(outlook)))
     }
 
     fn outlook_by(&self, watch: &Watch) -> Result<Outlook, OutOfRange> {
         let ledger = &*self.ledger;
         let zone = ledger.account.as_ref().and_then(|account| account.zone.as_deref());
-        let money = &ledger.contracts.money;
-        let left = if money.is_empty() { None } else { standing(money)?.map(|(left, ..)| left) };
+        let left = Standing::of(&ledger.contracts.money)?.map(|standing| standing.left);
         let of = (self.currency().unwrap_or_default(), zone.unwrap_or("UTC"));
         look_ahead(watch, of, left, self.now)
     }
 }
 
-/// What of a purse is not spent, the grant that began last, and how much that was. What running
-/// requests have set aside is not spent: it comes back, or is charged when they settle.
-fn standing(purse: &Purse) -> Result<Option<(Exact, String, Exact)>, OutOfRange> {
-    let last = purse.grants().max_by(|a, b| {
-        a.grant.starts.cmp(&b.grant.starts).then_with(|| a.grant.id.cmp(&b.grant.id))
-    });
-    let Some(last) = last else { return Ok(None) };
-    let mut left = Exact::ZERO;
-    for grant in purse.grants() {
-        left = left.plus(grant.left)?.plus(grant.held)?;
-    }
-    let left = left.minus(purse.owed())?;
-    Ok(Some((left, last.grant.id.clone(), last.grant.amount)))
+fn no_forecast(_: OutOfRange) -> Reply {
+    Reply::Invalid("there is no forecast: its amounts need more than 28 digits".into())
 }

@@ -142,7 +142,7 @@ impl Op<'_> {
         let used = used(&closing, amount)?;
         let (reserved_at, parties) =
             (closing.hold.reserved_at, self.ledger.parties_of(&closing.hold));
-        self.noticed.push(Noticed::of(&closing, &parties, seq, amount));
+        self.notice(Noticed::of(&closing, &parties, seq, amount));
         let sealed = self.sealed(seq, amount, closing)?;
         self.ledger.head = Head { seq, hash: sealed.hash };
         self.ledger.add_spend((reserved_at, &parties), used, self.now, &mut self.rows)?;

@@ -97,13 +97,19 @@ impl Ledger {
             Command::Admin(admin) => op.admin(admin)?,
             Command::Status => op.status()?,
             Command::Standing(party) => Reply::Standing(op.ledger.limits.party_views(party, now)?),
-            Command::Outlook => op.outlook()?,
+            Command::Outlook => op.outlook(),
             Command::CheckKey { key_id, secret_sha256 } => op.check_key(key_id, secret_sha256),
         };
         let asked = matches!(command, Command::Admin(_)) && reply == Reply::Done;
-        op.tell(&reply, asked);
+        let conflict = match (command, &reply) {
+            // A contrary word about an outcome is no second content of a settle.
+            (Command::Decide(_), _) => None,
+            (_, Reply::Conflict { seq }) => Some(*seq),
+            _ => None,
+        };
+        op.tell(conflict, asked);
         let rows = op.rows;
-        self.limits.rest(now);
+        self.limits.rest();
         Ok(Outcome { reply, rows })
     }
 }

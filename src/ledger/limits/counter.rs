@@ -8,6 +8,7 @@ use super::tally::{Hour, Tally};
 use super::window::{Frame, Span};
 use super::{PartyRows, RETAIN_DAYS};
 use crate::clock::Timestamp;
+use crate::ledger::Broken;
 use crate::ledger::state::{Hold, hour_of};
 use crate::money::OutOfRange;
 
@@ -89,9 +90,6 @@ impl Counter {
             span,
             settled,
             held,
-            told_of: ruled.rule.limit_at(now),
-            told: 0,
-            burn_told: false,
             counts_from: counts_from
                 .filter(|from| *from > span.start && ruled.rule.measure != Measure::Concurrency),
         };
@@ -101,24 +99,26 @@ impl Counter {
         Ok(state)
     }
 
-    /// How a limit stands, or stood, in the window that holds `at`; `None` where that is not in
-    /// memory. `holds` are the party's.
+    /// How a limit on money stands, or stood, in the window that holds `at`, all hours of which must
+    /// be in memory. `holds` are the party's.
     pub fn state_at<'a>(
         &self,
         state: &LimitState,
         ruled: &Ruled,
         holds: impl Iterator<Item = &'a Hold>,
-        at: Timestamp,
-    ) -> Result<Option<LimitState>, OutOfRange> {
+        (at, now): (Timestamp, Timestamp),
+    ) -> Result<LimitState, Broken> {
         if state.span.holds(at) {
-            return Ok(Some(state.clone()));
+            return Ok(state.clone());
         }
-        let is_minute = matches!(ruled.frame, Frame::Minute);
-        if is_minute || !self.knows(ruled.frame.around(at).start) {
-            return Ok(None);
+        if !ruled.is_counted_later() {
+            return Ok(state.full(ruled, now));
+        }
+        if !self.knows(ruled.frame.around(at).start) {
+            return Err(Broken::NotLookedUp);
         }
         let since = Since { party: None, minutes: None };
-        self.state(state.rule, ruled, since, holds, at).map(Some)
+        Ok(self.state(state.rule, ruled, since, holds, at)?)
     }
 
     /// What was used in a span, and from when on all of it is known.
@@ -152,7 +152,6 @@ impl Counter {
             state.settled = crate::money::Exact::ZERO;
             state.held = crate::money::Exact::ZERO;
             state.counts_from = None;
-            (state.told, state.burn_told) = (0, false);
         }
     }
 

@@ -7,12 +7,12 @@
 //!
 //! [`Prior`]: super::Prior
 
-mod alerting;
 mod counter;
 mod rule;
 mod set;
 mod state;
 mod tally;
+mod watched;
 mod window;
 
 pub use rule::{LimitRule, Measure, Owner, Raise, Recurrence, Scope, Strictness};
@@ -21,6 +21,7 @@ pub use tally::{Hour, Tally, hours_from_json};
 pub(super) use rule::check;
 pub(super) use set::{Limits, Objection};
 pub(super) use state::Need;
+pub(super) use watched::Watched;
 pub(super) use window::Frame;
 
 use serde::{Deserialize, Serialize};

@@ -82,6 +82,13 @@ pub enum Owner {
     Customer,
 }
 
+impl Owner {
+    /// Whether the customer set it for itself.
+    pub fn is_customer(self) -> bool {
+        self == Self::Customer
+    }
+}
+
 /// The length of a billing period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

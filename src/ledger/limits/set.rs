@@ -32,8 +32,9 @@ pub struct Limits {
     minutes: Option<Timestamp>,
     pub(super) customer: Counter,
     pub(super) parties: HashMap<Party, Counter>,
-    /// Parties with more hours in memory than are kept; of one operation only.
-    grown: Vec<Party>,
+    /// Parties with more hours in memory than are kept, and from when on those are; of one operation
+    /// only.
+    grown: Vec<(Party, Timestamp)>,
     /// Operations so far, to tell which party was unused for longest.
     tick: u64,
 }
@@ -103,6 +104,15 @@ impl Limits {
         self.parties.get(party).is_some_and(|counter| counter.knows(at))
     }
 
+    /// Whether everything is in memory that [`Self::objection_at`] needs of `party`.
+    pub fn knows_windows(&self, party: &Party, at: Timestamp, now: Timestamp) -> bool {
+        let Some(counter) = self.parties.get(party) else { return false };
+        counter.states.iter().filter_map(|state| self.rules.get(state.rule)).all(|ruled| {
+            let span = ruled.frame.around(at);
+            !ruled.is_counted_later() || span.holds(now) || counter.knows(span.start)
+        })
+    }
+
     /// A scope that has to be named, and is not.
     pub fn missing(&self, value: impl Fn(Scope) -> Option<String>) -> Option<Scope> {
         let required = self.rules.iter().filter(|ruled| ruled.rule.required);
@@ -128,7 +138,7 @@ impl Limits {
             written.push(Row::PutUse(party.clone(), Timestamp::START, past));
             written.push(Row::DropUse(party.clone(), gone));
         }
-        counter.keep_from(hour_of(oldest.min(recent(now))));
+        self.grown.push((party.clone(), hour_of(oldest.min(recent(now)))));
         counter.used = self.tick;
         self.parties.insert(party.clone(), counter);
         while self.parties.len() > PARTIES_MAX {
@@ -193,8 +203,8 @@ impl Limits {
     }
 
     /// The gravest objection of any limit on money to a hold in the windows that hold `at`, be they
-    /// over by now. `holds` are all there are. Where an earlier window of a party is no longer known,
-    /// it is taken to be full.
+    /// over by now: of a window that is over, an attempt that is charged to it may still take what
+    /// nobody took. `holds` are all there are. Of minutes no earlier one is kept: it counts as full.
     pub fn objection_at<'a>(
         &mut self,
         parties: &[Party],
@@ -215,10 +225,7 @@ impl Limits {
                 if ruled.rule.measure != Measure::Money {
                     continue;
                 }
-                let then = match counter.state_at(state, ruled, holds.clone().filter(own), at)? {
-                    Some(then) => then,
-                    None => state.full(ruled, now),
-                };
+                let then = counter.state_at(state, ruled, holds.clone().filter(own), (at, now))?;
                 let Some(code) = then.objection(ruled, now, need)? else { continue };
                 let grave = (code, state.rule);
                 if worst.as_ref().is_none_or(|(other, _)| grave < *other) {
@@ -230,7 +237,7 @@ impl Limits {
         Ok(worst.map(|((code, _), view)| Objection { code, view, needed: need.money }))
     }
 
-    fn states<'a>(
+    pub(super) fn states<'a>(
         &'a self,
         parties: &'a [Party],
     ) -> impl Iterator<Item = (&'a LimitState, Option<&'a Party>)> {
@@ -335,7 +342,7 @@ impl Limits {
                 rows.push(Row::PutMinute(party.clone(), at, used));
             }
             if has_grown {
-                self.grown.push(party.clone());
+                self.grown.push((party.clone(), hour_of(recent(now))));
             }
         }
         Ok(())
@@ -343,10 +350,10 @@ impl Limits {
 
     /// An operation is over: hours that are hardly needed any more are let go. Not before, for what
     /// it needed was looked up by what was known when it began.
-    pub fn rest(&mut self, now: Timestamp) {
-        for party in core::mem::take(&mut self.grown) {
+    pub fn rest(&mut self) {
+        for (party, from) in core::mem::take(&mut self.grown) {
             if let Some(counter) = self.parties.get_mut(&party) {
-                counter.keep_from(hour_of(recent(now)));
+                counter.keep_from(from);
             }
         }
     }
@@ -354,6 +361,7 @@ impl Limits {
     /// What the whole customer was charged in a span.
     pub fn charged_in(&self, span: Span) -> Result<Exact, OutOfRange> {
         let hours = self.customer.hours.range(hour_of(span.start)..);
+        let hours = hours.take_while(|(start, _)| span.end.is_none_or(|end| **start < end));
         let inside = hours.map(|(start, hour)| Ok(hour.within(*start, span)?.money));
         inside.sum_exact()
     }

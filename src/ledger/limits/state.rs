@@ -15,6 +15,14 @@ pub struct Ruled {
     pub frame: Frame,
 }
 
+impl Ruled {
+    /// Whether one of its windows can still be counted once it is over: of money, from its hours. Of
+    /// minutes storage has the last one only.
+    pub fn is_counted_later(&self) -> bool {
+        self.rule.measure == Measure::Money && !matches!(self.frame, Frame::Minute)
+    }
+}
+
 /// What a request needs, or a hold holds, by each measure.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
@@ -44,22 +52,9 @@ pub struct LimitState {
     pub held: Exact,
     /// What was used before this is not counted, though the window had begun.
     pub counts_from: Option<Timestamp>,
-    /// The limit that was told of: once a raise is over it is another.
-    pub told_of: Exact,
-    /// The highest threshold that was told, as far as memory knows.
-    pub told: u32,
-    /// The same of its burning.
-    pub burn_told: bool,
 }
 
 impl LimitState {
-    /// Whatever was told of another limit was not told of this one.
-    pub fn tell_of(&mut self, limit: Exact) {
-        if self.told_of != limit {
-            (self.told_of, self.told, self.burn_told) = (limit, 0, false);
-        }
-    }
-
     pub fn hold(
         &mut self,
         ruled: &Ruled,

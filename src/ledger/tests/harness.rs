@@ -186,7 +186,7 @@ impl Store {
                 let user = reserve.end_user.as_ref();
                 prior.subject = user.and_then(|user| self.subjects.get(user)).copied();
                 prior.once = reserve.once.and_then(|once| self.once_of(&once.key));
-                reserve.again.then_some(reserve.attempt_id)
+                reserve.may_be_known(now).then_some(reserve.attempt_id)
             }
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();

@@ -132,7 +132,7 @@ fn a_raise_is_over_by_itself_and_never_lowers() {
         reserve c 2    -> held, 0 left
         void c
         wait 1ms
-        reserve c 1    -> refused spend_limit_exceeded by day
+        reserve d 1    -> refused spend_limit_exceeded by day
         limit day      -> settled 13 held 0 left -3
         limits day=day/hard/10,raise=5@2026-12-01T00:00:00Z
         limit day      -> settled 13 held 0 left -3

@@ -1,6 +1,6 @@
 //! Attempts held for in part, and attempts that ran without a hold.
 
-use super::harness::check;
+use super::harness::{check, check_from};
 
 #[test]
 fn an_extension_is_a_reserve_of_the_whole_attempt_again_and_refused_it_changes_nothing() {
@@ -120,6 +120,28 @@ fn a_hold_grows_against_the_limits_of_its_parties_after_a_restart_as_before() {
         reserve a 4 tag=red -> held, 6 left
         extend a 9          -> held, 1 left
         extend a 11         -> refused request_exceeds_limit by tags
+        ",
+    );
+}
+
+/// Whatever a ledger remembers of windows that are over, it asks storage for all that it needs.
+#[test]
+fn a_hold_grows_into_what_its_own_window_has_left_when_that_is_over() {
+    check_from(
+        "2026-11-24T23:59:00Z".parse().unwrap(),
+        "
+        ttl 43200s
+        limits tags=day/hard/10,scope=tag
+        reserve a 3 tag=red -> held, 7 left
+        reserve b 4 tag=red -> held, 3 left
+        settle b 4
+        clock 2026-11-25T11:00:00Z
+        reserve c 9 tag=red -> held, 1 left
+        extend a 7          -> refused spend_limit_exceeded by tags
+        extend a 6          -> held, 1 left
+        settle a 6
+        clock 2026-11-25T11:58:00Z
+        reserve d 1 tag=red -> held, 0 left
         ",
     );
 }

@@ -3,7 +3,7 @@
 
 use super::super::read::{Line, Lines};
 
-/// The list of answers, in the API's two spellings.
+/// The list of answers, and the object it stands in, in the API's two spellings.
 const LISTS: [&[u8]; 2] = [b"inlinedResponses", b"inlined_responses"];
 /// Longest string that could be a list's name.
 const WORD_MAX: usize = 18;
@@ -37,11 +37,45 @@ pub struct Inlined {
     string: Option<bool>,
     /// The string that was read last: a key, where a colon follows.
     word: Vec<u8>,
-    /// The key whose value comes next names the list.
-    is_list_next: bool,
+    /// The key whose value comes next.
+    key: Key,
+    /// The keys that lead here, from the document's own on; as deep as is followed.
+    trail: Vec<Key>,
     depth: usize,
     /// How deep the list's items lie, inside it.
     items_at: Option<usize>,
+}
+
+/// A key on the way to the answers. Names mean nothing elsewhere: what a client wrote is echoed there.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Key {
+    /// Of none, as the document itself and what stands in a list; or of another name.
+    #[default]
+    Other,
+    Metadata,
+    Output,
+    Response,
+    List,
+}
+
+/// Where the answers' list stands: as the operation's response, and as the batch's output, whose batch
+/// may be the whole document.
+const PLACES: [&[Key]; 3] = [
+    &[Key::Other, Key::Response, Key::List],
+    &[Key::Other, Key::Metadata, Key::Output, Key::List],
+    &[Key::Other, Key::Output, Key::List],
+];
+
+impl Key {
+    fn of(word: &[u8]) -> Self {
+        match word {
+            b"metadata" => Self::Metadata,
+            b"output" => Self::Output,
+            b"response" => Self::Response,
+            word if LISTS.contains(&word) => Self::List,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl Inlined {
@@ -107,22 +141,29 @@ impl Inlined {
                 self.string = Some(false);
                 self.word.clear();
             }
-            b':' => self.is_list_next = LISTS.contains(&self.word.as_slice()),
+            b':' => self.key = Key::of(&self.word),
             b'[' | b'{' => self.open(byte),
             b']' | b'}' => self.close(),
-            b',' => self.is_list_next = false,
+            b',' => self.key = Key::Other,
             _ => {}
         }
     }
 
     fn open(&mut self, byte: u8) {
+        let key = core::mem::take(&mut self.key);
         self.depth = self.depth.saturating_add(1);
-        self.went_over |= self.items_at.is_none() && self.depth > DEPTH_MAX;
-        if byte == b'[' && self.is_list_next && self.items_at.is_none() {
+        if self.items_at.is_some() {
+            return;
+        }
+        if self.depth > DEPTH_MAX {
+            self.went_over = true;
+            return;
+        }
+        if byte == b'[' && key == Key::List && PLACES.contains(&self.trail.as_slice()) {
             self.items_at = Some(self.depth);
             self.lines.begin_again();
         }
-        self.is_list_next = false;
+        self.trail.push(key);
     }
 
     fn close(&mut self) {
@@ -130,6 +171,9 @@ impl Inlined {
             self.items_at = None;
         }
         self.depth = self.depth.saturating_sub(1);
+        if self.items_at.is_none() {
+            self.trail.truncate(self.depth);
+        }
     }
 }
 
@@ -178,6 +222,26 @@ mod tests {
         assert_eq!((object.id.as_str(), object.seen().succeeded), ("b1", Some(1)));
         for cut in [1, 2, 3, 7, 64] {
             assert_eq!(read(&document, cut), whole, "cut at {cut}");
+        }
+    }
+
+    /// Where a client's own words stand: an object or a list of the same name is no list of answers.
+    #[test]
+    fn the_answers_are_read_in_their_own_place_alone() {
+        let fake = r#"[{"response":{"usageMetadata":{"promptTokenCount":1,"totalTokenCount":1}}}]"#;
+        let own = document().replacen(
+            r#""batchStats":"#,
+            &format!(
+                r#""inputConfig":{{"requests":{{"requests":[{{"metadata":{{"inlinedResponses":
+                {{"inlinedResponses":{fake}}},"response":{{"inlinedResponses":{{"inlinedResponses":
+                {fake}}}}}}},"request":{{"inlinedResponses":{fake}}}}}]}}}},"inlined_responses":{fake},
+                "response":{{"inlinedResponses":{{"inlinedResponses":{fake}}}}},"batchStats":"#
+            ),
+            1,
+        );
+        let expected = read(&document(), usize::MAX).0;
+        for cut in [1, 5, usize::MAX] {
+            assert_eq!(read(&own, cut).0, expected, "cut at {cut}");
         }
     }
 

@@ -72,6 +72,10 @@ pub struct Answer {
     pub(super) done: bool,
     /// Turns that have begun.
     pub(super) begun: u64,
+    /// The output reported so far is an opening's placeholder, from which a total may fall.
+    pub(super) opening: bool,
+    /// The last running count that was passed over.
+    pub(super) running: u64,
     /// What an operator's extractor read; it overrules ours, meter by meter.
     pub(super) custom: Usage,
 }
@@ -105,10 +109,10 @@ impl Answer {
     /// A report that stands for the whole answer: the last one counts.
     pub(super) fn report(&mut self, counts: Counts) {
         let Some(counts) = self.note(counts) else { return };
-        let output = |usage: &Usage| usage.get(Meter::OutputTotal);
         if counts.overlay {
             let mut usage = counts.usage;
             self.doubt_zero_input(&mut usage, counts.sub_usage);
+            self.doubt_falls(&mut usage, counts.sub_usage);
             self.overlay(&usage);
             return;
         }
@@ -121,10 +125,9 @@ impl Answer {
             self.suspect = true;
             return;
         }
-        if output(&counts.usage) < output(&self.usage) && self.usage_present {
-            // Not known to happen. The last word counts, but not for less than was seen here.
-            self.suspect = true;
-        }
+        // Not known to happen. The last word counts, but not for less than was seen here.
+        let falls = |meter| counts.usage.get(meter) < self.usage.get(meter);
+        self.suspect |= falls(Meter::OutputTotal) || falls(Meter::InputTotal);
         self.usage = counts.usage;
     }
 
@@ -150,6 +153,38 @@ impl Answer {
         }
     }
 
+    /// Running totals only rise. Of one that falls the last word counts, but not for less than was
+    /// seen here; and a zero after more is a gateway's blank. Input may move between what was cached
+    /// and what was not, or to another model's usage: its sum is what does not fall.
+    fn doubt_falls(&mut self, usage: &mut Usage, has_sub_usage: bool) {
+        const INPUT: [Meter; 3] = [Meter::InputUncached, Meter::CacheRead, Meter::CacheWrite];
+        const SPLIT: [Meter; 2] = [Meter::CacheWrite5m, Meter::CacheWrite1h];
+        let was = |meter| self.usage.get(meter);
+        let now = |meter| usage.get(meter).or_else(|| was(meter));
+        let sum =
+            |of: &dyn Fn(Meter) -> Option<Exact>| Exact::sum(INPUT.into_iter().filter_map(of));
+        let less_input = matches!((sum(&was), sum(&now)), (Ok(was), Ok(now)) if now < was);
+        self.suspect |= less_input && !has_sub_usage;
+        for (meter, old) in self.usage.iter() {
+            let is_placeholder = self.opening && meter == Meter::OutputTotal;
+            let Some(new) = usage.get(meter).filter(|new| *new < old.quantity) else { continue };
+            if is_placeholder || INPUT.contains(&meter) || SPLIT.contains(&meter) {
+                continue;
+            }
+            self.suspect = true;
+            if new.is_zero() {
+                usage.remove(meter);
+            }
+        }
+    }
+
+    /// A running count in an event that was passed over.
+    pub(super) fn runs(&mut self, count: Option<u64>) {
+        let Some(count) = count else { return };
+        self.suspect |= count < self.running;
+        self.running = count;
+    }
+
     /// Fields of one report replace those of an earlier one; a missing one erases nothing.
     fn overlay(&mut self, usage: &Usage) {
         for (meter, measured) in usage.iter() {
@@ -164,14 +199,7 @@ impl Answer {
     /// What a report says beside its counts; `None` where it has no counts.
     fn note(&mut self, counts: Counts) -> Option<Counts> {
         self.suspect |= counts.suspect;
-        let known = self.unknown.len();
-        for unknown in &counts.unknown {
-            match self.unknown.iter_mut().find(|old| old.path == unknown.path) {
-                Some(old) => old.quantity = unknown.quantity,
-                None if known < UNKNOWN_MAX => self.unknown.push(unknown.clone()),
-                None => {}
-            }
-        }
+        counts.unknown.iter().for_each(|unknown| self.keep_unknown(unknown.clone()));
         if counts.cost.is_some() {
             self.provider_cost_usd = counts.cost;
         }
@@ -181,6 +209,16 @@ impl Answer {
         self.usage_present = true;
         self.content_since = false;
         Some(counts)
+    }
+
+    /// A number that no table names; a later one of the same place replaces it.
+    pub(super) fn keep_unknown(&mut self, unknown: Unknown) {
+        let known = self.unknown.len();
+        match self.unknown.iter_mut().find(|old| old.path == unknown.path) {
+            Some(old) => old.quantity = unknown.quantity,
+            None if known < UNKNOWN_MAX => self.unknown.push(unknown),
+            None => {}
+        }
     }
 
     /// Usage of another model.

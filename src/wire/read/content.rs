@@ -21,7 +21,9 @@ impl Reader {
                 self.saw_content(words);
                 self.keep(text, words);
             }
-            Look::Running => {
+            Look::Running(count) => {
+                // Of a session's turns each begins anew.
+                self.answer.runs(count.filter(|_| !self.session));
                 let mut running = core::mem::take(&mut self.running);
                 if !running.is_empty() {
                     self.saw_content(1);

@@ -150,6 +150,7 @@ impl Custom {
         match self.mode {
             Mode::Cumulative => {
                 for (meter, measured) in usage.iter() {
+                    answer.suspect |= answer.custom.get(meter) > Some(measured.quantity);
                     answer.custom.set(meter, measured.quantity, measured.provenance);
                 }
             }

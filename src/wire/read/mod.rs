@@ -331,7 +331,15 @@ impl Reader {
         if turn && kind == Kind::Live && !counts.is_empty() {
             self.answer.count(Meter::Turns);
         }
-        if turn { self.answer.add(counts) } else { self.answer.report(counts) }
+        let tells_output = counts.usage.get(Meter::OutputTotal).is_some();
+        if turn {
+            self.answer.add(counts);
+        } else {
+            self.answer.report(counts);
+        }
+        if tells_output {
+            self.answer.opening = kind == Kind::MessageStart;
+        }
     }
 
     /// The counts that Bedrock adds to the last event of any model: they fill what the model's own

@@ -19,8 +19,9 @@ pub(super) enum Look<'d> {
         /// What the model wrote in it.
         text: Written<'d>,
     },
-    /// Content, and a running count that the next event's replaces: read it if it is the last.
-    Running,
+    /// Content, and a running count that the next event's replaces: read it if it is the last. With
+    /// the count, where it is seen in passing.
+    Running(Option<u64>),
     /// Nothing of interest.
     Nothing,
 }
@@ -46,6 +47,8 @@ pub(super) struct Skip {
     delta: Finder<'static>,
     gemini_usage: Finder<'static>,
     gemini_finish: Finder<'static>,
+    gemini_total: Finder<'static>,
+    completion: Finder<'static>,
     text: Finder<'static>,
     only_delta: Finder<'static>,
     output_index: Finder<'static>,
@@ -64,6 +67,8 @@ impl Default for Skip {
             delta: Finder::new("\"delta\":{"),
             gemini_usage: Finder::new("\"usageMetadata\""),
             gemini_finish: Finder::new("\"finishReason\""),
+            gemini_total: Finder::new("\"totalTokenCount\":"),
+            completion: Finder::new("\"completion_tokens\":"),
             text: Finder::new("\"text\":"),
             only_delta: Finder::new("\"delta\":"),
             output_index: Finder::new("\"output_index\":"),
@@ -141,7 +146,11 @@ impl Skip {
                 Look::Content { words: text.words(), text }
             }
             (true, None) => Look::Nothing,
-            (false, Some(_)) => Look::Running,
+            // Of several choices, each may count for itself: the first one's are compared.
+            (false, Some((Written::Here(Part { item: 0, .. }, _), _))) => {
+                Look::Running(count(&self.usage, &self.completion, data))
+            }
+            (false, Some(_)) => Look::Running(None),
             (false, None) => Look::Read,
         }
     }
@@ -179,7 +188,10 @@ impl Skip {
             && self.gemini_finish.find(data).is_none()
             && self.error.find(data).is_none()
             && !self.escaped_key(data);
-        if running { Look::Running } else { Look::Read }
+        if !running {
+            return Look::Read;
+        }
+        Look::Running(count(&self.gemini_usage, &self.gemini_total, data))
     }
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
@@ -196,6 +208,15 @@ fn only_null(key: &Finder<'_>, data: &[u8]) -> bool {
         let after = data.get(at.saturating_add(key.needle().len())..).unwrap_or_default();
         after.strip_prefix(b"\"").unwrap_or(after).starts_with(b":null")
     })
+}
+
+/// The number at a key of the usage that an event holds.
+fn count(usage: &Finder<'_>, key: &Finder<'_>, data: &[u8]) -> Option<u64> {
+    let usage = data.get(usage.find(data)?..)?;
+    let rest = usage.get(key.find(usage)?.saturating_add(key.needle().len())..)?;
+    let (count, after) = number(rest);
+    // What is no whole number is left to whoever reads it.
+    matches!(after.trim_ascii_start().first(), Some(b',' | b'}')).then_some(count)
 }
 
 /// Longest event a template is made of; longer ones are rare.

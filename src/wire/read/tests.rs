@@ -33,6 +33,37 @@ const ACME: &str = r#"{"name": "acme", "mode": "additive", "when": {"pointer": "
     {"pointer": "/cost/ms", "meter": "seconds", "divide_by": "1000"}]}"#;
 
 #[test]
+fn a_running_total_that_falls_is_suspect_by_an_operators_extractor_too() {
+    let extractor = r#"{"name": "acme", "mode": "cumulative",
+        "fields": [{"pointer": "/so/far", "meter": "seconds"}]}"#;
+    for (totals, last, suspect) in [([1, 5, 9], "9", false), ([1, 9, 5], "5", true)] {
+        let body = totals.map(|total| format!("data: {{\"so\":{{\"far\":{total}}}}}\n\n")).concat();
+        let metering = Metering::new(Framing::Sse, 200).with_custom(Arc::new(custom(extractor)));
+        let reading = read(metering, &body);
+        assert_eq!(quantity(&reading, Meter::Seconds).as_deref(), Some(last));
+        assert_eq!(reading.suspect, suspect, "{totals:?}");
+    }
+}
+
+#[test]
+fn counts_beside_an_answer_that_fall_are_suspect() {
+    let line = |prompt: u64, eval: u64, done: bool| {
+        format!(
+            "{{\"model\":\"llama3\",\"response\":\"a\",\"done\":{done},\"prompt_eval_count\":{prompt},\
+             \"eval_count\":{eval}}}\n"
+        )
+    };
+    for (first, last, suspect) in
+        [((9, 2), (9, 3), false), ((9, 3), (9, 2), true), ((9, 2), (8, 3), true)]
+    {
+        let body = line(first.0, first.1, false) + &line(last.0, last.1, true);
+        let reading = read(Metering::new(Framing::Lines, 200), &body);
+        assert_eq!(quantity(&reading, Meter::OutputTotal), Some(last.1.to_string()));
+        assert_eq!(reading.suspect, suspect, "{first:?} {last:?}");
+    }
+}
+
+#[test]
 fn an_operators_extractor_reads_what_no_table_knows() {
     let body = "data: {\"kind\":\"step\",\"engine\":{\"name\":\"a-1\"},\"cost\":{\"in/out\":[5,9],\"ms\":1500}}\n\n\
         data: {\"kind\":\"other\",\"cost\":{\"in/out\":[100],\"ms\":1}}\n\n\
@@ -250,6 +281,25 @@ fn a_number_no_table_names_is_kept_and_raises_a_flag() {
         reading.unknown.iter().map(|u| (u.path.as_str(), u.quantity.to_string())).collect();
     assert_eq!(unknown, [("usage/new_tokens", "3".into()), ("usage/details/x/y", "1.5".into())]);
     assert!(reading.needs_a_look() && !reading.suspect);
+}
+
+#[test]
+fn what_is_billed_by_the_call_or_stands_in_a_list_is_kept_as_unknown() {
+    let usage = r#""usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7,"by_voice":[{"voice_tokens":3}]}"#;
+    let items = ["file_search_call", "message", "code_interpreter_call", "file_search_call"];
+    let items = items.map(|kind| format!(r#"{{"type":"{kind}"}}"#)).join(",");
+    let body =
+        format!(r#"{{"object":"response","status":"completed","output":[{items}],{usage}}}"#);
+    let reading = read(Metering::new(Framing::Json, 200), &body);
+    let unknown: Vec<(&str, String)> =
+        reading.unknown.iter().map(|u| (u.path.as_str(), u.quantity.to_string())).collect();
+    let want = [
+        ("usage/by_voice/voice_tokens", "3"),
+        ("output/file_search_call", "2"),
+        ("output/code_interpreter_call", "1"),
+    ];
+    assert_eq!(unknown, want.map(|(path, quantity)| (path, quantity.to_owned())));
+    assert!(reading.needs_a_look());
 }
 
 /// `path` → `{"a":{"b":7}}`, with further keys of value null beside the first.
