@@ -70,6 +70,12 @@ const MUTANTS = [
   ["unreserved-for-nothing", "what ran without a hold is not counted", "ledger/apply/close.rs",
     "    let mut used = of(closing.class, &closing.charge)?;\n",
     (m) => `    let mut used = of(closing.class, &closing.charge)?;\n    let amount = if ${m} && closing.charge.flags.contains(&Flag::Unreserved) { Exact::ZERO } else { amount };\n`],
+  ["bill-a-line-twice", "a batch's line is charged each time it is read", "ledger/apply/batch/mod.rs",
+    "known.posted.iter().copied().collect();", (m) => `known.posted.iter().copied().filter(|_| !${m}).collect();`],
+  ["hold-beside-the-lines", "what a batch's line costs is held for still", "ledger/apply/batch/mod.rs",
+    "left = left.minus(cost.max(Exact::ZERO))?.max(Exact::ZERO);", (m) => `if !${m} { left = left.minus(cost.max(Exact::ZERO))?.max(Exact::ZERO); }`],
+  ["late-lines-on-top", "lines read after a batch's time are charged beside what was charged for it then", "ledger/apply/batch/rest.rs",
+    "if left < record.charged || set.is_some() =>", (m) => `if !${m} && left < record.charged || set.is_some() =>`],
 ];
 
 const asked = process.argv.slice(2);

@@ -83,3 +83,19 @@ test('every test that docs/metering-cases.md names is there', () => {
   const names = (file) => (file.endsWith('.jsonl') ? cases(file) : testsIn(file).map(({ name }) => name));
   assert.deepEqual(named.filter(([file, name]) => !existsSync(file) || !names(file).includes(name)), []);
 });
+
+test('every cell that docs/metering-facts.md names is there, and no file of the matrix is left out', () => {
+  const folder = 'tests/golden/meter/';
+  const matrix = files.filter((file) => file.startsWith(folder) && file.endsWith('.jsonl'));
+  const cells = new Set(matrix.flatMap((file) => read(file).trim().split('\n').map((line) => JSON.parse(line).input.id)));
+  const rows = read('docs/metering-facts.md').split('\n').filter((line) => /^\| \d/.test(line));
+  const named = rows.map((row) => [...row.split('|').at(-2).matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+  const isThere = (name) => {
+    const [, file, its] = /^(\S+) (.+)$/.exec(name) ?? [];
+    return its ? existsSync(file) && testsIn(file).some((test) => test.name === its) : cells.has(name);
+  };
+  assert.deepEqual(rows.filter((_, at) => named[at].length === 0), []);
+  assert.deepEqual(named.flat().filter((name) => !isThere(name)), []);
+  const stems = new Set(named.flat().map((name) => name.split('/')[0]));
+  assert.deepEqual(matrix.filter((file) => !stems.has(file.slice(folder.length, -'.jsonl'.length))), []);
+});

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -185,6 +186,42 @@ test('killed between the crossing and the delivery: delivered all the same, and 
     assert.deepEqual((await second.admin('GET', 'customers/kill/alerts')).alerts.map(({ id }) => id).sort(), told);
   } finally {
     await second?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('of alerts whose window is never over the newest 4,096 are kept, and all whose window is open', { timeout: 90_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'farebox-alerts-'));
+  const secretVars = secrets();
+  let running;
+  try {
+    running = await startGate({ persist: folder, secretVars });
+    const key = await running.customer('full', null);
+    await running.stop();
+    const file = readdirSync(folder, { recursive: true }).map(String)
+      .find((each) => /LedgerObject\/[0-9a-f]{64}\.sqlite$/.test(each));
+    const rows = (run) => {
+      const database = new DatabaseSync(join(folder, file));
+      try {
+        return run(database);
+      } finally {
+        database.close();
+      }
+    };
+    rows((database) => database.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+      INSERT INTO alerts SELECT 'standing-' || i, i, NULL, 1, 1, '{}' FROM n;
+      INSERT INTO alerts VALUES ('open', 0, ${Date.now() + 86_400_000}, 1, 1, '{}');`));
+    running = await startGate({ persist: folder, secretVars });
+    assert.equal((await running.chat(key, say('hi'))).status, 200);
+    const counted = () => rows((database) => database.prepare(
+      'SELECT COUNT(until IS NULL OR NULL) AS standing, MIN(CASE WHEN until IS NULL THEN at END) AS oldest, SUM(id = ?) AS open FROM alerts',
+    ).get('open'));
+    const end = Date.now() + 30_000;
+    while (counted().standing > 4096 && Date.now() < end) await sleep(200);
+    const { standing, oldest, open: isOpen } = counted();
+    assert.deepEqual([standing, oldest, isOpen], [4096, 5000 - 4095, 1]);
+  } finally {
+    await running?.stop();
     rmSync(folder, { recursive: true, force: true });
   }
 });

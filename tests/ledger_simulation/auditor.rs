@@ -15,6 +15,7 @@ use farebox::money::Exact;
 use farebox::wire::usage::Meter;
 
 use super::agreed::{Agreed, By};
+use super::batches::Book;
 use super::standing::{Standing, Used, value_of, whole};
 use super::workload::{INPUT_UNITS, OUTPUT_UNITS, TTL};
 
@@ -47,27 +48,30 @@ pub enum Stage {
 #[derive(Clone)]
 pub struct Attempt {
     /// What a repeated reserve has to repeat.
-    body: Rc<str>,
+    pub body: Rc<str>,
     pub held: i128,
+    /// What of a batch's hold is no longer needed.
+    pub released: i128,
     /// The most tokens it may use.
     pub tokens: i128,
     /// Whose it is, by scope.
     pub values: [Option<String>; 5],
+    pub received_at: Timestamp,
     pub reserved_at: Timestamp,
     /// What was counted with each scope, for windows and for minutes.
     pub counted: [[Used; 2]; 5],
-    used: Used,
-    floor: i128,
-    input_least: u64,
+    pub used: Used,
+    pub floor: i128,
+    pub input_least: u64,
     /// Under which terms, if any; and whether all is charged if its end is never seen.
-    terms: Option<(usize, By)>,
-    whole: bool,
-    expires_at: Timestamp,
+    pub terms: Option<(usize, By)>,
+    pub whole: bool,
+    pub expires_at: Timestamp,
     pub stage: Stage,
-    charged: i128,
-    voided: bool,
+    pub charged: i128,
+    pub voided: bool,
     /// Its last record.
-    seq: usize,
+    pub seq: usize,
 }
 
 impl Attempt {
@@ -108,6 +112,7 @@ pub struct Auditor {
     newest: Option<(Timestamp, u64)>,
     /// The customer's terms.
     agreed: Agreed,
+    pub batches: BTreeMap<String, Book>,
     /// Whose each job is.
     jobs: BTreeMap<String, AttemptId>,
     /// Every record there must be, in words.
@@ -145,11 +150,11 @@ impl Auditor {
             Command::CheckKey { .. }
             | Command::Standing(_)
             | Command::Outlook
-            | Command::Batch(_)
             | Command::Decide(_) => {
                 unreachable!("not of the workload")
             }
             Command::Unreserved(unreserved) => self.unreserved(unreserved),
+            Command::Batch(batch) => self.batch(batch),
         }
     }
 
@@ -170,7 +175,7 @@ impl Auditor {
         }
     }
 
-    fn expire(&mut self, id: AttemptId) {
+    pub fn expire(&mut self, id: AttemptId) {
         self.expired += 1;
         let attempt = Rc::make_mut(self.attempts.get_mut(&id).unwrap());
         attempt.stage = Stage::Unresolved;
@@ -188,7 +193,7 @@ impl Auditor {
     }
 
     /// An attempt has used this much in all: the difference goes to all who are counted by now.
-    fn count(&mut self, id: AttemptId, used: Used) {
+    pub fn count(&mut self, id: AttemptId, used: Used) {
         let (tracked, minutes) = (self.tracked.clone(), self.minutes);
         let attempt = Rc::make_mut(self.attempts.get_mut(&id).unwrap());
         let difference = used.minus(attempt.used);
@@ -301,7 +306,9 @@ impl Auditor {
             held,
             tokens: whole(reserve.scopes.tokens.unwrap()),
             values: SCOPES.map(|scope| value_of(reserve, scope)),
+            received_at: reserve.admitted.received_at,
             reserved_at: self.now(),
+            released: 0,
             counted: Default::default(),
             used: Used::default(),
             floor: 0,
@@ -344,7 +351,7 @@ impl Auditor {
         self.records.push(format!("{record} unreserved").into());
         let attempt = &self.attempts[&id];
         self.excused = Used { money: attempt.charged, ..attempt.used };
-        self.own_rows = 2 + new_user;
+        self.own_rows = 1 + new_user;
         answer
     }
 
@@ -406,7 +413,7 @@ impl Auditor {
             return "expired".into();
         }
         // Under terms only larger quantities make it grow, and these are none.
-        let held = if attempt.terms.is_some() { attempt.held } else { held };
+        let held = if attempt.terms.is_some() { attempt.held } else { held - attempt.released };
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
             let need = Used { money: held, tokens: 0, requests: 0 };
@@ -521,7 +528,7 @@ impl Auditor {
             }
         };
         self.records.push(record.into());
-        self.own_rows = 3;
+        self.own_rows = 2;
         attempt.stage = Stage::Closed(command.into());
         (attempt.charged, attempt.seq) = (charged, seq);
         attempt.voided = class == "voided";

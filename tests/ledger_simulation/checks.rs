@@ -27,6 +27,13 @@ impl Simulation {
                 *self.met.entry(event.to_owned()).or_default() += 1;
             }
             assert_eq!(record.recorded_at, self.now);
+            if record.batch.is_some() {
+                let is_late = record.flags.contains(&Flag::Late);
+                let event = if is_late { "a line charged late" } else { "a line charged" };
+                *self.met.entry(event.to_owned()).or_default() += 1;
+            } else if matches!(command, Command::Batch(_)) && record.class != Class::Unresolved {
+                *self.met.entry("a batch over".to_owned()).or_default() += 1;
+            }
             for (flag, event) in [(Flag::Late, "a late correction"), (Flag::Overage, "an overage")]
             {
                 if record.flags.contains(&flag) {
@@ -58,6 +65,7 @@ impl Simulation {
             let met = auditor.met(reserve);
             assert!(met.iter().filter(|s| s.is_hard()).all(fits), "I2: admitted over a limit");
         }
+        auditor.check_batches();
         let due = self.store.open().filter(|hold| hold.expires_at <= self.now).count();
         assert!(due == 0 || auditor.expired >= SWEEP_MAX, "I5: {due} due after {command:?}");
         self.stood = stand;
@@ -138,19 +146,23 @@ impl Simulation {
         }
     }
 
-    /// I3 from the records alone: one that corrects nothing, and at most one correction, of it.
+    /// I3 from the records alone: one that corrects nothing; and each correction is of the last record,
+    /// which was unresolved.
     fn check_attempts(&self) {
-        let mut first = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for at in 0..self.store.records.len() {
             let record = self.store.record(at);
             let Some(corrects) = record.corrects else {
-                let again = first.insert(record.attempt_id, Some(record));
+                let again = last.insert(record.attempt_id, record);
                 assert!(again.is_none(), "I3: ended twice");
                 continue;
             };
-            let corrected = first.get_mut(&record.attempt_id).and_then(Option::take);
-            let corrected = corrected.expect("I3: corrects nothing, or what was corrected before");
-            assert_eq!((corrected.seq, Some(corrected.amount)), (corrects, record.previous), "I3");
+            let is_first = last[&record.attempt_id].corrects.is_none();
+            let is_batch = record.class == Class::Unresolved || !is_first;
+            let charged = is_first.then_some(last[&record.attempt_id].amount);
+            let corrected = last.insert(record.attempt_id, record.clone()).expect("I3: nothing");
+            assert_eq!(corrected.seq, corrects, "I3: it corrects another than the last");
+            assert!(is_batch || charged == record.previous, "I3: of another amount");
             assert_eq!(corrected.class, Class::Unresolved, "I3");
         }
     }

@@ -9,6 +9,7 @@
 
 mod agreed;
 mod auditor;
+mod batches;
 mod checks;
 mod network;
 mod random;
@@ -108,6 +109,10 @@ const EVENTS: &[&str] = &[
     "a clock that went back",
     "a clock an hour off",
     "an attempt without a hold",
+    "a batch opened",
+    "a line charged",
+    "a line charged late",
+    "a batch over",
     "a message twice",
     "a message late",
     "an answer lost",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use farebox::auth::Ring;
 use farebox::clock::{Millis, Timestamp};
-use farebox::ledger::{Admin, Command, Context, Ledger, Reply, Row, SWEEP_MAX};
+use farebox::ledger::{Admin, BatchCommand, Command, Context, Ledger, Reply, Row, SWEEP_MAX};
 
 use super::auditor::{Auditor, units};
 use super::network::Network;
@@ -235,12 +235,13 @@ impl Simulation {
         }
         let answer = words(&outcome.reply);
         assert_eq!(answer, expected, "the auditor expected another answer");
-        let rows = auditor.own_rows + 3 * auditor.expired;
-        // What parties used and what was refused is told from the answers, not from the rows.
+        let rows = auditor.own_rows + 2 * auditor.expired;
+        // What was used and what was refused is told from the answers, not from the rows.
         let counted = |row: &&Row| {
             !matches!(
                 row,
                 Row::PutRefusals(..)
+                    | Row::PutHour(..)
                     | Row::PutUse(..)
                     | Row::PutMinute(..)
                     | Row::PutOnce { .. }
@@ -260,8 +261,13 @@ impl Simulation {
         if matches!(command, Command::Park(_)) && auditor.own_rows > 0 {
             self.meet("a job parked");
         }
-        if matches!(command, Command::Unreserved(_)) && (2..4).contains(&auditor.own_rows) {
+        if matches!(command, Command::Unreserved(_)) && auditor.own_rows == 1 {
             self.meet("an attempt without a hold");
+        }
+        if let Command::Batch(BatchCommand::Open { .. }) = command
+            && auditor.own_rows > 0
+        {
+            self.meet("a batch opened");
         }
         if fate.is_written() {
             self.store.commit(outcome.rows);

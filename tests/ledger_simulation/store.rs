@@ -1,14 +1,14 @@
 //! A store that behaves as the ledger object's tables do, and writes rows all or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use farebox::book::InForce;
 use farebox::clock::Timestamp;
 use farebox::ids::AttemptId;
 use farebox::ledger::{
-    Account, Alert, AlertRow, Command, Head, Hold, Hour, Job, KeyState, Ledger, Loaded,
-    LoadedAlerts, LoadedTerms, Party, PartyRows, Prior, PriorOnce, PriorRecord, RecordRow,
-    RefusalCode, Row, Stored, Tally, Terms, Unit, UseRow,
+    Account, Alert, AlertRow, Batch, BatchCommand, BatchRow, Command, Head, Hold, Hour, Job,
+    KeyState, KnownBatch, Ledger, Loaded, LoadedAlerts, LoadedTerms, Party, PartyRows, Prior,
+    PriorOnce, PriorRecord, RecordRow, RefusalCode, Row, Stored, Tally, Terms, Unit, UseRow,
 };
 use farebox::money::Exact;
 use farebox::plan::Place;
@@ -57,6 +57,8 @@ pub struct Store {
     pub total: i128,
     pub subjects: BTreeMap<String, Digest>,
     jobs: BTreeMap<String, Job>,
+    batches: BTreeMap<String, Batch>,
+    lines: BTreeSet<(String, String)>,
     in_force: Option<InForce>,
     terms: BTreeMap<u32, Terms>,
     plan_uses: BTreeMap<(u32, Timestamp, Place), UseRow>,
@@ -124,7 +126,13 @@ impl Store {
             Row::PutKey(key) => drop(self.keys.insert(key.key_id.to_string(), stored(&key))),
             Row::PutInForce(in_force) => self.in_force = Some(stored(&in_force)),
             Row::PutJob(name, job) => drop(self.jobs.entry(name).or_insert(stored(&job))),
-            Row::Batch(_) => unreachable!("the workload has no batches"),
+            Row::Batch(BatchRow::Batch(name, batch)) => {
+                self.batches.insert(name, stored(&*batch));
+            }
+            Row::Batch(BatchRow::Line(name, line)) => {
+                assert!(self.lines.insert((name, line.to_string())), "a line is noted twice");
+            }
+            Row::Batch(_) => unreachable!("the workload has no files"),
             Row::PutSubject { value, key } => drop(self.subjects.entry(value).or_insert(key)),
             Row::PutTerms(terms) => drop(self.terms.insert(terms.number, stored(&*terms))),
             Row::DropTerms(number) => drop(self.terms.remove(&number)),
@@ -205,6 +213,20 @@ impl Store {
         Some(PriorOnce { ended: last.map(|row| (row.class, row.charged)), ..once.clone() })
     }
 
+    fn known_batch(&self, command: &BatchCommand) -> Option<KnownBatch> {
+        let (name, lines) = match command {
+            BatchCommand::Keep { .. } => return None,
+            BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
+                (batch_id, &[][..])
+            }
+            BatchCommand::Post { batch_id, lines, .. } => (batch_id, &lines[..]),
+        };
+        let batch = self.batches.get(name)?.clone();
+        let is_posted = |id: &Digest| self.lines.contains(&(name.clone(), id.to_string()));
+        let posted = lines.iter().map(|line| line.id).filter(is_posted).collect();
+        Some(KnownBatch { batch, posted })
+    }
+
     fn party(&self, party: &Party) -> PartyRows {
         let hours = self.uses.get(party).into_iter().flatten();
         PartyRows {
@@ -230,6 +252,10 @@ impl Store {
             Command::Park(park) => {
                 prior.job = self.jobs.get(&park.job_id).cloned();
                 None
+            }
+            Command::Batch(command) => {
+                prior.batch = self.known_batch(command);
+                prior.batch.as_ref().map(|known| known.batch.attempt_id)
             }
             Command::Unreserved(unreserved) => {
                 let user = unreserved.reserve.end_user.as_ref();

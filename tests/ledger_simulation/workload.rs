@@ -17,6 +17,7 @@ use farebox::wire::usage::{Meter, Provenance, Usage};
 
 use super::agreed;
 use super::auditor::{exact, units};
+use super::batches::Known;
 use super::random::Random;
 use super::rules;
 
@@ -42,6 +43,8 @@ pub enum Phase {
     Running,
     /// Told the end, and the answer was lost; or gone away without a word.
     Silent,
+    /// A batch: its lines tell its end.
+    Batch,
     /// Known to be over.
     Over,
 }
@@ -64,11 +67,12 @@ pub struct Workload {
     /// What is frozen at the moment.
     frozen: Vec<Option<Name>>,
     pub attempts: Vec<Attempt>,
+    pub batches: Vec<Known>,
     /// What the ledger last said was left: some ask for exactly that, or for one unit more.
     pub left: Option<i128>,
 }
 
-fn rates(input: &str, output: &str) -> Rates {
+pub fn rates(input: &str, output: &str) -> Rates {
     let rate = |amount: &str| Rate { amount: amount.parse().unwrap(), per: 1_000_000.into() };
     Rates([(Meter::InputUncached, rate(input)), (Meter::OutputTotal, rate(output))].into())
 }
@@ -137,7 +141,8 @@ impl Workload {
             return Step { command: self.freeze(random), attempt: None };
         }
         match random.below(100) {
-            0..28 => self.new_attempt(random, now),
+            0..20 => self.new_attempt(random, now),
+            20..28 => self.batch(random, now),
             28..30 => self.unreserved(random, now),
             30..40 => self.repeat_reserve(random),
             40..45 => self.renew(random),
@@ -262,7 +267,7 @@ impl Workload {
     }
 
     /// One of the attempts in this phase, the younger the likelier.
-    fn pick(&self, random: &mut Random, phases: &[Phase]) -> Option<usize> {
+    pub fn pick(&self, random: &mut Random, phases: &[Phase]) -> Option<usize> {
         let fitting = |at: &usize| phases.contains(&self.attempts[*at].phase);
         let youngest = (0..self.attempts.len()).rev().filter(fitting);
         let some: Vec<usize> = youngest.take(1 + random.index(60)).collect();
@@ -291,7 +296,7 @@ impl Workload {
     }
 
     fn renew(&mut self, random: &mut Random) -> Step {
-        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent]) else {
+        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent, Phase::Batch]) else {
             return Step { command: Command::Status, attempt: None };
         };
         let attempt_id = self.attempts[at].reserve.attempt_id;
@@ -301,7 +306,7 @@ impl Workload {
 
     /// A larger hold, mostly; now and then the same or a smaller one, or all that is left.
     fn extend(&mut self, random: &mut Random) -> Step {
-        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent]) else {
+        let Some(at) = self.pick(random, &[Phase::Running, Phase::Silent, Phase::Batch]) else {
             return Step { command: Command::Status, attempt: None };
         };
         let reserve = &self.attempts[at].reserve;
@@ -337,7 +342,7 @@ impl Workload {
     /// Tells an attempt's end. `fitting`: of one that runs or whose answer was lost, and the same
     /// end as before; else of any, and perhaps another end, or of an attempt nobody knows.
     fn finish(&mut self, random: &mut Random, now: Timestamp, fitting: bool) -> Step {
-        let all = [Phase::Running, Phase::Silent, Phase::Asked, Phase::Over];
+        let all = [Phase::Running, Phase::Silent, Phase::Asked, Phase::Batch, Phase::Over];
         let Some(at) = self.pick(random, if fitting { &all[..2] } else { &all }) else {
             return Step { command: Command::Sweep, attempt: None };
         };

@@ -11,6 +11,7 @@
 mod money;
 mod rules;
 mod settings;
+mod standing;
 mod thresholds;
 mod watch;
 pub(super) mod week;
@@ -34,6 +35,7 @@ pub use week::{PeakDay, Share, WeekSummary};
 
 pub(super) use money::look_ahead;
 pub(super) use rules::is_reached;
+pub(super) use standing::Standing;
 pub(super) use watch::Watch;
 pub(super) use week::{MODELS_MAX, OTHER_MODELS};
 

@@ -89,11 +89,11 @@ impl Marks {
         let mut found = Vec::new();
         for limit in limits.watched(&[], now).filter(Watched::is_on_money) {
             let (start, Some(end)) = limit.window() else { continue };
+            let Some(mark) = self.of(&limit).filter(|mark| !mark.burns) else { continue };
             let of = (limit.settled(), limit.limit);
             if !is_burning(of, (start, end), pace, factor, now).unwrap_or(false) {
                 continue;
             }
-            let Some(mark) = self.of(&limit).filter(|mark| !mark.burns) else { continue };
             mark.burns = true;
             found.extend(limits.view_of(&limit, now).ok());
         }

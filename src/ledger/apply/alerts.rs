@@ -6,15 +6,14 @@ use std::sync::Arc;
 use super::Op;
 use super::close::Closing;
 use crate::clock::Timestamp;
-use crate::credits::GrantState;
 use crate::ids::RequestId;
 use crate::ledger::alerts::{
-    Alert, AlertRow, AlertSettings, MODELS_MAX, NAMED_MAX, OTHER_MODELS, Outlook, Used, Watch,
-    What, alert_id, is_reached, look_ahead, until, week,
+    Alert, AlertRow, AlertSettings, MODELS_MAX, NAMED_MAX, OTHER_MODELS, Outlook, SpikeSettings,
+    Standing, Used, Watch, What, alert_id, is_reached, look_ahead, until, week,
 };
 use crate::ledger::command::{Reply, Row};
 use crate::ledger::limits::Party;
-use crate::ledger::purse::{Purse, Unit};
+use crate::ledger::purse::Unit;
 use crate::money::{Exact, OutOfRange};
 use crate::record::Flag;
 
@@ -79,7 +78,8 @@ impl Op<'_> {
         self.tell_limits(&mut watch, &settings, &noticed);
         self.tell_balances(&mut watch, &settings);
         let _ = self.tell_burning(&mut watch, &settings);
-        let _ = self.tell_unusual(&mut watch, &settings);
+        self.tell_typical(&mut watch, &settings);
+        let _ = self.tell_spike(&mut watch, &settings);
         if settings.usage {
             self.tell_usage(&watch, &noticed);
             if let Some(seq) = conflict {
@@ -143,37 +143,41 @@ impl Op<'_> {
         Ok(())
     }
 
-    /// A month unlike the usual one, and a day unlike the days before.
-    fn tell_unusual(
+    /// A month unlike the usual one.
+    fn tell_typical(&mut self, watch: &mut Watch, settings: &AlertSettings) {
+        let Some((typical, from_months)) = watch.typical else { return };
+        let (spent, told) = (watch.month_spent, watch.typical_told);
+        for percent in settings.typical.iter().copied().filter(|percent| *percent > told) {
+            if !is_reached(spent, typical, percent) {
+                break;
+            }
+            watch.typical_told = percent;
+            let currency = self.currency().unwrap_or_default().to_owned();
+            let month = watch.month_name();
+            let what = What::Typical { percent, month, spent, typical, from_months, currency };
+            self.raise(watch, what);
+        }
+    }
+
+    /// A day unlike the days before.
+    fn tell_spike(
         &mut self,
         watch: &mut Watch,
         settings: &AlertSettings,
     ) -> Result<(), OutOfRange> {
-        let currency = || self.currency().unwrap_or_default().to_owned();
-        let mut found = Vec::new();
-        if let Some((typical, from_months)) = watch.typical {
-            let (spent, told) = (watch.month_spent, watch.typical_told);
-            for percent in settings.typical.iter().copied().filter(|percent| *percent > told) {
-                if !is_reached(spent, typical, percent) {
-                    break;
-                }
-                watch.typical_told = percent;
-                let (month, currency) = (watch.month_name(), currency());
-                found.push(What::Typical { percent, month, spent, typical, from_months, currency });
-            }
-        }
         let spent = watch.spent_today();
-        let spike =
-            settings.spike.as_ref().filter(|spike| !watch.spike_told && spent > spike.least);
-        if let Some(settings) = spike
-            && let Some((usual, above, from_days)) = watch.spike(settings.least)?
+        let Some(SpikeSettings { least }) = settings.spike else { return Ok(()) };
+        if watch.spike_told || spent <= least {
+            return Ok(());
+        }
+        if let Some((usual, above, from_days)) = watch.spike(least)?
             && spent > above
         {
             watch.spike_told = true;
-            let (day, currency) = (watch.date(watch.today.start), currency());
-            found.push(What::Spike { day, spent, usual, above, from_days, currency });
+            let currency = self.currency().unwrap_or_default().to_owned();
+            let day = watch.date(watch.today.start);
+            self.raise(watch, What::Spike { day, spent, usual, above, from_days, currency });
         }
-        found.into_iter().for_each(|what| self.raise(watch, what));
         Ok(())
     }
 
@@ -369,34 +373,4 @@ impl Op<'_> {
 
 fn no_forecast(_: OutOfRange) -> Reply {
     Reply::Invalid("there is no forecast: its amounts need more than 28 digits".into())
-}
-
-/// Where credit of one unit stands.
-struct Standing {
-    /// Not spent. What running requests have set aside is not spent: it comes back, or is charged
-    /// when they settle.
-    left: Exact,
-    /// The grant that began last, of those that stand; where none does, of all.
-    grant: String,
-    /// How much that was.
-    amount: Exact,
-}
-
-impl Standing {
-    fn of(purse: &Purse) -> Result<Option<Self>, OutOfRange> {
-        // What was carried on is the rest of a grant, and begins beside the next.
-        let granted = purse.grants().filter(|state| !state.carried);
-        let last = granted.max_by(|a, b| {
-            let stands = |state: &GrantState| state.ended.is_none();
-            let began = a.grant.starts.cmp(&b.grant.starts);
-            stands(a).cmp(&stands(b)).then(began).then_with(|| a.grant.id.cmp(&b.grant.id))
-        });
-        let Some(last) = last else { return Ok(None) };
-        let mut left = Exact::ZERO;
-        for grant in purse.grants() {
-            left = left.plus(grant.left)?.plus(grant.held)?;
-        }
-        let left = left.minus(purse.owed())?;
-        Ok(Some(Self { left, grant: last.grant.id.clone(), amount: last.grant.amount }))
-    }
 }

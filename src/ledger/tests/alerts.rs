@@ -3,6 +3,10 @@
 //! `alerts` gives those raised since the last such line, in words; `tell {…}` puts the settings;
 //! `outlook` looks ahead.
 
+mod credit;
+mod days;
+mod once;
+
 use std::collections::BTreeMap;
 
 use super::harness::{World, check, check_from};
@@ -135,6 +139,30 @@ pub fn outlook_words(outlook: &Outlook) -> String {
         words += &format!("; {left} {} {date}", super::words::snake(runs_out));
     }
     words.trim_end().to_owned()
+}
+
+/// So much a day from one date on, in the harness's zone or the one that was set.
+fn days(world: &mut World, from: &str, amounts: &[&str]) {
+    let start: Timestamp = from.parse().unwrap();
+    for (day, amount) in amounts.iter().enumerate() {
+        let later = i64::try_from(day).unwrap() * 86_400_000;
+        world.now = Timestamp::from_ms(start.ms() + later);
+        let name = format!("{:x}", world.now.ms() / 3_600_000);
+        for line in [format!("reserve {name} 1000"), format!("settle {name} {amount}")] {
+            let answer = world.line(&line);
+            assert!(answer.starts_with("held") || answer.starts_with("closed"), "{line}: {answer}");
+        }
+    }
+}
+
+fn script(world: &mut World, lines: &[(&str, &str)]) {
+    for (line, expected) in lines {
+        assert_eq!(world.line(line), *expected, "{line}");
+    }
+}
+
+fn worlds(start: &str) -> [World; 2] {
+    [false, true].map(|restarts| World::starting(restarts, start.parse().unwrap()))
 }
 
 #[test]
@@ -311,148 +339,6 @@ fn limits_that_share_an_id_one_after_the_other_are_told_of_each_for_itself() {
 }
 
 #[test]
-fn credit_is_told_to_be_low_and_used_up_once_for_each_grant() {
-    check(
-        "
-        plan book prepaid
-        grant pack 10
-        reserve a 8
-        alerts             -> none                 # set aside is not spent
-        settle a 7.99
-        alerts             -> none
-        reserve b 1
-        settle b 0.01
-        alerts             -> USD low 2 below 2 after pack
-        reserve c 2
-        settle c 2
-        alerts             -> USD low 0 below 0 after pack
-        wait 1s
-        grant more 10
-        alerts             -> none
-        reserve d 9
-        settle d 9
-        alerts             -> USD low 1 below 2 after more
-        ",
-    );
-}
-
-#[test]
-fn credit_that_is_low_is_told_after_the_newest_grant_that_stands() {
-    check(
-        "
-        plan book prepaid
-        grant pack 10
-        wait 1s
-        grant bonus 100 expires=2026-11-23T23:00:00Z
-        clock 2026-11-23T23:00:00Z
-        reserve a 7
-        settle a 7
-        alerts             -> none                 # a fifth of what is over is no measure
-        reserve b 1
-        settle b 1
-        alerts             -> USD low 2 below 2 after pack
-        wait 1s
-        grant more 100
-        alerts             -> none
-        take more
-        reserve c 1
-        settle c 1
-        alerts             -> none                 # low after the pack was told
-        reserve d 1
-        settle d 1
-        alerts             -> USD low 0 below 0 after pack
-        ",
-    );
-}
-
-#[test]
-fn credit_carried_on_is_no_grant_of_its_own() {
-    for mut world in worlds("2026-11-23T22:00:00Z") {
-        for line in ["plan book prepaid", "grant monthly 10 every=month rollover_cap=4"] {
-            assert_eq!(world.line(line), "done");
-        }
-        script(
-            &mut world,
-            &[
-                ("tell {\"summary\":false}", "done"),
-                ("clock 2026-12-23T22:00:00Z", "done"),
-                ("credit", "USD 14 held 0"),
-                ("reserve a 12", "held"),
-                ("settle a 12", "closed 1 at 12"),
-                ("alerts", "USD low 2 below 2 after monthly#1"),
-            ],
-        );
-    }
-}
-
-#[test]
-fn credit_that_is_all_over_is_told_to_be_used_up_after_the_last() {
-    check(
-        "
-        plan book prepaid
-        grant pack 10
-        wait 1s
-        grant bonus 5 expires=2026-11-23T23:00:00Z
-        take pack
-        reserve a 1
-        settle a 1
-        alerts             -> none
-        clock 2026-11-23T23:00:00Z
-        reserve b 0
-        settle b 0
-        alerts             -> USD low 0 below 0 after bonus
-        ",
-    );
-}
-
-#[test]
-fn credit_that_will_not_last_is_told_by_the_pace_of_whole_hours() {
-    check_from(
-        "2026-11-23T09:59:00Z".parse().unwrap(),
-        "
-        tell {\"balance\":{\"percent\":1,\"days\":3}}
-        plan book prepaid
-        grant pack 40
-        reserve a 10
-        settle a 10
-        alerts             -> none          # this hour is not whole yet
-        clock 2026-11-23T10:00:00Z
-        reserve b 1
-        settle b 1
-        alerts             -> 29 lasts 3 days at 10 after pack
-        reserve c 1
-        settle c 1
-        alerts             -> none
-        ",
-    );
-}
-
-#[test]
-fn a_months_limit_burns_where_day_and_hour_are_too_fast() {
-    check_from(
-        "2026-11-10T08:30:00Z".parse().unwrap(),
-        "
-        limits m=month/hard/300 d=day/hard/300
-        tell {\"thresholds\":[],\"spike\":null}
-        reserve a 19
-        settle a 19
-        clock 2026-11-10T09:30:00Z
-        reserve b 1
-        settle b 1
-        alerts             -> none            # 19 in a day: less than twice the even pace of 10
-        clock 2026-11-10T10:30:00Z
-        reserve c 1
-        settle c 1
-        alerts             -> m burns 2x 20 1
-        clock 2026-11-10T11:30:00Z
-        reserve d 9
-        settle d 9
-        alerts             -> none
-        ",
-    );
-}
-
-#[test]
 fn usage_without_a_price_or_a_meaning_is_told_once_for_model_and_day() {
     check(
         "
@@ -493,201 +379,6 @@ fn a_contrary_word_about_an_outcome_is_no_conflict_of_settles() {
     );
 }
 
-/// So much a day from one date on, in the harness's zone or the one that was set.
-fn days(world: &mut World, from: &str, amounts: &[&str]) {
-    let start: Timestamp = from.parse().unwrap();
-    for (day, amount) in amounts.iter().enumerate() {
-        let later = i64::try_from(day).unwrap() * 86_400_000;
-        world.now = Timestamp::from_ms(start.ms() + later);
-        let name = format!("{:x}", world.now.ms() / 3_600_000);
-        for line in [format!("reserve {name} 1000"), format!("settle {name} {amount}")] {
-            let answer = world.line(&line);
-            assert!(answer.starts_with("held") || answer.starts_with("closed"), "{line}: {answer}");
-        }
-    }
-}
-
-fn script(world: &mut World, lines: &[(&str, &str)]) {
-    for (line, expected) in lines {
-        assert_eq!(world.line(line), *expected, "{line}");
-    }
-}
-
-fn worlds(start: &str) -> [World; 2] {
-    [false, true].map(|restarts| World::starting(restarts, start.parse().unwrap()))
-}
-
-#[test]
-fn a_day_unlike_the_others_is_told_once() {
-    for mut world in worlds("2026-11-01T12:00:00Z") {
-        world.line("tell {\"burn\":null,\"summary\":false}");
-        days(&mut world, "2026-11-01T12:00:00Z", &["5", "4", "6", "5", "5", "4", "6"]);
-        days(&mut world, "2026-11-08T12:00:00Z", &["9.4"]);
-        // Median 5, deviations 0 1 1 0 0 1 1 with median 1: 5 + 3 x 1.4826 is below twice the median.
-        script(&mut world, &[("alerts", "none")]);
-        script(
-            &mut world,
-            &[("reserve a 9", "held"), ("settle a 0.6", "closed 9 at 0.6"), ("alerts", "none")],
-        );
-        script(
-            &mut world,
-            &[
-                ("reserve b 9", "held"),
-                ("settle b 0.1", "closed 10 at 0.1"),
-                ("alerts", "spike 2026-11-08 10.1 above 10 usual 5 from 7"),
-                ("reserve c 9", "held"),
-                ("settle c 9", "closed 11 at 9"),
-                ("alerts", "none"),
-            ],
-        );
-    }
-}
-
-#[test]
-fn a_month_unlike_the_usual_one_is_told_from_the_third_month_on() {
-    for mut world in worlds("2026-08-01T00:00:00Z") {
-        world.line("tell {\"spike\":null,\"summary\":false}");
-        days(&mut world, "2026-08-10T12:00:00Z", &["100"]);
-        days(&mut world, "2026-09-10T12:00:00Z", &["300"]);
-        script(&mut world, &[("alerts", "none")]);
-        days(&mut world, "2026-10-05T12:00:00Z", &["99.99"]);
-        script(&mut world, &[("alerts", "none")]);
-        days(&mut world, "2026-10-06T12:00:00Z", &["60.01"]);
-        script(
-            &mut world,
-            &[("alerts", "2026-10 50% at 160 of 200 from 2; 2026-10 80% at 160 of 200 from 2")],
-        );
-        days(&mut world, "2026-11-01T12:00:00Z", &["80"]);
-        script(&mut world, &[("alerts", "2026-11 50% at 80 of 160 from 3")]);
-    }
-}
-
-#[test]
-fn what_settles_late_changes_the_month_it_was_made_in_and_so_the_usual_one() {
-    for mut world in worlds("2026-09-01T00:00:00Z") {
-        world.line("tell {\"spike\":null,\"summary\":false}");
-        days(&mut world, "2026-09-10T12:00:00Z", &["100"]);
-        days(&mut world, "2026-10-10T12:00:00Z", &["100"]);
-        world.line("clock 2026-10-31T23:59:30Z");
-        assert_eq!(world.line("reserve late 200"), "held");
-        world.line("clock 2026-11-01T12:00:00Z");
-        script(
-            &mut world,
-            &[
-                ("reserve a 45", "held"),
-                ("settle a 45", "closed 4 at 45"),
-                ("settle late 100", "closed 5 at 100"),
-                ("reserve b 10", "held"),
-                ("settle b 10", "closed 6 at 10"),
-                // Of 100 it would be half; by now October came to 200.
-                ("alerts", "none"),
-                ("reserve c 20", "held"),
-                ("settle c 20", "closed 7 at 20"),
-                ("alerts", "2026-11 50% at 75 of 150 from 2"),
-            ],
-        );
-    }
-}
-
-#[test]
-fn a_week_is_summed_up_once_in_the_customers_zone_when_it_is_over() {
-    for mut world in worlds("2026-11-09T12:00:00Z") {
-        world.line("limits @zone=America/New_York");
-        world.line("tell {\"spike\":null,\"typical\":[]}");
-        days(&mut world, "2026-11-10T12:00:00Z", &["8", "2"]);
-        // Sunday evening in New York, Monday in UTC.
-        world.line("clock 2026-11-16T04:59:00Z");
-        script(
-            &mut world,
-            &[
-                ("reserve a 3 model=o9", "held"),
-                ("settle a 3", "closed 3 at 3"),
-                ("sweep", "done"),
-                ("alerts", "none"),
-                ("clock 2026-11-16T05:00:00Z", "done"),
-                ("sweep", "done"),
-                (
-                    "alerts",
-                    "week 2026-11-09..2026-11-15 13 before - - top gpt 10 peak 2026-11-10 8",
-                ),
-                ("sweep", "done"),
-                ("rows", "none"),
-            ],
-        );
-        days(&mut world, "2026-11-18T12:00:00Z", &["9"]);
-        // Nobody calls for three weeks; the week is told of all the same, and no empty one.
-        world.line("clock 2026-12-09T12:00:00Z");
-        script(
-            &mut world,
-            &[
-                ("sweep", "done"),
-                (
-                    "alerts",
-                    "week 2026-11-16..2026-11-22 9 before 13 -4 -30.8% top gpt 9 peak 2026-11-18 9",
-                ),
-                ("rows", "1 alert, 1 week"),
-            ],
-        );
-    }
-}
-
-#[test]
-fn the_outlook_is_unknown_before_there_is_a_day_and_never_zero() {
-    for mut world in worlds("2026-11-01T09:00:00Z") {
-        script(
-            &mut world,
-            &[
-                ("outlook", "2026-11 unknown 0 to - in -..- from 0"),
-                ("reserve a 3", "held"),
-                ("settle a 3", "closed 1 at 3"),
-                ("outlook", "2026-11 unknown 3 to - in -..- from 0"),
-                ("clock 2026-11-02T00:00:00Z", "done"),
-                // 3 a day, 29 days to come.
-                ("outlook", "2026-11 pace 3 to 90 in -..- from 1"),
-                ("plan book", "done"),
-                ("grant pack 10", "done"),
-                // Today, tomorrow and the day after take 9; the last cent goes on the fourth day.
-                ("outlook", "2026-11 pace 3 to 90 in -..- from 1; 10 on_date 2026-11-05"),
-            ],
-        );
-        days(&mut world, "2026-11-02T12:00:00Z", &["3"; 27]);
-        world.line("clock 2026-11-29T00:00:00Z");
-        let words = world.line("outlook");
-        assert!(words.starts_with("2026-11 interval 84 to 90 in 90..90 from 28"), "{words}");
-    }
-}
-
-#[test]
-fn the_outlook_counts_what_ends_with_it_once() {
-    check(
-        "
-        reserve a 3 floor=3
-        wait 60s
-        outlook            -> 2026-11 unknown 3 to - in -..- from 0
-        outlook            -> 2026-11 unknown 3 to - in -..- from 0
-        reserve b 2 floor=2
-        clock 2026-11-24T00:00:00Z
-        outlook            -> 2026-11 pace 5 to 40 in -..- from 1
-        outlook            -> 2026-11 pace 5 to 40 in -..- from 1
-        ",
-    );
-}
-
-#[test]
-fn an_outlook_too_large_to_compute_breaks_nothing() {
-    check_from(
-        "2026-11-01T12:00:00Z".parse().unwrap(),
-        "
-        reserve a 9000000000000000000000000000
-        settle a 9000000000000000000000000000
-        clock 2026-11-02T00:00:00Z
-        outlook            -> invalid: there is no forecast: its amounts need more than 28 digits
-        reserve b 1
-        settle b 1
-        ",
-    );
-}
-
 #[test]
 fn no_alert_fails_the_operation_that_raised_it_or_another_alert() {
     check_from(
@@ -706,136 +397,4 @@ fn no_alert_fails_the_operation_that_raised_it_or_another_alert() {
         alerts             -> all 80% at 800000000000 of 1000000000000; USD low 199999999999 below 199999999999.8 after pack  # a year at this pace has 31 digits
         ",
     );
-}
-
-mod once {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// What a random world does next.
-    #[derive(Debug, Clone)]
-    enum Step {
-        Settle { amount: u32, again: bool, key: bool },
-        Expire { floor: u32, late: Option<u32> },
-        Limit(u32),
-        Hours(u32),
-        Crash,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => (0_u32..40, any::<bool>(), any::<bool>())
-                .prop_map(|(amount, again, key)| Step::Settle { amount, again, key }),
-            1 => (0_u32..20, prop::option::of(0_u32..20))
-                .prop_map(|(floor, late)| Step::Expire { floor, late }),
-            1 => (0_u32..4).prop_map(|n| Step::Limit(50 + 50 * n)),
-            2 => (1_u32..40).prop_map(Step::Hours),
-            1 => Just(Step::Crash),
-        ]
-    }
-
-    /// A quarter of the usual number: each case is a whole life, loaded anew at every step in half of them.
-    fn config() -> ProptestConfig {
-        let usual = ProptestConfig::default();
-        ProptestConfig { cases: usual.cases / 4, ..usual }
-    }
-
-    proptest! {
-        #![proptest_config(config())]
-        /// Over random settles, repetitions, expiries, corrections, changes of the limit and
-        /// restarts: a threshold is told exactly once for each limit, amount and window in which it
-        /// was ever reached, and never where it was not.
-        #[test]
-        fn every_threshold_is_told_exactly_once_in_a_window(
-            steps in prop::collection::vec(step(), 1..60), restarts in any::<bool>(),
-        ) {
-            let mut world = World::new(restarts);
-            let mut limit = 100_u32;
-            world.line(&rules(limit));
-            // What should be told: worked out anew from the limits as they stand after each step; a
-            // key's, where something of the key has ended.
-            let mut reached = std::collections::BTreeSet::new();
-            for (n, step) in steps.iter().enumerate() {
-                match step {
-                    Step::Settle { amount, again, key } => {
-                        if *key { world.line("key k k"); }
-                        let (name, key) = if *key { ("k", " key=k secret=k") } else { ("main", "") };
-                        let held = world.line(&format!("reserve a{n} {amount}{key}"));
-                        let times = if held.starts_with("held") { 1 + usize::from(*again) } else { 0 };
-                        for _ in 0..times { world.line(&format!("settle a{n} {amount}")); }
-                        if times > 0 { note_key(&mut world, name, &mut reached); }
-                    }
-                    Step::Expire { floor, late } => {
-                        let held = world.line(&format!("reserve e{n} {floor} floor={floor}"));
-                        let held = held.starts_with("held");
-                        world.line("wait 61s");
-                        world.line("sweep");
-                        note(&mut world, &mut reached);
-                        if held { note_key(&mut world, "main", &mut reached); }
-                        if let Some(late) = late { world.line(&format!("settle e{n} {late}")); }
-                        if held { note_key(&mut world, "main", &mut reached); }
-                    }
-                    Step::Limit(to) => {
-                        limit = *to;
-                        world.line(&rules(limit));
-                    }
-                    Step::Hours(hours) => drop(world.line(&format!("wait {}s", hours * 3_600))),
-                    Step::Crash => world.crash(),
-                }
-                note(&mut world, &mut reached);
-            }
-            let mut told = Vec::new();
-            for (alert, _) in &world.store.alerts.raised {
-                if let What::Limit { percent, limit } = &alert.what {
-                    let id = format!("{}:{}", limit.id, limit.value.as_deref().unwrap_or_default());
-                    told.push((id, limit.window_start, limit.limit, *percent));
-                }
-            }
-            let count = told.len();
-            told.sort();
-            told.dedup();
-            prop_assert_eq!(count, told.len(), "told twice");
-            prop_assert_eq!(told, reached.into_iter().collect::<Vec<_>>());
-            prop_assert_eq!(world.store.alerts.again, 0, "memory knows what storage knows");
-        }
-    }
-
-    fn rules(limit: u32) -> String {
-        format!(
-            "limits day=day/soft/{limit} month=month/hard/{} key=day/soft/{},scope=key",
-            limit * 8,
-            limit / 5
-        )
-    }
-
-    type Reached = std::collections::BTreeSet<(String, Timestamp, Exact, u32)>;
-
-    fn note(world: &mut World, reached: &mut Reached) {
-        let Reply::Status(snapshot) = world.apply(&Command::Status).unwrap() else { panic!() };
-        note_limits(&snapshot.limits, reached);
-    }
-
-    /// A key's limit is told of when something of the key ends.
-    fn note_key(world: &mut World, key: &str, reached: &mut Reached) {
-        let party = Party { scope: Scope::Key, value: key.to_owned() };
-        let Reply::Standing(limits) = world.apply(&Command::Standing(party)).unwrap() else {
-            panic!()
-        };
-        note_limits(&limits, reached);
-    }
-
-    fn note_limits(limits: &[LimitView], reached: &mut Reached) {
-        for limit in limits {
-            for percent in [50_u32, 80, 100, 150, 200] {
-                let hundred = limit.settled.times(100.into()).unwrap();
-                let of = limit.limit.times(Exact::from(u64::from(percent))).unwrap();
-                if hundred >= of && limit.settled > Exact::ZERO {
-                    let value = limit.value.as_deref().unwrap_or_default();
-                    let name = format!("{}:{value}", limit.id);
-                    reached.insert((name, limit.window_start, limit.limit, percent));
-                }
-            }
-        }
-    }
 }

@@ -199,14 +199,7 @@ impl Answer {
     /// What a report says beside its counts; `None` where it has no counts.
     fn note(&mut self, counts: Counts) -> Option<Counts> {
         self.suspect |= counts.suspect;
-        let known = self.unknown.len();
-        for unknown in &counts.unknown {
-            match self.unknown.iter_mut().find(|old| old.path == unknown.path) {
-                Some(old) => old.quantity = unknown.quantity,
-                None if known < UNKNOWN_MAX => self.unknown.push(unknown.clone()),
-                None => {}
-            }
-        }
+        counts.unknown.iter().for_each(|unknown| self.keep_unknown(unknown.clone()));
         if counts.cost.is_some() {
             self.provider_cost_usd = counts.cost;
         }
@@ -216,6 +209,16 @@ impl Answer {
         self.usage_present = true;
         self.content_since = false;
         Some(counts)
+    }
+
+    /// A number that no table names; a later one of the same place replaces it.
+    pub(super) fn keep_unknown(&mut self, unknown: Unknown) {
+        let known = self.unknown.len();
+        match self.unknown.iter_mut().find(|old| old.path == unknown.path) {
+            Some(old) => old.quantity = unknown.quantity,
+            None if known < UNKNOWN_MAX => self.unknown.push(unknown),
+            None => {}
+        }
     }
 
     /// Usage of another model.

@@ -426,6 +426,7 @@ fn numbers(node: &Node, path: &mut String, visit: &mut dyn FnMut(&str, &str)) {
         match value {
             Node::Number(text) => visit(path, text),
             Node::Object(_) => numbers(value, path, visit),
+            Node::List(items) => items.iter().for_each(|item| numbers(item, path, visit)),
             _ => {}
         }
         path.truncate(length);

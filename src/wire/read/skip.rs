@@ -148,7 +148,8 @@ impl Skip {
             (true, None) => Look::Nothing,
             // Of several choices, each may count for itself: the first one's are compared.
             (false, Some((Written::Here(Part { item: 0, .. }, _), _))) => {
-                Look::Running(count(&self.usage, &self.completion, data))
+                let usage = self.usage.find(data).and_then(|at| data.get(at..));
+                Look::Running(count(usage, &self.completion))
             }
             (false, Some(_)) => Look::Running(None),
             (false, None) => Look::Read,
@@ -184,14 +185,14 @@ impl Skip {
 
     /// Gemini repeats its count on every event; only the last one is the count.
     fn gemini(&self, data: &[u8]) -> Look<'static> {
-        let running = self.gemini_usage.find(data).is_some()
-            && self.gemini_finish.find(data).is_none()
+        let Some(usage) = self.gemini_usage.find(data) else { return Look::Read };
+        let running = self.gemini_finish.find(data).is_none()
             && self.error.find(data).is_none()
             && !self.escaped_key(data);
         if !running {
             return Look::Read;
         }
-        Look::Running(count(&self.gemini_usage, &self.gemini_total, data))
+        Look::Running(count(data.get(usage..), &self.gemini_total))
     }
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
@@ -210,9 +211,9 @@ fn only_null(key: &Finder<'_>, data: &[u8]) -> bool {
     })
 }
 
-/// The number at a key of the usage that an event holds.
-fn count(usage: &Finder<'_>, key: &Finder<'_>, data: &[u8]) -> Option<u64> {
-    let usage = data.get(usage.find(data)?..)?;
+/// The number at a key in what an event holds from its usage on.
+fn count(usage: Option<&[u8]>, key: &Finder<'_>) -> Option<u64> {
+    let usage = usage?;
     let rest = usage.get(key.find(usage)?.saturating_add(key.needle().len())..)?;
     let (count, after) = number(rest);
     // What is no whole number is left to whoever reads it.

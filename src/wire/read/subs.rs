@@ -1,7 +1,7 @@
 //! Usage of other models inside an answer.
 
 use super::answer::{Answer, SubUsage};
-use super::counts::{self, Hint};
+use super::counts::{self, Hint, Unknown};
 use super::session::TRANSCRIPT;
 use crate::money::Exact;
 use crate::wire::json::Node;
@@ -13,6 +13,7 @@ pub(super) fn of_body(body: &Node, answer: &mut Answer) {
     iterations(body, answer);
     groq(body, answer);
     tools(body, answer);
+    calls_without_meter(body, answer);
     backends(body, answer);
     for usage in [body.get("svg_usage"), body.at("usage/svg_usage")].into_iter().flatten() {
         push("svg", false, usage.text("model"), usage, Hint::None, answer);
@@ -126,6 +127,21 @@ fn tools(body: &Node, answer: &mut Answer) {
     let calls =
         body.list("output").iter().filter(|item| item.text("type") == Some("web_search_call"));
     calls.for_each(|_| answer.count(Meter::WebSearchRequests));
+}
+
+/// OpenAI Responses: tools that are billed by the call, and that neither a usage object nor a meter
+/// counts. They are not free, so they are kept as what no table names.
+fn calls_without_meter(body: &Node, answer: &mut Answer) {
+    const KINDS: [&str; 3] = ["file_search_call", "code_interpreter_call", "image_generation_call"];
+    let is_told =
+        |kind| kind == "image_generation_call" && body.at("tool_usage/image_gen").is_some();
+    for kind in KINDS.into_iter().filter(|kind| !is_told(*kind)) {
+        let output = body.list("output").iter();
+        let calls = output.filter(|item| item.text("type") == Some(kind)).count();
+        if let Some(calls) = u64::try_from(calls).ok().filter(|calls| *calls > 0) {
+            answer.keep_unknown(Unknown { path: format!("output/{kind}"), quantity: calls.into() });
+        }
+    }
 }
 
 /// The model that transcribes a Realtime session's input, from the session's settings.

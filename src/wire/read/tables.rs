@@ -196,6 +196,7 @@ static RESPONSES: Table = Table {
         ("server_side_tool_usage_details/web_search_calls", m(WebSearchRequests)),
         ("server_side_tool_usage_details/x_search_calls", m(XSearchRequests)),
         ("server_tool_use_details/web_search_requests", m(WebSearchRequests)),
+        ("backend_model_usage", Known), // read as sub-usage
         ("tool_calls_details/search_web/invocation", m(WebSearchRequests)), // Perplexity
         ("num_server_side_tools_used", Known),
         ("context_details", Known),

@@ -283,6 +283,25 @@ fn a_number_no_table_names_is_kept_and_raises_a_flag() {
     assert!(reading.needs_a_look() && !reading.suspect);
 }
 
+#[test]
+fn what_is_billed_by_the_call_or_stands_in_a_list_is_kept_as_unknown() {
+    let usage = r#""usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7,"by_voice":[{"voice_tokens":3}]}"#;
+    let items = ["file_search_call", "message", "code_interpreter_call", "file_search_call"];
+    let items = items.map(|kind| format!(r#"{{"type":"{kind}"}}"#)).join(",");
+    let body =
+        format!(r#"{{"object":"response","status":"completed","output":[{items}],{usage}}}"#);
+    let reading = read(Metering::new(Framing::Json, 200), &body);
+    let unknown: Vec<(&str, String)> =
+        reading.unknown.iter().map(|u| (u.path.as_str(), u.quantity.to_string())).collect();
+    let want = [
+        ("usage/by_voice/voice_tokens", "3"),
+        ("output/file_search_call", "2"),
+        ("output/code_interpreter_call", "1"),
+    ];
+    assert_eq!(unknown, want.map(|(path, quantity)| (path, quantity.to_owned())));
+    assert!(reading.needs_a_look());
+}
+
 /// `path` → `{"a":{"b":7}}`, with further keys of value null beside the first.
 fn object(path: &str, beside: &[&str]) -> String {
     let inner =
