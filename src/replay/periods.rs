@@ -25,6 +25,9 @@ const BESIDE: &str = "\u{1f}";
 /// What parts the dimensions in a key; no name holds it.
 const SEPARATOR: char = '\u{1f}';
 
+/// Quantities or amounts, a meter each.
+type ByMeter<'a> = &'a [(Meter, Exact)];
+
 /// Why a record is not counted.
 pub(super) enum Refused {
     OutOfRange,
@@ -294,10 +297,7 @@ fn quantities(slim: &Slim<'_>, own: &Usage) -> Result<Vec<(Meter, Exact)>, OutOf
 }
 
 /// How many sums a record would add to an account.
-fn missing(
-    account: &Account,
-    (key, used, lines): (&str, &[(Meter, Exact)], &[(Meter, Exact)]),
-) -> usize {
+fn missing(account: &Account, (key, used, lines): (&str, ByMeter<'_>, ByMeter<'_>)) -> usize {
     let Some(group) = account.known(key) else { return used.len().saturating_add(lines.len()) };
     let used = used.iter().filter(|(meter, _)| !group.used.contains_key(meter)).count();
     let lines = lines.iter().filter(|(meter, _)| !group.lines.contains_key(meter)).count();
@@ -306,7 +306,7 @@ fn missing(
 
 fn add_all(
     group: &mut Group,
-    (charged, used, lines): (Exact, &[(Meter, Exact)], &[(Meter, Exact)]),
+    (charged, used, lines): (Exact, ByMeter<'_>, ByMeter<'_>),
     sign: Sign,
 ) -> Result<(), OutOfRange> {
     signed(&mut group.charged, charged, sign)?;

@@ -56,7 +56,10 @@ impl Shapes {
 fn is_odd(line: &str) -> bool {
     let line = line.strip_suffix('\r').unwrap_or(line);
     // All of it is looked at, which is done many bytes at a time.
-    line.bytes().fold(false, |odd, byte| odd | (byte == b'\\') | (byte < b' '))
+    line.bytes()
+        .map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '))
+        .fold(0, |odd, one| odd | one)
+        != 0
 }
 
 struct Shape {
