@@ -2,17 +2,20 @@
 SHELL := bash
 export PATH := $(CURDIR)/.tools/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help dev build test lint simulate replay mutants test-rust test-simulation test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-object bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
+.PHONY: help dev build command test lint simulate replay mutants test-rust test-simulation test-fuzz test-differential test-wasm test-edge test-sdk test-browser test-prices test-tokens torture test-long fuzz bench bench-book bench-ledger bench-object bench-plans bench-record bench-tokens bench-whatif token-tables advisories clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
-dev: build ## a gate on this machine with a demo upstream, a demo key and its dashboard
-	@cargo build --quiet --profile native --bin farebox
+dev: ## a gate on this machine with a demo upstream, a demo key and its dashboard
+	@$(MAKE) --no-print-directory --jobs 2 build command
 	@target/native/farebox dev
 
 build: ## the Worker, the npm package and the dashboard's copies
 	@scripts/build.sh
+
+command: ## target/native/farebox, the command
+	@cargo build --quiet --profile native --bin farebox
 
 test: ## everything; ends with one line "N passed, N failed"
 	@scripts/test.sh
@@ -63,8 +66,7 @@ fuzz: ## everything that reads strangers' bytes, guided by coverage, MINUTES=5 f
 bench: build ## the gate's cost beside a worker that only forwards
 	@node benches/gate/run.mjs
 
-bench-record: ## what sealing, signing and checking records take
-	@cargo build --quiet --profile native --bin farebox
+bench-record: command ## what sealing, signing and checking records take
 	@cargo run --quiet --profile native --example bench-record target/native/farebox
 
 bench-ledger: ## what the ledger's state machine takes by itself

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/tools.sh
 export PATH="$PWD/.tools/bin:$PWD/node_modules/.bin:$PATH"
+say() { printf '\033[2m· %s\033[0m\n' "$*" >&2; }
 made=target/wasm32-unknown-unknown/release/farebox.wasm
 # Compiles the library for Wasm with a feature, at an optimisation level: `z` and `s` for bytes, `3`
 # for speed. All in the one folder of the release profile, so that what a build itself runs (macros,
@@ -26,6 +27,7 @@ stale() {
 edge() {
   tokens
   stale build/worker/index.js src books migrations build/tokens || return 0
+  say "compiling the gate"
   compile edge z
   rm -rf build/engine build/worker
   wasm-bindgen --target module --no-typescript --omit-default-module-path \
@@ -44,6 +46,7 @@ edge() {
 
 browser() {
   stale pkg/dist/farebox.js src books || return 0
+  say "compiling the browser's engine"
   compile browser z
   rm -rf pkg/dist www/pkg www/vendor
   wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name farebox "$made"
@@ -57,6 +60,7 @@ browser() {
 # The browser's what-if, a module beside the engine: made for speed, and loaded when it is used.
 whatif() {
   stale pkg/dist/whatif.js || return 0
+  say "compiling the browser's what-if"
   RUSTFLAGS=-Ctarget-feature=+simd128 compile whatif 3
   wasm-bindgen --target web --remove-producers-section --out-dir pkg/dist --out-name whatif "$made"
   wasm-opt -O3 "${features[@]}" -o pkg/dist/opt.wasm pkg/dist/whatif_bg.wasm
@@ -73,6 +77,7 @@ tokens() {
   cp -u src/tokens/load.mjs build/tokens/
   for name in o200k cl100k; do
     ! stale "build/tokens/$name.js" src/tokens && continue
+    say "compiling the tokeniser of $name"
     RUSTFLAGS=-Ctarget-feature=+simd128 compile "$name" 3
     wasm-bindgen --target web --no-typescript --omit-default-module-path --remove-producers-section \
       --experimental-reset-state-function \

@@ -32,7 +32,7 @@ fi
 
 wanted=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p;}' Cargo.lock)
 have=$(.tools/bin/wasm-bindgen --version 2>/dev/null | cut -d' ' -f2 || true)
-if [ "$have" != "$wanted" ]; then
+if [ "$have" != "$wanted" ] || [ scripts/bindgen/main.rs -nt .tools/bin/wasm-bindgen ]; then
   say "compiling wasm-bindgen $wanted (once)"
   cargo build --quiet --release --locked --manifest-path scripts/bindgen/Cargo.toml --target-dir .tools/target
   mkdir -p .tools/bin

@@ -25,7 +25,7 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<(), String> {
     let mut bindgen = Bindgen::new();
     let mut out_dir = None;
     // What the published command does unless it is told otherwise; the library does not.
-    bindgen.typescript(true);
+    bindgen.typescript(true).omit_default_module_path(false);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {

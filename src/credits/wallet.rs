@@ -115,13 +115,19 @@ impl Wallet {
         grant.lapse(left)
     }
 
-    /// Takes back what is left of a grant, or of every grant of a recurrence.
+    /// Takes back what is left of a grant, or of every grant of a recurrence, and whatever of it is to
+    /// come.
     pub fn void(&mut self, id: &str) -> Result<(), CreditError> {
+        self.voided.insert(id.to_owned());
+        self.take_back(id)
+    }
+
+    /// The same for what has begun alone.
+    pub fn take_back(&mut self, id: &str) -> Result<(), CreditError> {
         let named =
             |state: &&GrantState| state.grant.id == id || state.part_of.as_deref() == Some(id);
         let ids: Vec<String> =
             self.state.grants.values().filter(named).map(|state| state.grant.id.clone()).collect();
-        self.voided.insert(id.to_owned());
         ids.iter().try_for_each(|id| self.end(id, Ended::Voided))
     }
 

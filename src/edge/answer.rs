@@ -220,12 +220,11 @@ pub async fn refusal(
 ) -> Result<web_sys::Response, Problem> {
     let status = answer.status();
     let body = answer.body().map_or(JsValue::NULL, Into::into);
-    let reading = js::read_prefix(&body, f64::from(WHOLE_MAX));
-    let read = JsFuture::from(js::within(&reading, REFUSAL_MS)).await;
-    let read = read.unwrap_or(JsValue::UNDEFINED);
+    let reading = js::read_prefix(&body, f64::from(WHOLE_MAX), REFUSAL_MS);
+    let read = JsFuture::from(reading).await.unwrap_or(JsValue::UNDEFINED);
     let get = |name: &str| js_sys::Reflect::get(&read, &name.into()).unwrap_or(JsValue::UNDEFINED);
     let Ok(bytes) = get("bytes").dyn_into::<Uint8Array>() else {
-        // It broke off in the middle, or never comes to its end.
+        // It broke off in the middle.
         return response(&JsValue::NULL, status, headers).map_err(|error| internal(&error));
     };
     let whole = get("whole").is_truthy();

@@ -91,19 +91,38 @@ export async function readBody(message, max) {
   return whole ? bytes.buffer : null;
 }
 
-/** The first `max` bytes of a body, and whether that is all of it. The rest is given up. */
-export async function readPrefix(body, max) {
+/**
+ * The first `max` bytes of a body, as far as they come within `ms`, and whether that is all of it. The
+ * rest is given up.
+ */
+export async function readPrefix(body, max, ms) {
   const parts = [];
   let length = 0;
+  let whole = true;
   if (body !== null) {
-    for await (const part of body) {
-      parts.push(part);
-      length += part.byteLength;
-      if (length > max) break; // leaving the loop cancels the body
+    const reader = body.getReader();
+    let timer;
+    const late = new Promise((resolve) => { if (ms !== undefined) timer = setTimeout(resolve, ms, { late: true }); });
+    try {
+      for (;;) {
+        const { done, value, late: isLate } = await Promise.race([reader.read(), late]);
+        if (done) break;
+        if (!isLate) {
+          parts.push(value);
+          length += value.byteLength;
+        }
+        if (isLate || length > max) {
+          whole = false;
+          reader.cancel().catch(() => {}); // it may have broken off by then
+          break;
+        }
+      }
+    } finally {
+      clearTimeout(timer);
     }
   }
   const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-  return { bytes: bytes.subarray(0, max), whole: length <= max };
+  return { bytes: bytes.subarray(0, max), whole };
 }
 
 /** A client that is still sending does not read: what it sends is taken before it is refused. */

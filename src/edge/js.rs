@@ -12,7 +12,7 @@ extern "C" {
     pub fn read_body(message: &JsValue, max: f64) -> Promise;
 
     #[wasm_bindgen(js_name = readPrefix)]
-    pub fn read_prefix(body: &JsValue, max: f64) -> Promise;
+    pub fn read_prefix(body: &JsValue, max: f64, ms: f64) -> Promise;
 
     pub fn forward(
         request: &web_sys::Request,

@@ -146,11 +146,14 @@ impl Purse {
         }
     }
 
-    /// What is known of a grant's id, to tell a repetition from a conflict.
+    /// What is known of a grant's id, to tell a repetition from a conflict. That of a recurrence stays
+    /// known by the grants that came of it: another of the same id would come in their places.
     pub fn find(&self, id: &str) -> Option<&Grant> {
         let begun = self.wallet.grants().get(id).map(|state| &state.grant);
         let recurs = self.recurring.get(id).map(|(recurs, _)| &recurs.grant);
-        begun.or_else(|| self.waiting.get(id)).or(recurs)
+        let part_of = |state: &&GrantState| state.part_of.as_deref() == Some(id);
+        let part = || self.wallet.grants().values().find(part_of).map(|state| &state.grant);
+        begun.or_else(|| self.waiting.get(id)).or(recurs).or_else(part)
     }
 
     pub fn is_full(&self) -> bool {
@@ -194,7 +197,7 @@ impl Purse {
         if self.recurring.remove(id).is_some() || ahead {
             self.changed.push(id.to_owned());
         }
-        self.wallet.void(id)?;
+        self.wallet.take_back(id)?;
         self.look_ahead();
         Ok(true)
     }

@@ -104,11 +104,21 @@ rule('F22: a whole answer that is no JSON passes as it is, and is not free', asy
   }
 });
 
-rule('F12: a refusal whose words never end is told without them', async () => {
-  upstream.answer = (socket) => socket.write(http(500, ['content-type: application/json', 'content-length: 500'], '{"error":'));
+rule('F12: a refusal whose words never end is told with those that came, and its connection is let go', async () => {
+  const said = `{"error":{"message":"${'overloaded '.repeat(30)}`;
+  let closed;
+  const over = new Promise((resolve) => { closed = resolve; });
+  upstream.answer = (socket) => {
+    socket.once('close', closed);
+    socket.write(http(500, ['content-type: application/json', 'content-length: 5000'], said));
+  };
   const began = Date.now();
   const answer = await ask();
   assert.equal(answer.status, 500);
+  // As much is left off as part of a key could stand at the end of.
+  const told = answer.body.toString();
+  assert.ok(told.length > said.length / 2 && said.startsWith(told), told);
+  await over;
   assert.ok(Date.now() - began < 15_000, `${Date.now() - began} ms`);
   assert.equal((await billed(answer)).record.class, 'voided');
 });

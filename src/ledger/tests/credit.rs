@@ -87,3 +87,22 @@ fn a_grant_that_expires_while_a_hold_grows_pays_for_what_it_had_set_aside_only()
          credit -> USD 9 held 0",
     );
 }
+
+#[test]
+fn what_was_taken_back_before_it_began_can_be_granted_anew_and_what_came_again_cannot() {
+    check(
+        "plan book prepaid
+         grant later 5 starts=2026-12-01T00:00:00Z
+         take later
+         grant later 5 starts=2026-12-01T00:00:00Z
+         grant monthly 10 every=month
+         reserve a 4
+         take monthly
+         credit -> USD 0 held 4
+         grant monthly 10 every=month -> invalid: id: names another grant
+         take monthly
+         settle a 3
+         clock 2026-12-24T00:00:00Z
+         credit -> USD 5 held 0",
+    );
+}

@@ -177,7 +177,7 @@ impl Skip {
             // Of several choices, each may count for itself: the first one's are compared.
             (false, Some((Written::Here(Part { item: 0, .. }, _), _))) => {
                 let usage = self.keys.usage.find(data).and_then(|at| data.get(at..));
-                Look::Running(usage.and_then(|usage| count(&self.keys.completion, usage)))
+                Look::Running(count(usage, &self.keys.completion))
             }
             (false, Some(_)) => Look::Running(None),
             (false, None) => Look::Read,
@@ -219,15 +219,14 @@ impl Skip {
     fn gemini(&self, data: &[u8]) -> Look<'static> {
         // No key stands inside the text, so only what is around it is searched for them.
         let around = gemini_text(data).map_or(data, |(_, rest)| rest);
-        let usage = self.keys.gemini_usage.find(around).and_then(|at| around.get(at..));
-        let Some(usage) = usage else { return Look::Read };
+        let Some(usage) = self.keys.gemini_usage.find(around) else { return Look::Read };
         let running = self.keys.gemini_finish.find(around).is_none()
             && self.keys.error.find(around).is_none()
             && !self.escaped_key(around);
         if !running {
             return Look::Read;
         }
-        Look::Running(count(&self.keys.gemini_total, usage))
+        Look::Running(count(around.get(usage..), &self.keys.gemini_total))
     }
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
@@ -247,8 +246,9 @@ fn only_null(key: &Finder<'_>, data: &[u8]) -> bool {
     })
 }
 
-/// The number at a key of an event's usage, from which `usage` begins.
-fn count(key: &Finder<'_>, usage: &[u8]) -> Option<u64> {
+/// The number at a key in what an event holds from its usage on.
+fn count(usage: Option<&[u8]>, key: &Finder<'_>) -> Option<u64> {
+    let usage = usage?;
     let rest = usage.get(key.find(usage)?.saturating_add(key.needle().len())..)?;
     let (count, after) = number(rest);
     // What is no whole number is left to whoever reads it.
