@@ -1,6 +1,7 @@
 //! Recorded usage × another book → what it would have cost, line by line. The command, the browser
 //! and tests run this code; it holds no more than one line of an archive at a time.
 
+mod account;
 mod periods;
 mod read;
 mod seen;
@@ -10,6 +11,7 @@ mod tally;
 mod wasm;
 pub mod whatif;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Book, Situation, input_total};
@@ -58,6 +60,9 @@ pub struct Attempt {
     /// What other models used.
     #[serde(default)]
     pub sub_usage: Vec<SubUsage>,
+    /// On outcomes: which attempt reached them.
+    #[serde(default)]
+    pub outcome_of: Option<IgnoredAny>,
     /// On a correction: what was charged before.
     #[serde(default)]
     pub previous: Option<Exact>,
@@ -141,21 +146,55 @@ impl Attempt {
         if self.currency != book.currency() {
             return Err(NoPrice::CurrencyDiffers);
         }
-        let mut usage = usage_of(&self.quantities);
-        let parts: Vec<&SubUsage> = self.sub_usage.iter().filter(|sub| sub.included).collect();
-        let sold = |sub: &&SubUsage| book.find(None, self.model_of(sub)).is_some();
-        let apart = !parts.is_empty() && parts.iter().all(sold);
-        if apart {
-            let parts: Vec<Usage> = parts.iter().map(|sub| usage_of(&sub.quantities)).collect();
-            usage = rating::without_parts(&usage, &parts.iter().collect::<Vec<_>>());
-        }
+        let (usage, others) = self.split(|sub| book.find(None, self.model_of(sub)).is_some());
         let mut priced = self.price_usage(book, &self.model, &usage)?;
-        for sub in self.sub_usage.iter().filter(|sub| apart || !sub.included) {
+        for sub in others {
             let more = self.price_usage(book, self.model_of(sub), &usage_of(&sub.quantities))?;
             priced.amount = priced.amount.plus(more.amount)?;
             priced.lines.extend(more.lines);
         }
         Ok(priced)
+    }
+
+    /// What is priced at the record's own model, and what by itself: what other models used beside it,
+    /// and a breakdown by models of which every part is `sold`.
+    fn split(&self, sold: impl Fn(&SubUsage) -> bool) -> (Usage, Vec<&SubUsage>) {
+        let mut own = usage_of(&self.quantities);
+        let parts: Vec<&SubUsage> = self.sub_usage.iter().filter(|sub| sub.included).collect();
+        let is_apart = !parts.is_empty() && parts.iter().all(|part| sold(part));
+        if is_apart {
+            let parts: Vec<Usage> = parts.iter().map(|sub| usage_of(&sub.quantities)).collect();
+            own = rating::without_parts(&own, &parts.iter().collect::<Vec<_>>());
+        }
+        let others = self.sub_usage.iter().filter(|sub| is_apart || !sub.included);
+        (own, others.collect())
+    }
+
+    /// What of it the gate gives to a plan, the record's own usage; and what other models used, which
+    /// it prices by the book. A breakdown that was charged part by part, or of which `names` lists every
+    /// part where terms left no lines that would tell, is other models' as well.
+    fn for_plan(&self, names: &Book, provider: Option<&str>) -> Result<(Usage, Usage), OutOfRange> {
+        let mut parts = self.sub_usage.iter().filter(|sub| sub.included);
+        let is_apart = parts.any(|sub| !sub.lines.is_empty() || !sub.unpriced.is_empty());
+        let is_own = |model: &str| model == self.model;
+        let (own, others) = self.split(|sub| {
+            let listed = |model| is_own(model) || names.find(provider, model).is_some();
+            is_apart || (self.lines.is_empty() && listed(self.model_of(sub)))
+        });
+        let mut beside = Usage::default();
+        for quantity in others.iter().flat_map(|sub| &sub.quantities) {
+            let sum = beside.get(quantity.meter).unwrap_or_default().plus(quantity.quantity)?;
+            beside.set(quantity.meter, sum, quantity.provenance);
+        }
+        Ok((own, beside))
+    }
+
+    /// Of the correction of an outcome: that outcome's record, number `seq`. It used nothing itself and
+    /// has no lines, so all of it is known from what is taken back.
+    fn reversed(&self, seq: u64) -> Option<Self> {
+        let amount = self.previous.filter(|_| self.outcome_of.is_some())?;
+        let class = Class::Settled;
+        Some(Self { seq, class, corrects: None, previous: None, amount, ..self.clone() })
     }
 
     fn model_of<'s>(&'s self, sub: &'s SubUsage) -> &'s str {

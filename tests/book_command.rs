@@ -155,7 +155,8 @@ fn what_cannot_be_read_or_priced_fails_the_replay_after_all_else_is_told() {
     assert_eq!(by_plan.status.code(), Some(1));
     assert!(said(&by_plan).contains("0.00015 -> 6 USD"));
     let told = String::from_utf8_lossy(&by_plan.stderr).into_owned();
-    assert!(told.contains("line 2: ") && told.contains("(invalid_record)"), "{told}");
+    let named = format!("{}, line 2: ", path(&records));
+    assert!(told.contains(&named) && told.contains("(invalid_record)"), "{told}");
     for by in [["--book", &path(&good)], ["--plan", &path(&plan)]] {
         let euros = farebox(&["replay", &path(&other), by[0], by[1]]);
         assert_eq!(euros.status.code(), Some(1), "{by:?}");
@@ -169,6 +170,42 @@ fn what_cannot_be_read_or_priced_fails_the_replay_after_all_else_is_told() {
         let output = farebox(&[&["replay", &path(&records)], wrong].concat());
         assert_eq!(output.status.code(), Some(64), "{wrong:?}");
     }
+}
+
+#[test]
+fn lines_that_are_no_record_are_told_by_file_and_line_and_the_rest_is_priced() {
+    let folder = std::env::temp_dir().join(format!("farebox-{}-two-files", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (record, long) = (RECORD.replace('\n', ""), "x".repeat(300_000));
+    let second = record.replace("\"seq\":1", "\"seq\":2").replace("\"a\"", "\"b\"");
+    std::fs::write(folder.join("1.ndjson"), format!("{record}\nno record")).unwrap();
+    let more = [&b"\xff\n"[..], long.as_bytes(), b"\n\n", second.as_bytes()].concat();
+    std::fs::write(folder.join("2.ndjson"), more).unwrap();
+    let at = |name: &str, line: u64| format!("{}, line {line}: ", folder.join(name).display());
+    let [book, plan] = [file("two.json", DEFAULT), file("two-plan.json", PLAN)];
+    for (by, terms) in [("--book", &book), ("--plan", &plan)] {
+        let done = farebox(&["replay", folder.to_str().unwrap(), by, terms.to_str().unwrap()]);
+        assert_eq!(done.status.code(), Some(1), "{by}");
+        assert!(said(&done).contains("2 attempts"), "{done:?}");
+        let told = String::from_utf8_lossy(&done.stderr).into_owned();
+        for place in [at("1.ndjson", 2), at("2.ndjson", 1), at("2.ndjson", 2)] {
+            assert!(told.contains(&place), "{by}: {place} in {told}");
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn usage_that_a_plan_has_no_price_for_fails_the_replay_and_is_named_with_what_was_charged() {
+    let plan = file("other-plan.json", &PLAN.replace("\"input\"", "\"output\""));
+    let records = file("left-out.ndjson", &RECORD.replace('\n', ""));
+    let [plan, records] = [&plan, &records].map(|path| path.to_str().unwrap());
+    let done = farebox(&["replay", records, "--plan", plan]);
+    assert_eq!(done.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    let wanted = "the plan has no price for input_total, input_uncached: it is in no sum, and was charged 0.00015";
+    assert!(told.contains(wanted), "{told}");
+    assert!(said(&done).ends_with("0 -> 5 USD (5)\n"), "{done:?}");
 }
 
 #[test]

@@ -123,13 +123,13 @@ fn a_record_is_priced_anew_and_summed_with_every_digit() {
         assert_eq!(value(&answer)["changes"], json!([]));
         let bare = record(1, number).replace(&format!("{number:?}"), number);
         assert_eq!(at(&reprice_json(&parsed, &bare), "/error/code"), "invalid_record");
-        let mut what_if = WhatIf::new(By::Book(Box::new(parsed)));
+        let mut what_if = WhatIf::new(By::Book(Box::new(parsed))).unwrap();
         what_if.push(record(1, number).as_bytes());
         let report = what_if.finish();
         assert_eq!([at(&report, "/old"), at(&report, "/new")], [number, number]);
         assert_eq!(at(&report, "/difference"), "0");
     }
-    let mut what_if = WhatIf::new(By::Book(Box::new(Book::parse(&book("0.3")).unwrap())));
+    let mut what_if = WhatIf::new(By::Book(Box::new(Book::parse(&book("0.3")).unwrap()))).unwrap();
     for (seq, amount) in [(1, "0.1"), (2, "0.2")] {
         what_if.push((record(seq, amount) + "\n").as_bytes());
     }
@@ -144,7 +144,9 @@ fn under_a_plan_recorded_sums_keep_every_digit() {
     for number in NUMBERS.into_iter().take(3) {
         let calendar = Calendar::aligned("UTC", Every::Month).unwrap();
         let plan = Plan::parse(plan).unwrap();
-        let mut what_if = WhatIf::new(By::Plan(Box::new(plan), Box::new(calendar)));
+        let names = Book::parse(farebox::book::DEFAULT).unwrap();
+        let by = By::Plan(Box::new(plan), Box::new(calendar), Box::new(names));
+        let mut what_if = WhatIf::new(by).unwrap();
         what_if.push(record(1, number).as_bytes());
         let report = what_if.finish();
         assert_eq!([at(&report, "/old"), at(&report, "/new")], [number, "1"]);

@@ -13,6 +13,7 @@ export function Report({ report }) {
       ${formatCount(String(attempts))} ${attempts === 1 ? "attempt" : "attempts"}${report.changed !== undefined && `, ${formatCount(String(report.changed))} of another price`}${passed_over > 0 && `; ${formatCount(String(passed_over))} lines repeat another or were corrected`}.
     </p>
     <${Unpriced} rows=${unpriced} />
+    <${LeftOut} report=${report} />
     <${Errors} errors=${errors} />
     ${(periods ?? []).some(({ error }) => error) && html`<ul class="faults">
       ${periods.filter(({ error }) => error).map((row) => html`<li key=${nameOf(row)}>
@@ -109,6 +110,15 @@ function Unpriced({ rows }) {
       ${model}: ${formatCount(String(attempts))} not priced, in no sum. <code>${error.code}</code>
     </li>`)}
   </ul>`;
+}
+
+/** What a plan has no price for: in none of the sums above. */
+function LeftOut({ report: { not_in_plan = [], left_out, currency } }) {
+  if (not_in_plan.length === 0) return null;
+  return html`<p class="fault" role="alert" data-testid="whatif-left-out">
+    The plan has no price for ${not_in_plan.map((meter) => meter.replaceAll("_", " ")).join(", ")}: in no sum.
+    It was charged <${Money} text=${left_out} currency=${currency} style="exact" />. <code>not_in_plan</code>
+  </p>`;
 }
 
 function Errors({ errors }) {

@@ -106,6 +106,6 @@ function useRun() {
 
 function spoken({ result, error }) {
   if (error) return `Not priced: ${error}`;
-  const words = (amount) => formatMoney(amount, result.currency, { style: "fine" });
+  const words = (amount) => amount === undefined ? "not priced" : formatMoney(amount, result.currency, { style: "fine" });
   return `What if: ${words(result.new)} instead of ${words(result.old)}.`;
 }

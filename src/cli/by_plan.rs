@@ -2,16 +2,18 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::progress::Progress;
-use super::{Failure, archive, file, say};
+use super::{Failure, archive, book, file, say};
+use crate::book::{Book, DEFAULT};
 use crate::calendar::Calendar;
 use crate::clock::Timestamp;
 use crate::plan::Plan;
 use crate::replay::whatif::{By, WhatIf};
+use crate::strict::Faults;
 
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
@@ -25,6 +27,9 @@ pub(super) struct Calendars {
     /// Under a plan: an instant at which a period starts. Absent: the calendar's own months.
     #[arg(long, requires = "plan", conflicts_with = "book", value_parser = time)]
     anchor: Option<Timestamp>,
+    /// Under a plan that tells models apart: the book that names them. Absent: the built-in one.
+    #[arg(long, requires = "plan", conflicts_with = "book")]
+    names: Option<PathBuf>,
 }
 
 fn time(text: &str) -> Result<Timestamp, &'static str> {
@@ -38,17 +43,23 @@ pub(super) fn run(
     (json, progress): (bool, bool),
 ) -> Result<(), Failure> {
     let text = file::terms(plan)?;
-    let read = Plan::parse(&text).map_err(|faults| {
+    let in_plan = |faults: Faults| {
         let each = faults.list().iter().map(|fault| format!("{}: {fault}", plan.display()));
         each.collect::<Vec<_>>().join("\n")
-    })?;
+    };
+    let read = Plan::parse(&text).map_err(in_plan)?;
     let periods = match calendar.anchor {
         Some(anchor) => Calendar::new(&calendar.zone, anchor, read.period),
         None => Calendar::aligned(&calendar.zone, read.period),
     }
     .map_err(|error| error.to_string())?;
-    let mut what_if = WhatIf::new(By::Plan(Box::new(read), Box::new(periods)));
-    stream(records, progress, |chunk| what_if.push(chunk))?;
+    let names = match &calendar.names {
+        Some(names) => book::read(names)?,
+        None => Book::parse(DEFAULT).map_err(|error| error.to_string())?,
+    };
+    let by = By::Plan(Box::new(read), Box::new(periods), Box::new(names));
+    let mut what_if = WhatIf::new(by).map_err(in_plan)?;
+    stream(records, progress, &mut what_if)?;
     let report: Value =
         serde_json::from_str(&what_if.finish()).map_err(|error| error.to_string())?;
     if let Some(error) = report.get("error") {
@@ -62,8 +73,8 @@ pub(super) fn run(
     faults(&report)
 }
 
-/// Every file of an archive, in parts. Each ends its last line.
-fn stream(path: &Path, progress: bool, mut push: impl FnMut(&[u8])) -> Result<(), Failure> {
+/// Every file of an archive, in parts.
+fn stream(path: &Path, progress: bool, what_if: &mut WhatIf) -> Result<(), Failure> {
     let files = archive::files(path)?;
     let failed = |file: &Path, error: std::io::Error| format!("{}: {error}", file.display());
     let mut total = 0_u64;
@@ -74,15 +85,15 @@ fn stream(path: &Path, progress: bool, mut push: impl FnMut(&[u8])) -> Result<()
     let mut chunk = vec![0; CHUNK];
     for file in &files {
         let mut opened = File::open(file).map_err(|error| failed(file, error))?;
+        what_if.file(&file.display().to_string());
         loop {
             let read = opened.read(&mut chunk).map_err(|error| failed(file, error))?;
             if read == 0 {
                 break;
             }
-            push(chunk.get(..read).unwrap_or_default());
+            what_if.push(chunk.get(..read).unwrap_or_default());
             bar.add(read);
         }
-        push(b"\n");
     }
     bar.end();
     Ok(())
@@ -90,6 +101,10 @@ fn stream(path: &Path, progress: bool, mut push: impl FnMut(&[u8])) -> Result<()
 
 fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn texts<'v>(value: &'v Value, name: &str) -> Vec<&'v str> {
+    list(value, name).iter().filter_map(Value::as_str).collect()
 }
 
 /// A text; of anything else, its JSON.
@@ -128,10 +143,10 @@ fn tell(report: &Value) -> Result<(), Failure> {
                 text_of(line, "difference")
             ))?;
         }
-        let missing: Vec<&str> =
-            list(row, "not_in_plan").iter().filter_map(Value::as_str).collect();
+        let missing = texts(row, "not_in_plan");
         if !missing.is_empty() {
-            say(&format!("  not in the plan: {}", missing.join(", ")))?;
+            let charged = text_of(row, "left_out");
+            say(&format!("  not in the plan: {} (charged {charged})", missing.join(", ")))?;
         }
     }
     say(&format!("{} attempts", text_of(report, "attempts")))?;
@@ -147,7 +162,8 @@ fn faults(report: &Value) -> Result<(), Failure> {
         let told = list(errors, "first").iter();
         faults.extend(told.map(|fault| {
             format!(
-                "line {}: {} ({})",
+                "{}, line {}: {} ({})",
+                text_of(fault, "file"),
                 text_of(fault, "line"),
                 text_of(fault, "message"),
                 text_of(fault, "code")
@@ -175,6 +191,14 @@ fn faults(report: &Value) -> Result<(), Failure> {
         faults.push(format!(
             "{model}: {attempts} attempts in {} not priced ({code})",
             text_of(row, "currency")
+        ));
+    }
+    let missing = texts(report, "not_in_plan");
+    if !missing.is_empty() {
+        let (charged, currency) = (text_of(report, "left_out"), text_of(report, "currency"));
+        faults.push(format!(
+            "the plan has no price for {}: it is in no sum, and was charged {charged} {currency}",
+            missing.join(", ")
         ));
     }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,7 +12,11 @@ use super::progress::Progress;
 use super::{Failure, archive, book, by_plan, say};
 use crate::book::Book;
 use crate::money::Exact;
+use crate::replay::whatif::LINE_MAX;
 use crate::replay::{Attempt, NoPrice, Priced, line_changes};
+
+/// Lines told that are no record; all are counted.
+const FAULTS_TOLD: usize = 100;
 
 /// Price recorded usage by another book or plan, with every difference line by line.
 ///
@@ -53,7 +57,8 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     };
     let old = args.against.as_deref().map(book::read).transpose()?;
     let mut totals = Totals::default();
-    for attempt in attempts_of(&args.path, args.progress)?.values() {
+    let found = Found::of(&args.path, args.progress)?;
+    for attempt in found.attempts.values() {
         let before = price(attempt, old.as_ref());
         let after = attempt.price(&new);
         totals.add(attempt, &before, &after)?;
@@ -71,7 +76,9 @@ pub(super) fn run(args: &Args, json: bool) -> Result<(), Failure> {
     } else {
         totals.show()?;
     }
-    totals.faults()
+    let mut faults = found.faults();
+    faults.extend(totals.fault());
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
 /// The revenue effect of a new book over recorded usage.
@@ -83,7 +90,7 @@ pub(super) fn effect(path: &Path, old: &Book, new: &Book) -> Result<Totals, Fail
 pub(super) fn effect_of(records: &str, old: &Book, new: &Book) -> Result<Totals, Failure> {
     let mut found = Found::default();
     found.read("the archive", records.as_bytes(), |_| ())?;
-    effect_on(&found.attempts, old, new)
+    effect_on(&found.whole()?, old, new)
 }
 
 fn effect_on(attempts: &Attempts, old: &Book, new: &Book) -> Result<Totals, Failure> {
@@ -101,60 +108,101 @@ fn price(attempt: &Attempt, book: Option<&Book>) -> Result<Priced, NoPrice> {
     }
 }
 
+/// Every attempt of an archive, all of which could be read.
 pub(super) fn attempts(path: &Path) -> Result<Attempts, Failure> {
-    attempts_of(path, false)
+    Found::of(path, false)?.whole()
 }
 
-fn attempts_of(path: &Path, progress: bool) -> Result<Attempts, Failure> {
-    let mut found = Found::default();
-    let files = archive::files(path)?;
-    let mut bar = Progress::new(
-        files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum(),
-        progress,
-    );
-    for file in files {
-        let name = file.display().to_string();
-        let opened = fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?;
-        found.read(&name, BufReader::new(opened), |bytes| bar.add(bytes))?;
-    }
-    bar.end();
-    Ok(found.attempts)
-}
-
-/// Attempts, and the last record of each.
+/// Attempts, the last record of each, and the lines that are no record.
 #[derive(Default)]
 struct Found {
     attempts: Attempts,
     last: HashMap<(String, String), u64>,
+    /// The first of them, and how many there are.
+    unread: (Vec<String>, u64),
 }
 
 impl Found {
+    fn of(path: &Path, progress: bool) -> Result<Self, Failure> {
+        let mut found = Self::default();
+        let files = archive::files(path)?;
+        let mut bar = Progress::new(
+            files.iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum(),
+            progress,
+        );
+        for file in files {
+            let name = file.display().to_string();
+            let opened = fs::File::open(&file).map_err(|error| format!("{name}: {error}"))?;
+            found.read(&name, BufReader::new(opened), |bytes| bar.add(bytes))?;
+        }
+        bar.end();
+        Ok(found)
+    }
+
+    /// Reads a file to its end; lines that are no record are kept for [`Self::faults`].
     fn read(
         &mut self,
         name: &str,
-        reader: impl BufRead,
+        mut reader: impl BufRead,
         mut done: impl FnMut(usize),
     ) -> Result<(), Failure> {
-        let Self { attempts, last } = self;
-        for (nth, line) in reader.lines().enumerate() {
-            let line = line.map_err(|error| format!("{name}: {error}"))?;
-            done(line.len() + 1);
-            if line.trim().is_empty() {
-                continue;
+        let mut line = Vec::new();
+        for nth in 1_u64.. {
+            line.clear();
+            // The rest of a line that is too long is passed over by parts, none of them kept.
+            let read = (&mut reader).take(LINE_MAX as u64 + 1).read_until(b'\n', &mut line);
+            let mut read = read.map_err(|error| format!("{name}: {error}"))?;
+            if read == 0 {
+                break;
             }
-            let attempt = Attempt::parse(&line).map_err(|error| {
-                format!("{name}, line {}: not a usage record: {error}", nth + 1)
-            })?;
-            let id = (attempt.customer.clone(), attempt.attempt_id.clone());
-            match last.get(&id).copied() {
-                Some(seq) if seq > attempt.seq => continue,
-                Some(seq) => drop(attempts.remove(&(attempt.customer.clone(), seq))),
-                None => {}
+            let why = if line.ends_with(b"\n") || read <= LINE_MAX {
+                self.line(&line).err()
+            } else {
+                read += reader.skip_until(b'\n').map_err(|error| format!("{name}: {error}"))?;
+                Some(format!("the line is longer than {LINE_MAX} bytes"))
+            };
+            done(read);
+            if let Some(why) = why {
+                self.unread.1 += 1;
+                if self.unread.0.len() < FAULTS_TOLD {
+                    self.unread.0.push(format!("{name}, line {nth}: not a usage record: {why}"));
+                }
             }
-            last.insert(id, attempt.seq);
-            attempts.insert((attempt.customer.clone(), attempt.seq), attempt);
         }
         Ok(())
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        if line.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let text = std::str::from_utf8(line).map_err(|error| error.to_string())?;
+        let attempt = Attempt::parse(text.trim_end()).map_err(|error| error.to_string())?;
+        let id = (attempt.customer.clone(), attempt.attempt_id.clone());
+        match self.last.get(&id).copied() {
+            Some(seq) if seq > attempt.seq => return Ok(()),
+            Some(seq) => drop(self.attempts.remove(&(attempt.customer.clone(), seq))),
+            None => {}
+        }
+        self.last.insert(id, attempt.seq);
+        self.attempts.insert((attempt.customer.clone(), attempt.seq), attempt);
+        Ok(())
+    }
+
+    /// What could not be read, by file and line.
+    fn faults(&self) -> Vec<String> {
+        let (told, count) = &self.unread;
+        let mut faults = told.clone();
+        let more = count.saturating_sub(told.len() as u64);
+        if more > 0 {
+            faults.push(format!("and {more} lines more"));
+        }
+        faults
+    }
+
+    fn whole(self) -> Result<Attempts, Failure> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(self.attempts) } else { Err(faults.join("\n")) }
     }
 }
 
@@ -229,14 +277,11 @@ impl Totals {
     }
 
     /// What is in no sum makes the command fail, after all that is.
-    fn faults(&self) -> Result<(), Failure> {
-        match self.unpriced {
-            0 => Ok(()),
-            unpriced => Err(format!(
-                "{unpriced} of {} attempts are not priced by both sides, and in no sum",
-                self.attempts
-            )),
-        }
+    fn fault(&self) -> Option<String> {
+        let (unpriced, attempts) = (self.unpriced, self.attempts);
+        (unpriced > 0).then(|| {
+            format!("{unpriced} of {attempts} attempts are not priced by both sides, and in no sum")
+        })
     }
 
     /// For people.

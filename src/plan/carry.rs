@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CommitmentKind, Plan, Priced};
+use super::{CommitmentKind, Plan, PlanGrant, Priced};
 use crate::money::{Exact, OutOfRange};
 
 /// What of grants and commitments stands at the start of a period, by their ids: `granted` and
@@ -42,18 +42,27 @@ impl Plan {
         Ok(carried)
     }
 
+    /// Whether a period leaves anything to the next.
+    pub fn carries(&self) -> bool {
+        let lasts = |grant: &PlanGrant| grant.once || grant.rollover_cap.is_some();
+        self.grants.iter().any(lasts)
+            || self.commitments.iter().any(|term| term.kind != CommitmentKind::Minimum)
+    }
+
     /// The meter that a charge is for.
     pub fn meter_of(&self, charge: &str) -> Option<&str> {
         self.charges.iter().find(|known| known.id == charge).map(|known| known.meter.as_str())
     }
 
-    /// Whether any price, allowance or limit depends on this dimension.
+    /// Whether any price, allowance, limit or grant depends on this dimension.
     pub fn tells_apart(&self, dimension: &str) -> bool {
+        let grants = dimension == "model" && self.grants.iter().any(|one| !one.models.is_empty());
         let cells = self.charges.iter().flat_map(|charge| &charge.cells).map(|cell| &cell.place);
         let pools = self.allowances.iter().map(|allowance| &allowance.place);
         let limits = self.limits.iter().map(|limit| &limit.place);
         let mut each = self.charges.iter().flat_map(|charge| &charge.each);
-        each.any(|name| name == dimension)
+        grants
+            || each.any(|name| name == dimension)
             || cells.chain(pools).chain(limits).any(|place| place.contains_key(dimension))
     }
 }

@@ -115,6 +115,20 @@ impl Plan {
         meters
     }
 
+    /// Whether a past period can be priced by the sums of what its requests used; else every reason why
+    /// not. What the gate refuses is refused here; so are outcomes, which are told apart from usage only
+    /// while it happens.
+    pub fn fit_for_sums(&self) -> Result<(), Faults> {
+        let mut faults = self.fit_for_requests().err().unwrap_or_default();
+        for (at, charge) in self.charges.iter().enumerate() {
+            if charge.outcome.is_some() && !meters_of(&charge.meter).is_empty() {
+                let message = "usage records do not say which of this usage becomes an outcome";
+                faults.invalid(format!("charges[{at}].outcome"), message);
+            }
+        }
+        faults.unless(Some(()))
+    }
+
     /// Whether the plan can be charged request by request; else every reason why not. Charges on
     /// meters that requests do not report are no hindrance: they are somebody else's to report.
     pub fn fit_for_requests(&self) -> Result<(), Faults> {

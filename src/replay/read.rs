@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use super::Attempt;
 use crate::clock::Timestamp;
 use crate::money::Exact;
-use crate::record::Class;
+use crate::record::{Class, Quantity};
 use crate::wire::usage::{Meter, Provenance, Usage};
 
 /// What counts of a record; a borrowed [`Attempt`].
-#[cfg_attr(test, derive(Debug, PartialEq))]
+#[derive(PartialEq)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) struct Slim<'a> {
     pub customer: Cow<'a, str>,
     pub seq: u64,
@@ -27,8 +28,8 @@ pub(super) struct Slim<'a> {
     pub lines: Vec<(Meter, Exact)>,
     /// What was charged in all: a correction's amount is a difference, and `previous` its rest.
     pub charged: Exact,
-    /// Other models' usage is on it: that takes the whole [`Attempt`].
-    pub others: bool,
+    /// It is an outcome's: what was used for that is on another record.
+    pub is_outcome: bool,
 }
 
 impl<'a> Slim<'a> {
@@ -47,12 +48,21 @@ impl<'a> Slim<'a> {
             currency: Cow::Borrowed(&attempt.currency),
             endpoint: attempt.endpoint.as_deref().map(Cow::Borrowed),
             key: attempt.key_id.as_deref().map(Cow::Borrowed),
-            usage: super::usage_of(&attempt.quantities),
+            usage: reported(&attempt.quantities),
             lines: charged.lines.iter().map(|line| (line.meter, line.amount)).collect(),
             charged: charged.amount,
-            others: !attempt.sub_usage.is_empty(),
+            is_outcome: attempt.outcome_of.is_some(),
         })
     }
+}
+
+/// Who said so makes no difference to the price.
+fn reported(quantities: &[Quantity]) -> Usage {
+    let mut usage = Usage::default();
+    for quantity in quantities {
+        usage.set(quantity.meter, quantity.quantity, Provenance::Reported);
+    }
+    usage
 }
 
 /// What a place in a record's text means.
@@ -60,6 +70,8 @@ impl<'a> Slim<'a> {
 pub(super) enum Role {
     /// Nothing that is wanted.
     Passed,
+    /// The same, but a number in quotes.
+    Number,
     Customer,
     Seq,
     Corrects,
@@ -111,6 +123,7 @@ impl<'a> Found<'a> {
     pub fn take(&mut self, role: Role, text: &'a str) -> Option<()> {
         match role {
             Role::Passed => {}
+            Role::Number => drop(text.parse::<Exact>().ok()?),
             Role::Customer => self.customer = Some(text),
             Role::Seq => self.seq = Some(text.parse().ok()?),
             Role::Corrects => self.corrects = Some(text.parse().ok()?),
@@ -124,7 +137,6 @@ impl<'a> Found<'a> {
             Role::Key => self.key = Some(text),
             Role::Amount => self.amount = Some(text.parse().ok()?),
             Role::Previous => self.previous = Some(text.parse().ok()?),
-            // Who said so makes no difference to the price.
             Role::Quantity(meter) => {
                 self.usage.set(meter, text.parse().ok()?, Provenance::Reported);
             }
@@ -134,7 +146,7 @@ impl<'a> Found<'a> {
     }
 
     /// The record, if all that it needs was there.
-    pub fn whole(self, others: bool) -> Option<Slim<'a>> {
+    pub fn whole(self) -> Option<Slim<'a>> {
         let amount = self.amount?;
         Some(Slim {
             customer: Cow::Borrowed(self.customer?),
@@ -154,7 +166,7 @@ impl<'a> Found<'a> {
                 Some(previous) => amount.plus(previous).ok()?,
                 None => amount,
             },
-            others,
+            is_outcome: false,
         })
     }
 }

@@ -3,8 +3,10 @@
 //! compared with it, and only what differs is looked at. That is several times faster.
 //!
 //! A line that fits is, token by token, the first one with other values: whatever differs stands between
-//! two quotes or is a bare number, and does not reach beyond them.
+//! two quotes or is a bare number or word, and does not reach beyond them. The first one was read whole as
+//! well, so what all have in common is sound; what differs is checked as the whole reader would.
 
+use super::Attempt;
 use super::read::{Found, Role, Slim};
 use crate::walk::Walk;
 use crate::wire::usage::Meter;
@@ -25,6 +27,9 @@ pub(super) struct Shapes(Vec<Shape>);
 impl Shapes {
     /// Reads one line of an archive; `None` where it is in no form that this reader knows.
     pub fn read<'a>(&mut self, line: &'a str) -> Option<Slim<'a>> {
+        if is_odd(line) {
+            return None;
+        }
         let fits = |shape: &Shape| shape.read(line);
         let known = self.0.iter().enumerate().find_map(|(at, shape)| Some((at, fits(shape)?)));
         let (at, slim) = if let Some(known) = known {
@@ -32,6 +37,10 @@ impl Shapes {
         } else {
             let shape = Shape::of(line)?;
             let slim = shape.read(line)?;
+            let whole = Attempt::parse(line).ok()?;
+            if Slim::of(&whole).as_ref() != Some(&slim) {
+                return None;
+            }
             self.0.truncate(SHAPES_MAX.saturating_sub(1));
             self.0.push(shape);
             (self.0.len().saturating_sub(1), slim)
@@ -43,12 +52,20 @@ impl Shapes {
     }
 }
 
+/// What takes the whole reader: an escape, or a character that no text may have as it is.
+fn is_odd(line: &str) -> bool {
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    // All of it is looked at, which is done many bytes at a time.
+    line.bytes()
+        .map(|byte| u8::from(byte == b'\\') | u8::from(byte < b' '))
+        .fold(0, |odd, one| odd | one)
+        != 0
+}
+
 struct Shape {
     slots: Vec<Slot>,
     /// What stands after the last place.
     rest: Box<str>,
-    /// Other models' usage is on the record.
-    others: bool,
 }
 
 struct Slot {
@@ -63,20 +80,30 @@ impl Slot {
     /// Its text, and what is after it.
     fn cut<'a>(&self, line: &'a str) -> Option<(&'a str, &'a str)> {
         let bytes = line.as_bytes();
-        let mut end = if self.quoted {
-            memchr::memchr2(b'"', b'\\', bytes)?
-        } else {
-            bytes.iter().position(|byte| b",}] \t\r".contains(byte)).filter(|end| *end > 0)?
-        };
-        while self.quoted && bytes.get(end) == Some(&b'\\') {
-            if self.role != Role::Passed {
-                return None;
-            }
-            let after = end.saturating_add(2);
-            end = after.saturating_add(memchr::memchr2(b'"', b'\\', bytes.get(after..)?)?);
+        if self.quoted {
+            return line.split_at_checked(memchr::memchr(b'"', bytes)?);
         }
-        line.split_at_checked(end)
+        let end = bytes.iter().position(|byte| b",}] \t\r".contains(byte))?;
+        line.split_at_checked(end).filter(|(text, _)| is_bare(text))
     }
+}
+
+/// Whether JSON has this text without quotes: a number or a word.
+fn is_bare(text: &str) -> bool {
+    fn digits(text: &str) -> Option<&str> {
+        let rest = text.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        (rest.len() < text.len()).then_some(rest)
+    }
+    fn after_number(text: &str) -> Option<&str> {
+        let whole = text.strip_prefix('-').unwrap_or(text);
+        let mut rest = whole.strip_prefix('0').or_else(|| digits(whole))?;
+        if let Some(fraction) = rest.strip_prefix('.') {
+            rest = digits(fraction)?;
+        }
+        let Some(power) = rest.strip_prefix(['e', 'E']) else { return Some(rest) };
+        digits(power.strip_prefix(['+', '-']).unwrap_or(power))
+    }
+    matches!(text, "true" | "false" | "null") || after_number(text) == Some("")
 }
 
 impl Shape {
@@ -93,7 +120,7 @@ impl Shape {
             found.take(slot.role, text)?;
             left = after;
         }
-        (left == &*self.rest).then(|| found.whole(self.others))?
+        (left == &*self.rest).then(|| found.whole())?
     }
 }
 
@@ -103,12 +130,11 @@ struct Maker<'a> {
     /// Where the last place ended.
     from: usize,
     slots: Vec<Slot>,
-    others: bool,
 }
 
 impl<'a> Maker<'a> {
     fn new(line: &'a str) -> Self {
-        Self { line, from: 0, slots: Vec::new(), others: false }
+        Self { line, from: 0, slots: Vec::new() }
     }
 
     /// A record with its signature.
@@ -135,7 +161,7 @@ impl<'a> Maker<'a> {
     fn made(self, mut walk: Walk<'_>) -> Option<Shape> {
         let whole = walk.is_done() && self.slots.len() <= SLOTS_MAX;
         let rest = self.line.get(self.from..)?.into();
-        whole.then_some(Shape { slots: self.slots, rest, others: self.others })
+        whole.then_some(Shape { slots: self.slots, rest })
     }
 
     fn record(&mut self, walk: &mut Walk<'a>) -> Option<()> {
@@ -161,10 +187,10 @@ impl<'a> Maker<'a> {
                 "previous" => self.slot(walk, Role::Previous),
                 "quantities" => self.rows(walk, "quantity", Role::Quantity),
                 "lines" => self.rows(walk, "amount", Role::Line),
-                "sub_usage" => {
-                    self.others = true;
-                    self.any(walk, DEPTH_MAX)
-                }
+                // Priced apart from the record's own usage, or not at all: read whole.
+                "sub_usage" => walk.list(|_| None),
+                // A record in a record: which of them is read depends on whether the inner one is whole.
+                "outcome_of" | "record" => None,
                 _ => self.any(walk, DEPTH_MAX),
             }
         })?;
@@ -214,6 +240,7 @@ impl<'a> Maker<'a> {
                 }
                 // A second one.
                 key if key == "meter" || key == number => None,
+                "rate" | "quantity" => self.slot(walk, Role::Number),
                 key if FIXED.contains(&key) => walk.skip().map(drop),
                 _ => self.any(walk, DEPTH_MAX),
             })?;

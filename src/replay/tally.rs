@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::NoPrice;
-use super::periods::{Periods, Refused};
+use super::periods::{ForPlan, Periods, Refused};
 use super::read::Slim;
 use super::whatif::Sign;
 use crate::money::{Exact, OutOfRange, Sum};
 use crate::plan::Plan;
-use crate::wire::usage::{Meter, Usage};
+use crate::wire::usage::Meter;
 
 /// Errors told one by one; all are counted.
 const FAULTS_TOLD: usize = 100;
@@ -108,11 +108,17 @@ impl Tally {
         }
     }
 
-    pub fn fault(&mut self, line: u64, code: &str, message: &str) {
+    /// A line that is in no sum, by its number in its file, where that has a name.
+    pub fn fault(&mut self, (file, line): (Option<&str>, u64), code: &str, message: &str) {
         self.faults = self.faults.saturating_add(1);
-        if self.told.len() < FAULTS_TOLD {
-            self.told.push(json!({ "line": line, "code": code, "message": message }));
+        if self.told.len() >= FAULTS_TOLD {
+            return;
         }
+        let mut fault = json!({ "line": line, "code": code, "message": message });
+        if let (Some(file), Some(fault)) = (file, fault.as_object_mut()) {
+            fault.insert("file".into(), file.into());
+        }
+        self.told.push(fault);
     }
 
     /// A record that was there before, or that a correction stands for.
@@ -177,29 +183,27 @@ impl Tally {
         at
     }
 
-    /// Adds what a record used, to be priced with the rest of its period.
-    pub fn used(&mut self, slim: &Slim<'_>, sign: Sign) -> Result<(), Refused> {
-        if slim.currency != self.currency {
-            self.add(slim, (&[], Err(NoPrice::CurrencyDiffers)), sign)?;
-            return Ok(());
-        }
-        let group = self.group(&slim.model)?;
-        counted(&mut group.attempts, sign);
-        signed(&mut group.sums.old, slim.charged, sign)?;
-        self.periods.as_mut().ok_or(Refused::TooMany)?.add(slim, sign)
-    }
-
-    /// Adds what another model used for a record, beside the record's own.
-    pub fn used_beside(
+    /// Adds what a record used, to be priced with the rest of its period; or why it has no price.
+    pub fn used(
         &mut self,
         slim: &Slim<'_>,
-        (model, usage): (&str, &Usage),
+        used: Result<ForPlan<'_>, NoPrice>,
         sign: Sign,
     ) -> Result<(), Refused> {
-        let Some(periods) = self.periods.as_mut().filter(|_| slim.currency == self.currency) else {
-            return Ok(());
+        let used =
+            if slim.currency == self.currency { used } else { Err(NoPrice::CurrencyDiffers) };
+        let used = match used {
+            Ok(used) => used,
+            Err(why) => {
+                self.add(slim, (&[], Err(why)), sign)?;
+                return Ok(());
+            }
         };
-        periods.used(slim, model, usage, sign)
+        self.periods.as_mut().ok_or(Refused::TooMany)?.add(slim, &used, sign)?;
+        let group = self.group(&slim.model)?;
+        signed(&mut group.sums.old, slim.charged, sign)?;
+        counted(&mut group.attempts, sign);
+        Ok(())
     }
 
     /// Whether one more record is to be told line by line.
@@ -244,25 +248,28 @@ impl Tally {
             new = new.plus(group.sums.new.total()?)?;
             rows.push(Self::row(model, group, plan.is_some())?);
         }
-        let by_plan = plan.zip(self.periods.as_ref());
-        let periods = by_plan.map(|(plan, periods)| periods.price(plan)).transpose()?;
-        if let Some((sum, _)) = &periods {
-            new = *sum;
-        }
         let mut report = json!({
-            "currency": self.currency, "attempts": attempts, "old": old, "new": new,
-            "difference": new.minus(old)?, "models": rows, "unpriced": self.unpriced()?,
+            "currency": self.currency, "attempts": attempts,
+            "models": rows, "unpriced": self.unpriced()?,
             "passed_over": self.passed_over,
             "errors": { "count": self.faults, "first": self.told },
         });
-        if let Some(report) = report.as_object_mut() {
-            if let Some((_, periods)) = periods {
-                report.insert("periods".into(), periods.into());
-            } else {
-                let examples = self.examples.iter().map(|(_, _, example)| example);
-                report.insert("changed".into(), json!(changed));
-                report.insert("examples".into(), examples.cloned().collect());
-            }
+        let Some(fields) = report.as_object_mut() else { return Ok(report) };
+        if let Some((plan, periods)) = plan.zip(self.periods.as_ref()) {
+            let total = periods.price(plan)?;
+            fields.insert("old".into(), json!(total.old));
+            fields.extend(total.new.map(|new| ("new".into(), json!(new))));
+            fields.extend(total.difference.map(|by| ("difference".into(), json!(by))));
+            fields.insert("not_in_plan".into(), json!(total.not_in_plan));
+            fields.insert("left_out".into(), json!(total.left_out));
+            fields.insert("periods".into(), total.rows.into());
+        } else {
+            let examples = self.examples.iter().map(|(_, _, example)| example);
+            fields.insert("old".into(), json!(old));
+            fields.insert("new".into(), json!(new));
+            fields.insert("difference".into(), json!(new.minus(old)?));
+            fields.insert("changed".into(), json!(changed));
+            fields.insert("examples".into(), examples.cloned().collect());
         }
         Ok(report)
     }

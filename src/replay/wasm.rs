@@ -4,7 +4,7 @@
 use wasm_bindgen::prelude::*;
 
 use super::whatif;
-use crate::book::Book;
+use crate::book::{Book, DEFAULT};
 use crate::calendar::Calendar;
 use crate::plan::Plan;
 use crate::quote::month;
@@ -19,17 +19,24 @@ impl WhatIf {
     #[wasm_bindgen(js_name = byBook)]
     pub fn by_book(json: &str) -> Result<WhatIf, String> {
         let book = Book::parse(json).map_err(|error| error.to_string())?;
-        Ok(Self(whatif::WhatIf::new(whatif::By::Book(Box::new(book)))))
+        whatif_of(whatif::By::Book(Box::new(book)))
     }
 
     /// Under a plan, which is checked; throws its faults. Periods are the calendar's in a time zone,
-    /// UTC where none is named.
+    /// UTC where none is named. A plan that tells models apart knows them by the names of a price book,
+    /// the built-in one where none is given.
     #[wasm_bindgen(js_name = byPlan)]
-    pub fn by_plan(json: &str, zone: Option<String>) -> Result<WhatIf, String> {
+    pub fn by_plan(
+        json: &str,
+        zone: Option<String>,
+        names: Option<String>,
+    ) -> Result<WhatIf, String> {
         let plan = Plan::parse(json).map_err(|faults| faults.to_string())?;
         let calendar = Calendar::aligned(zone.as_deref().unwrap_or("UTC"), plan.period)
             .map_err(|error| error.to_string())?;
-        Ok(Self(whatif::WhatIf::new(whatif::By::Plan(Box::new(plan), Box::new(calendar)))))
+        let names = Book::parse(names.as_deref().unwrap_or(DEFAULT))
+            .map_err(|error| format!("the price book of the names: {error}"))?;
+        whatif_of(whatif::By::Plan(Box::new(plan), Box::new(calendar), Box::new(names)))
     }
 
     /// The next part of an archive (NDJSON), cut anywhere.
@@ -41,6 +48,10 @@ impl WhatIf {
     pub fn finish(self) -> String {
         self.0.finish()
     }
+}
+
+fn whatif_of(by: whatif::By) -> Result<WhatIf, String> {
+    whatif::WhatIf::new(by).map(WhatIf).map_err(|faults| faults.to_string())
 }
 
 /// What a month of stated volumes costs, by a book or a plan (`by`: `book` or `plan`). Answers as the

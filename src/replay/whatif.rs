@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::periods::{Periods, Refused};
+use super::periods::{ForPlan, Periods, Refused};
 use super::read::Slim;
 use super::seen::{Seen, TooMany};
 use super::shape::Shapes;
@@ -16,6 +16,7 @@ use crate::money::Exact;
 use crate::plan::Plan;
 use crate::rating;
 use crate::record::Class;
+use crate::strict::Faults;
 
 /// Longest line read; a record with every meter there is has a tenth of it. Longer ones are an error.
 pub const LINE_MAX: usize = 256 * 1024;
@@ -28,8 +29,9 @@ const MODELS_KEPT_MAX: usize = 4_096;
 pub enum By {
     /// Another book: each record anew.
     Book(Box<Book>),
-    /// A plan: what each customer used in each period of the calendar, as a whole.
-    Plan(Box<Plan>, Box<Calendar>),
+    /// A plan: what each customer used in each period of the calendar, as a whole. The book is the one
+    /// that names the models, for plans that tell them apart.
+    Plan(Box<Plan>, Box<Calendar>, Box<Book>),
 }
 
 /// A what-if under way.
@@ -45,7 +47,11 @@ pub struct WhatIf {
     rest: Vec<u8>,
     /// The line that is being read is too long; the rest of it is passed over.
     skipping: bool,
+    /// The file that is being read, where it has a name, and its last line.
+    file: Option<Box<str>>,
     line: u64,
+    /// The plan tells models apart: by the names that their book has for them.
+    is_named: bool,
 }
 
 /// A record counts, or is taken back.
@@ -56,15 +62,18 @@ pub(super) enum Sign {
 }
 
 impl WhatIf {
-    /// Begins one.
-    pub fn new(by: By) -> Self {
+    /// Begins one. A plan that the sums of a period cannot be priced by is refused, with every reason.
+    pub fn new(by: By) -> Result<Self, Faults> {
+        let mut is_named = false;
         let tally = match &by {
             By::Book(book) => Tally::new(book.currency(), None),
-            By::Plan(plan, calendar) => {
+            By::Plan(plan, calendar, _) => {
+                plan.fit_for_sums()?;
+                is_named = plan.tells_apart("model") || plan.tells_apart("provider");
                 Tally::new(&plan.currency, Some(Periods::new(plan, (**calendar).clone())))
             }
         };
-        Self {
+        Ok(Self {
             tally,
             by,
             seen: Seen::default(),
@@ -73,8 +82,16 @@ impl WhatIf {
             models: HashMap::new(),
             rest: Vec::new(),
             skipping: false,
+            file: None,
             line: 0,
-        }
+            is_named,
+        })
+    }
+
+    /// The next file of the archive begins, and the last one's last line is over; errors name it.
+    pub fn file(&mut self, name: &str) {
+        self.end();
+        (self.file, self.line) = (Some(name.into()), 0);
     }
 
     /// Reads the next part of an archive, cut anywhere.
@@ -94,14 +111,22 @@ impl WhatIf {
 
     /// The archive is over: what it comes to, as JSON.
     pub fn finish(mut self) -> String {
-        if !self.rest.is_empty() || self.skipping {
-            self.end_line();
-        }
+        self.end();
         let plan = match &self.by {
-            By::Plan(plan, _) => Some(&**plan),
+            By::Plan(plan, ..) => Some(&**plan),
             By::Book(_) => None,
         };
         self.tally.report(plan).to_string()
+    }
+
+    fn end(&mut self) {
+        if !self.rest.is_empty() || self.skipping {
+            self.end_line();
+        }
+    }
+
+    fn fault(&mut self, code: &str, message: &str) {
+        self.tally.fault((self.file.as_deref(), self.line), code, message);
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -117,7 +142,7 @@ impl WhatIf {
         if core::mem::take(&mut self.skipping) {
             self.line = self.line.saturating_add(1);
             let message = format!("the line is longer than {LINE_MAX} bytes");
-            self.tally.fault(self.line, "line_too_long", &message);
+            self.fault("line_too_long", &message);
             return;
         }
         let rest = core::mem::take(&mut self.rest);
@@ -132,28 +157,28 @@ impl WhatIf {
             return;
         }
         let Ok(text) = core::str::from_utf8(line) else {
-            return self.tally.fault(self.line, "invalid_record", "not UTF-8");
+            return self.fault("invalid_record", "not UTF-8");
         };
         if let Err((code, message)) = self.text(text) {
-            self.tally.fault(self.line, code, &message);
+            self.fault(code, &message);
         }
     }
 
     fn text(&mut self, line: &str) -> Result<(), (&'static str, String)> {
         let whole;
-        let slim = if let Some(slim) = self.shapes.read(line) {
-            slim
+        let (slim, attempt) = if let Some(slim) = self.shapes.read(line) {
+            (slim, None)
         } else {
             // Any other spelling of a record, and the reason why a line is none.
             whole = Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
-            Slim::of(&whole).ok_or_else(out_of_range)?
+            (Slim::of(&whole).ok_or_else(out_of_range)?, Some(&whole))
         };
         if self.mark(&slim.customer, slim.seq)? {
             self.tally.passed_over();
             return Ok(());
         }
         if let Some(corrected) = slim.corrects {
-            self.take_back(&slim.customer, corrected)?;
+            self.take_back(&slim, attempt, corrected)?;
         }
         if slim.class == Class::Unresolved {
             if self.open.len() >= OPEN_MAX {
@@ -162,7 +187,7 @@ impl WhatIf {
             }
             self.open.insert((slim.customer.as_ref().into(), slim.seq), line.into());
         }
-        self.count(&slim, line, Sign::Plus)
+        self.count(&slim, attempt, line, Sign::Plus)
     }
 
     fn mark(&mut self, customer: &str, seq: u64) -> Result<bool, (&'static str, String)> {
@@ -172,68 +197,86 @@ impl WhatIf {
     }
 
     /// A correction stands for its attempt: what it corrects does not count, before it or after it.
-    fn take_back(&mut self, customer: &str, seq: u64) -> Result<(), (&'static str, String)> {
-        if !self.mark(customer, seq)? {
+    fn take_back(
+        &mut self,
+        correction: &Slim<'_>,
+        attempt: Option<&Attempt>,
+        seq: u64,
+    ) -> Result<(), (&'static str, String)> {
+        if !self.mark(&correction.customer, seq)? {
             return Ok(());
         }
-        let Some(line) = self.open.remove(&(customer.into(), seq)) else {
+        if let Some(outcome) = attempt.and_then(|attempt| attempt.reversed(seq)) {
+            return self.uncount(&outcome, "");
+        }
+        let key = (correction.customer.as_ref().into(), seq);
+        let Some(line) = self.open.remove(&key) else {
             let message = format!("record {seq} is corrected, and was final");
             return Err(("corrects_final", message));
         };
-        let whole;
-        let slim = if let Some(slim) = self.shapes.read(&line) {
-            slim
-        } else {
-            whole = Attempt::parse(&line).map_err(|_| out_of_range())?;
-            Slim::of(&whole).ok_or_else(out_of_range)?
-        };
+        let whole = Attempt::parse(&line).map_err(|_| out_of_range())?;
+        self.uncount(&whole, &line)
+    }
+
+    fn uncount(&mut self, whole: &Attempt, line: &str) -> Result<(), (&'static str, String)> {
+        let slim = Slim::of(whole).ok_or_else(out_of_range)?;
         self.tally.passed_over();
         self.tally.forget(&slim);
-        self.count(&slim, &line, Sign::Minus)
+        self.count(&slim, Some(whole), line, Sign::Minus)
     }
 
     /// Under a plan: what the record used, and what other models used beside that.
     fn used(
         &mut self,
         slim: &Slim<'_>,
-        line: &str,
+        attempt: Option<&Attempt>,
         sign: Sign,
     ) -> Result<(), (&'static str, String)> {
-        self.tally.used(slim, sign).map_err(|why| refused(&why))?;
-        if !slim.others {
-            return Ok(());
-        }
-        let attempt =
-            Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
-        for sub in attempt.sub_usage.iter().filter(|sub| !sub.included) {
-            let used = (attempt.model_of(sub), &super::usage_of(&sub.quantities));
-            self.tally.used_beside(slim, used, sign).map_err(|why| refused(&why))?;
-        }
-        Ok(())
+        let By::Plan(_, _, names) = &self.by else { return Ok(()) };
+        let is_named = self.is_named && slim.class != Class::Voided;
+        let known = is_named.then(|| names.sold(&slim.model));
+        let provider = known.flatten().map(|model| model.provider.as_str());
+        let mixed = attempt.filter(|attempt| !attempt.sub_usage.is_empty());
+        let (own, beside) = match mixed {
+            Some(attempt) => attempt.for_plan(names, provider).map_err(|_| out_of_range())?,
+            None => Default::default(),
+        };
+        let own_lines = mixed.map_or(slim.lines.len(), |attempt| attempt.lines.len());
+        let (lines, beside_lines) = slim.lines.split_at_checked(own_lines).unwrap_or_default();
+        let for_plan = |model| ForPlan {
+            model,
+            provider,
+            own: if mixed.is_some() { &own } else { &slim.usage },
+            lines,
+            beside: &beside,
+            beside_lines,
+        };
+        let used = match known {
+            None => Ok(for_plan(&slim.model)),
+            Some(Some(model)) => Ok(for_plan(&model.model)),
+            Some(None) => Err(NoPrice::ModelNotPriced),
+        };
+        self.tally.used(slim, used, sign).map_err(|why| refused(&why))
     }
 
     fn count(
         &mut self,
         slim: &Slim<'_>,
+        attempt: Option<&Attempt>,
         line: &str,
         sign: Sign,
     ) -> Result<(), (&'static str, String)> {
         let By::Book(book) = &self.by else {
-            return self.used(slim, line, sign);
+            return self.used(slim, attempt, sign);
         };
-        let done = if slim.others {
-            let attempt =
-                Attempt::parse(line).map_err(|error| ("invalid_record", error.to_string()))?;
-            let of = |priced: super::Priced| Outcome {
+        let new = match attempt.filter(|attempt| !attempt.sub_usage.is_empty()) {
+            Some(attempt) => attempt.price(book).map(|priced| Outcome {
                 amount: priced.amount,
                 lines: priced.lines.iter().map(|line| (line.meter, line.amount)).collect(),
-            };
-            let old = attempt.charged().map(&of).map_err(|_| out_of_range())?;
-            self.tally.add(slim, (&old.lines, attempt.price(book).map(of)), sign)
-        } else {
-            let new = price(slim, book, &mut self.models);
-            self.tally.add(slim, (&slim.lines, new), sign)
+            }),
+            None => price(slim, book, &mut self.models),
         };
+        let done = self.tally.add(slim, (&slim.lines, new), sign);
         let changed = done.map_err(|_| out_of_range())?;
         if changed && self.tally.wants_example(sign) {
             self.tally.example(&super::reprice_json(book, line), slim);

@@ -3,7 +3,10 @@
 //! Inside a JSON string every quote is escaped, so the bytes `"usage"` can only be a key (or a whole
 //! string); a key written with escapes shows by its backslash-u. What is not surely harmless is read.
 
-use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+use memchr::arch::all::packedpair::HeuristicFrequencyRank;
+use memchr::memmem::{Finder, FinderBuilder};
 
 use super::written::{Part, delta_event, words};
 
@@ -37,8 +40,9 @@ pub(super) enum Written<'d> {
     Nothing,
 }
 
+/// Keys that are searched for in passing.
 #[derive(Debug)]
-pub(super) struct Skip {
+struct Keys {
     usage: Finder<'static>,
     finish: Finder<'static>,
     error: Finder<'static>,
@@ -53,29 +57,53 @@ pub(super) struct Skip {
     only_delta: Finder<'static>,
     output_index: Finder<'static>,
     content_index: Finder<'static>,
+}
+
+/// Made once: so many searches take longer to prepare than a short stream to read.
+static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
+    usage: finder("\"usage"),
+    finish: finder("\"finish_reason\""),
+    error: finder("\"error\""),
+    escape: finder("\\u00"),
+    groq: finder("\"x_groq\""),
+    delta: finder("\"delta\":{"),
+    gemini_usage: finder("\"usageMetadata\""),
+    gemini_finish: finder("\"finishReason\""),
+    gemini_total: finder("\"totalTokenCount\":"),
+    completion: finder("\"completion_tokens\":"),
+    text: finder("\"text\":"),
+    only_delta: finder("\"delta\":"),
+    output_index: finder("\"output_index\":"),
+    content_index: finder("\"content_index\":"),
+});
+
+#[derive(Debug)]
+pub(super) struct Skip {
+    keys: &'static Keys,
     templates: Templates,
 }
 
 impl Default for Skip {
     fn default() -> Self {
-        Self {
-            usage: Finder::new("\"usage"),
-            finish: Finder::new("\"finish_reason\""),
-            error: Finder::new("\"error\""),
-            escape: Finder::new("\\u00"),
-            groq: Finder::new("\"x_groq\""),
-            delta: Finder::new("\"delta\":{"),
-            gemini_usage: Finder::new("\"usageMetadata\""),
-            gemini_finish: Finder::new("\"finishReason\""),
-            gemini_total: Finder::new("\"totalTokenCount\":"),
-            completion: Finder::new("\"completion_tokens\":"),
-            text: Finder::new("\"text\":"),
-            only_delta: Finder::new("\"delta\":"),
-            output_index: Finder::new("\"output_index\":"),
-            content_index: Finder::new("\"content_index\":"),
-            templates: Templates::default(),
+        Self { keys: &KEYS, templates: Templates::default() }
+    }
+}
+
+/// A search is led by its needle's rarest byte. In JSON a quote, rare in prose, is the most common of all.
+fn finder(needle: &'static str) -> Finder<'static> {
+    struct InJson;
+    impl HeuristicFrequencyRank for InJson {
+        fn rank(&self, byte: u8) -> u8 {
+            match byte {
+                b'"' | b':' | b',' | b'{' | b'}' => 255,
+                b'e' | b't' | b'a' | b'o' | b'n' | b'i' | b's' => 250,
+                b'r' | b'd' | b'l' | b'c' | b'u' | b'm' => 200,
+                b'a'..=b'z' | b'0'..=b'9' => 150,
+                _ => 50,
+            }
         }
     }
+    FinderBuilder::new().build_forward_with_ranker(InJson, needle)
 }
 
 impl Skip {
@@ -129,16 +157,16 @@ impl Skip {
 
     /// A chunk of a chat completion: harmless where no usage, finish reason or error stands in it.
     fn chunk<'d>(&mut self, data: &'d [u8]) -> Look<'d> {
-        let Some(delta) = self.delta.find(data) else { return Look::Read };
-        let harmless = only_null(&self.finish, data)
-            && only_null(&self.error, data)
-            && self.groq.find(data).is_none()
+        let Some(delta) = self.keys.delta.find(data) else { return Look::Read };
+        let harmless = only_null(&self.keys.finish, data)
+            && only_null(&self.keys.error, data)
+            && self.keys.groq.find(data).is_none()
             && !self.escaped_key(data);
         if !harmless {
             return Look::Read;
         }
         // `"role":"assistant","content":""` opens a stream and holds nothing yet.
-        match (only_null(&self.usage, data), delta_text(data, delta)) {
+        match (only_null(&self.keys.usage, data), delta_text(data, delta)) {
             (true, Some((text, rest))) => {
                 if let Written::Here(part, _) = text {
                     self.templates.learn(data, part, rest);
@@ -148,8 +176,8 @@ impl Skip {
             (true, None) => Look::Nothing,
             // Of several choices, each may count for itself: the first one's are compared.
             (false, Some((Written::Here(Part { item: 0, .. }, _), _))) => {
-                let usage = self.usage.find(data).and_then(|at| data.get(at..));
-                Look::Running(count(usage, &self.completion))
+                let usage = self.keys.usage.find(data).and_then(|at| data.get(at..));
+                Look::Running(count(usage, &self.keys.completion))
             }
             (false, Some(_)) => Look::Running(None),
             (false, None) => Look::Read,
@@ -162,42 +190,49 @@ impl Skip {
             let at = key.find(data)?.saturating_add(key.needle().len());
             data.get(at..)
         };
-        let text = after(&self.only_delta).and_then(open_string);
+        let text = after(&self.keys.only_delta).and_then(open_string);
         let (Some(field), Some(text)) = (delta_event(kind), text) else {
             return Written::Somewhere;
         };
         let index = |key: &Finder<'_>| after(key).map_or(0, |rest| number(rest).0);
-        let (item, inner) = (index(&self.output_index), index(&self.content_index));
+        let (item, inner) = (index(&self.keys.output_index), index(&self.keys.content_index));
         Written::Here(Part { field, item, inner }, text)
     }
 
     /// What the model wrote in an event that was taken for [`Look::Running`].
     pub fn written<'d>(&self, data: &'d [u8]) -> Written<'d> {
-        if let Some(delta) = self.delta.find(data) {
+        let part = Part { field: "candidates/content/parts/text", item: 0, inner: 0 };
+        if let Some((text, rest)) = gemini_text(data) {
+            let more = self.keys.text.find(rest).is_some();
+            return if more { Written::Somewhere } else { Written::Here(part, text) };
+        }
+        if let Some(delta) = self.keys.delta.find(data) {
             return delta_text(data, delta).map_or(Written::Nothing, |(text, _)| text);
         }
-        let mut found = self.text.find_iter(data);
+        let mut found = self.keys.text.find_iter(data);
         let (Some(at), None) = (found.next(), found.next()) else { return Written::Somewhere };
-        let rest = data.get(at.saturating_add(self.text.needle().len())..).unwrap_or_default();
-        let part = Part { field: "candidates/content/parts/text", item: 0, inner: 0 };
+        let rest = data.get(at.saturating_add(self.keys.text.needle().len())..).unwrap_or_default();
         open_string(rest).map_or(Written::Somewhere, |text| Written::Here(part, text))
     }
 
     /// Gemini repeats its count on every event; only the last one is the count.
     fn gemini(&self, data: &[u8]) -> Look<'static> {
-        let Some(usage) = self.gemini_usage.find(data) else { return Look::Read };
-        let running = self.gemini_finish.find(data).is_none()
-            && self.error.find(data).is_none()
-            && !self.escaped_key(data);
+        // No key stands inside the text, so only what is around it is searched for them.
+        let around = gemini_text(data).map_or(data, |(_, rest)| rest);
+        let Some(usage) = self.keys.gemini_usage.find(around) else { return Look::Read };
+        let running = self.keys.gemini_finish.find(around).is_none()
+            && self.keys.error.find(around).is_none()
+            && !self.escaped_key(around);
         if !running {
             return Look::Read;
         }
-        Look::Running(count(data.get(usage..), &self.gemini_total))
+        Look::Running(count(around.get(usage..), &self.keys.gemini_total))
     }
 
     /// A letter written as `\u00..` may be part of a key; other characters are not.
     fn escaped_key(&self, data: &[u8]) -> bool {
-        self.escape
+        self.keys
+            .escape
             .find_iter(data)
             .any(|at| matches!(data.get(at.saturating_add(4)), Some(b'4' | b'5' | b'6' | b'7')))
     }
@@ -370,6 +405,12 @@ fn number(text: &[u8]) -> (u64, &[u8]) {
     let (digits, rest) = text.split_at_checked(digits).unwrap_or((b"", text));
     let number = core::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     (number.unwrap_or(0), rest)
+}
+
+/// The text that a Gemini event begins with, as Gemini writes it, and what follows; others are searched.
+fn gemini_text(data: &[u8]) -> Option<(&[u8], &[u8])> {
+    let open: &[u8] = br#"{"candidates":[{"content":{"parts":[{"text":""#;
+    split_string(data.strip_prefix(open)?)
 }
 
 /// The inside of the string that some text begins with, after spaces.
