@@ -189,7 +189,7 @@ test('a customer sets and sees its own endpoints, with a session that may write'
   assert.deepEqual([status, made.endpoint.owner], [200, 'customer']);
   const [taken, why] = await call(write, 'PUT', 'endpoints/ops', { url: hook.url });
   assert.equal(taken, 409, "the operator's are not its own");
-  assert.match(why.error.message, /`ops` is taken.*another name/);
+  assert.match(why.detail, /`ops` is taken.*another name/);
   assert.equal((await call(write, 'PUT', 'endpoints/me', { mail: 'a@example.com' }))[0], 400);
   assert.equal((await call(write, 'DELETE', 'endpoints/ops'))[0], 404);
   const shown = async (token) => (await call(token, 'GET', 'endpoints'))[1].endpoints.map(({ id, url }) => [id, url]);
@@ -199,7 +199,7 @@ test('a customer sets and sees its own endpoints, with a session that may write'
   assert.deepEqual(await shown(write), [['mine', hook.url]]);
   const [refused, told] = await call(write, 'PUT', 'endpoints/mine', { url: hook.url, types: ['limit.treshold'] });
   assert.equal(refused, 400);
-  assert.match(told.error.message, /`limit\.treshold`.*limit\.threshold/);
+  assert.match(told.detail, /`limit\.treshold`.*limit\.threshold/);
   assert.equal((await call(key, 'GET', 'forecast'))[1].month.status, 'unknown');
   assert.deepEqual((await call(key, 'GET', 'alerts'))[1], { alerts: [] });
 });
