@@ -39,7 +39,8 @@ pub async fn key_of(incoming: &Incoming, config: &Config, text: &str) -> Result<
         ApiKey::verify(text, &config.keys).map_err(|_| api::invalid_key())?
     };
     if config.upstreams.values().any(|upstream| upstream.is_opened_by(text)) {
-        let message = "This gateway has been asked by itself: it is its own upstream.";
+        let message = "This gateway has been asked by itself: an upstream's `url` in FAREBOX_UPSTREAMS leads \
+                       back here. Set it to the provider's own address.";
         return Err(Problem::new(Code::LoopDetected, message));
     }
     Ok(key)

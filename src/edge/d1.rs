@@ -6,6 +6,7 @@ use js_sys::{Array, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+use super::columns::{millis, number, text, time, whole};
 use super::js;
 use super::own_keys::Owner;
 use crate::book::{Activation, SCHEDULED_MAX, TIMELINE_MAX};
@@ -129,7 +130,7 @@ impl Directory {
 
     /// Notes that a customer is there; makes the tables where they are missing.
     pub async fn put_customer(&self, customer: &Name, now: Timestamp) -> Result<(), Failed> {
-        let row = [customer.as_str().into(), time(now)];
+        let row = [customer.as_str().into(), millis(now)];
         match self.query(PUT_CUSTOMER, &row).await {
             Err(error) if error.contains("no such table") => {
                 self.migrate().await?;
@@ -182,8 +183,8 @@ impl Directory {
             number(book.bytes),
             number(book.models),
             book.currency.as_str().into(),
-            time(book.effective_from),
-            time(book.pushed_at),
+            millis(book.effective_from),
+            millis(book.pushed_at),
         ];
         Ok(!self.query(ADD_BOOK, &row).await?.is_empty())
     }
@@ -199,8 +200,8 @@ impl Directory {
         let parameters = [
             book.version.as_str().into(),
             book.sha256.as_str().into(),
-            time(at),
-            time(now),
+            millis(at),
+            millis(now),
             by.map_or(JsValue::NULL, JsValue::from_str),
             SCHEDULED_MAX.into(),
         ];
@@ -210,38 +211,11 @@ impl Directory {
             seq: whole(&row.get(0))?,
             version: book.version.clone(),
             sha256: book.sha256.clone(),
-            effective_at: instant(&row.get(1))?,
-            known_at: instant(&row.get(2))?,
+            effective_at: time(&row.get(1))?,
+            known_at: time(&row.get(2))?,
             by: by.map(ToOwned::to_owned),
         }))
     }
-}
-
-fn text(value: &JsValue) -> Result<String, Failed> {
-    value.as_string().ok_or_else(|| "a column that should be text is not".to_owned())
-}
-
-/// A whole number; the platform hands integers over as floating point, exact below 2^53.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn whole(value: &JsValue) -> Result<u64, Failed> {
-    let number = value.as_f64().filter(|number| *number >= 0.0 && *number < 9e15);
-    number
-        .map(|number| number as u64)
-        .ok_or_else(|| "a column that should count does not".to_owned())
-}
-
-fn instant(value: &JsValue) -> Result<Timestamp, Failed> {
-    let ms = i64::try_from(whole(value)?).map_err(|error| error.to_string())?;
-    Ok(Timestamp::from_ms(ms))
-}
-
-#[allow(clippy::cast_precision_loss)] // lengths, counts and milliseconds stay below 2^53
-fn number(value: u64) -> JsValue {
-    JsValue::from_f64(value as f64)
-}
-
-fn time(value: Timestamp) -> JsValue {
-    number(u64::try_from(value.ms()).unwrap_or(0))
 }
 
 fn owner(row: &Array) -> Result<Owner, Failed> {
@@ -254,8 +228,8 @@ fn activation(row: &Array) -> Result<Activation, Failed> {
         seq: whole(&row.get(0))?,
         version: text(&row.get(1))?,
         sha256: text(&row.get(2))?,
-        effective_at: instant(&row.get(3))?,
-        known_at: instant(&row.get(4))?,
+        effective_at: time(&row.get(3))?,
+        known_at: time(&row.get(4))?,
         by: row.get(5).as_string(),
     })
 }
@@ -267,7 +241,7 @@ fn pushed(row: &Array) -> Result<Pushed, Failed> {
         bytes: whole(&row.get(2))?,
         models: whole(&row.get(3))?,
         currency: text(&row.get(4))?,
-        effective_from: instant(&row.get(5))?,
-        pushed_at: instant(&row.get(6))?,
+        effective_from: time(&row.get(5))?,
+        pushed_at: time(&row.get(6))?,
     })
 }

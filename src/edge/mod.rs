@@ -9,6 +9,7 @@ mod batch;
 mod body;
 mod books;
 mod caps;
+mod columns;
 mod config;
 mod count;
 mod d1;

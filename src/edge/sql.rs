@@ -12,6 +12,7 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use schema::{DELETE_HOLD, HOURS, PUT_HOLD, PUT_HOUR, PUT_RECORD, PUT_SINK, SCHEMA, TABLES, USES};
 
+use super::columns::{millis, number, text, time, whole};
 use super::js;
 use crate::clock::Timestamp;
 use crate::ids::{AttemptId, RequestId};
@@ -44,24 +45,6 @@ pub struct Cursor {
     /// Last record of the batch under way. Set before its first try, and never changed until the
     /// sink has acknowledged it: a retry sends the same records under the same name.
     pub batch_last: Option<u64>,
-}
-
-fn text(value: &JsValue) -> Result<String, Failed> {
-    value.as_string().ok_or_else(|| "a column that should be text is not".to_owned())
-}
-
-/// A whole number; the platform hands integers over as floating point, exact below 2^53.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn whole(value: &JsValue) -> Result<u64, Failed> {
-    let number = value.as_f64().filter(|number| *number >= 0.0 && *number < 9e15);
-    number
-        .map(|number| number as u64)
-        .ok_or_else(|| "a column that should count does not".to_owned())
-}
-
-#[allow(clippy::cast_precision_loss)] // sequence numbers and milliseconds stay below 2^53
-fn number(value: u64) -> JsValue {
-    JsValue::from_f64(value as f64)
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(value: &JsValue) -> Result<T, Failed> {
@@ -413,14 +396,6 @@ fn amount(value: &JsValue) -> Result<Exact, Failed> {
 
 fn read<T: core::str::FromStr>(value: &JsValue) -> Result<T, Failed> {
     text(value)?.parse().map_err(|_| "what was used cannot be read from storage".to_owned())
-}
-
-fn time(value: &JsValue) -> Result<Timestamp, Failed> {
-    Ok(Timestamp::from_ms(i64::try_from(whole(value)?).map_err(|error| error.to_string())?))
-}
-
-fn millis(time: Timestamp) -> JsValue {
-    number(u64::try_from(time.ms()).unwrap_or(0))
 }
 
 /// The part of an archive line that tells when it was written.

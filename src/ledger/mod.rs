@@ -14,6 +14,7 @@ mod access;
 mod agree;
 mod alerts;
 mod apply;
+mod aside;
 mod batch;
 mod command;
 mod credit_view;

@@ -37,7 +37,8 @@ impl fmt::Display for Unsafe {
                 "`url` carries no user name or password: take them out, and check the signature instead"
             }
             Self::Private => {
-                "`url` must be reachable from the public Internet: give it a public name, no private, local or reserved address"
+                "`url` must be reachable from the public Internet: give it a public name, \
+                 no private, local or reserved address"
             }
         })
     }

@@ -50,6 +50,8 @@ pub struct Attempt {
     /// What a repeated reserve has to repeat.
     pub body: Rc<str>,
     pub held: i128,
+    /// What the book wanted held when it began.
+    pub asked: i128,
     /// What of a batch's hold is no longer needed.
     pub released: i128,
     /// The most tokens it may use.
@@ -304,6 +306,7 @@ impl Auditor {
         Attempt {
             body,
             held,
+            asked: units(reserve.admitted.held),
             tokens: whole(reserve.scopes.tokens.unwrap()),
             values: SCOPES.map(|scope| value_of(reserve, scope)),
             received_at: reserve.admitted.received_at,
@@ -412,7 +415,10 @@ impl Auditor {
         if attempt.stage != Stage::Open || now >= attempt.expires_at {
             return "expired".into();
         }
-        // Under terms only larger quantities make it grow, and these are none.
+        // Under terms only larger quantities make it grow, and here are none.
+        if attempt.terms.is_some() && held > attempt.asked {
+            return "refused NotUnderPlan".into();
+        }
         let held = if attempt.terms.is_some() { attempt.held } else { held - attempt.released };
         if held > attempt.held {
             let without = self.attempts.remove(&id).unwrap();
@@ -442,7 +448,7 @@ impl Auditor {
         match self.attempts.get_mut(&id).map(Rc::make_mut) {
             Some(a) if a.stage == Stage::Open && now < a.expires_at => {
                 a.expires_at = a.expires_at.max(now.plus(TTL));
-                if a.terms.is_none() {
+                if matches!(a.terms, None | Some((_, By::Book))) {
                     a.floor = a.floor.max(floor.min(a.held));
                 }
                 self.own_rows = 1;

@@ -8,7 +8,7 @@ use super::super::upstream::{self, Call};
 use super::{Caller, object, seen, shown};
 use crate::api::{Code, Problem};
 use crate::ledger::Batch;
-use crate::wire::batch::Object;
+use crate::wire::batch::{Family, Object};
 use crate::wire::query::parameters;
 use crate::wire::route::{Api, Route};
 
@@ -21,7 +21,7 @@ pub async fn list(incoming: &Incoming, route: &Route<'_>) -> Result<web_sys::Res
         let named = parameters(incoming.query()).find(|p| names.contains(&p.name.as_str()));
         named.map(|parameter| parameter.value)
     };
-    let is_mistral = route.path.ends_with("/jobs");
+    let is_mistral = Family::of(route.path) == Some(Family::Mistral);
     if value(&["page"]).is_some_and(|page| page != "0") {
         let message = "Only the first page of jobs is listed here: ask for older ones by their id.";
         return Err(Problem::new(Code::InvalidRequest, message));
