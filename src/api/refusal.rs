@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Code, Problem, RATE_WAIT_MAX, invalid_key, limit_headers};
-use crate::ledger::{Earlier, Forbidden, LimitView, Measure, Refusal, RefusalCode, Standing};
+use crate::ledger::{
+    Earlier, Forbidden, LimitView, Measure, OUTCOMES_MAX, Refusal, RefusalCode, Standing,
+};
 use crate::money::Exact;
 
 /// What the edge knows of the request that was refused.
@@ -76,6 +78,15 @@ fn by_rule(refusal: &Refusal, asked: &Asked<'_>) -> Problem {
             "The customer's plan has no price for what this request may use. The operator of this \
              service can add it."
                 .into(),
+        ),
+        RefusalCode::TooManyOutcomes => (
+            Code::InFlightBudgetExhausted,
+            format!(
+                "At most {OUTCOMES_MAX} outcomes of one account may wait to be confirmed or \
+                 reversed, and with those of this request there would be more. They are decided \
+                 by the operator of this service, or by time. Retry when some are; split a batch \
+                 that is larger."
+            ),
         ),
         RefusalCode::TagRequired => (Code::InvalidRequest, tag_required(asked)),
         RefusalCode::EndUserRequired => (

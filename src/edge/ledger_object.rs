@@ -14,7 +14,7 @@ use super::jobs::FoundJob;
 use super::outbox;
 use super::sql::Store;
 use super::{js, own};
-use crate::clock::Timestamp;
+use crate::clock::{Millis, Timestamp};
 use crate::ids::RequestId;
 use crate::ledger::{
     AlertRow, Command, Context, File, Ledger, RefusalCode, Reply, Row, State, ToQuote,
@@ -31,6 +31,8 @@ const PRUNE_EVERY_MS: u64 = 3_600_000;
 /// Records of one request in one answer, about two megabytes. A batch has one for each line; whoever
 /// wants more asks for those after the last.
 const REQUEST_RECORDS_MAX: u64 = 1_000;
+/// The pause, in seconds, after an alarm that could not see to its alerts: nothing has changed by then.
+const ALERTS_PAUSE_S: u32 = 60;
 
 /// A read: answered from storage, changes nothing.
 #[derive(Deserialize)]
@@ -159,10 +161,14 @@ impl LedgerObject {
         if let Err(error) = self.send_out().await {
             js::log(&format!("outbox: {error}"));
         }
-        if let Err(error) = self.deliver().await {
-            js::log(&format!("alerts: {error}"));
-        }
+        let delivered = self.deliver().await;
         self.deliver_at.set(Known::No);
+        if let Err(error) = delivered {
+            js::log(&format!("alerts: {error}"));
+            // What cannot be done now cannot be done at once either.
+            let later = js::now().plus(Millis::from_secs(ALERTS_PAUSE_S));
+            self.deliver_at.set(Known::At(Some(later)));
+        }
         let _ = self.arm();
     }
 }
@@ -288,7 +294,8 @@ impl LedgerObject {
         };
         self.deliver_at.set(Known::No);
         self.arm()?;
-        Ok(told.unwrap_or_else(|why| format!("!{why}")))
+        told.or_else(|wrong| serde_json::to_string(&wrong).map(|text| format!("!{text}")))
+            .map_err(|error| error.to_string())
     }
 
     async fn send_out(&self) -> Result<(), String> {

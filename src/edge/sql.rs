@@ -336,7 +336,7 @@ impl Store {
     /// What a command about a batch has to know of it.
     fn known_batch(&self, command: &BatchCommand) -> Result<Option<KnownBatch>, Failed> {
         let (name, lines) = match command {
-            BatchCommand::Keep { .. } => return Ok(None),
+            BatchCommand::Keep { .. } | BatchCommand::Lost { .. } => return Ok(None),
             BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
                 (batch_id, &[][..])
             }

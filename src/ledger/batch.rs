@@ -131,6 +131,11 @@ pub enum BatchCommand {
         /// What is charged if its end is never seen.
         unresolved: Unresolved,
     },
+    /// The provider took it and did not say under which name: nobody can have its results.
+    Lost {
+        /// The attempt that holds for it.
+        attempt_id: AttemptId,
+    },
     /// The provider said where it stands.
     Seen {
         /// Which.

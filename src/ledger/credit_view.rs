@@ -163,11 +163,9 @@ impl Contracts {
         currency: &str,
         now: Timestamp,
     ) -> Result<Vec<CreditView>, OutOfRange> {
-        let force = self.at(now);
-        let plan = force.as_ref().and_then(|force| force.plan.as_ref());
-        let credits = plan.and_then(Plan::credit_name).unwrap_or("credits");
+        let credits = self.credit_name(now);
         let purses =
-            [(Unit::Money, &self.money, currency), (Unit::Credits, &self.credits, credits)];
+            [(Unit::Money, &self.money, currency), (Unit::Credits, &self.credits, &credits)];
         let some = purses.into_iter().filter(|(_, purse, _)| !purse.is_empty());
         some.map(|(unit, purse, name)| credit_view(unit, purse, name)).collect()
     }

@@ -93,6 +93,10 @@ pub const BATCH_LINES_MAX: usize = 100;
 /// exact whatever is spent.
 pub const LIMIT_MAX: u64 = 1_000_000_000_000;
 
+/// Most outcomes of one customer that wait for a word at once, those included that what runs may reach.
+/// Each is a hold in memory for as long as it waits, and looked at on every reserve that may reach one.
+pub const OUTCOMES_MAX: usize = 5_000;
+
 /// Most keys of one customer: all are held in memory.
 pub const KEYS_MAX: usize = 1_000;
 

@@ -33,6 +33,13 @@ pub enum Unit {
     Credits,
 }
 
+impl Unit {
+    /// As a plan's charge says what it is counted in.
+    pub(super) fn of(in_credits: bool) -> Self {
+        if in_credits { Self::Credits } else { Self::Money }
+    }
+}
+
 /// A grant that comes again, as stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recurs {

@@ -47,6 +47,8 @@ pub enum RefusalCode {
     NotUnderPlan,
     /// The customer's plan has no price for what it may use.
     NoPriceInPlan,
+    /// With the outcomes that it may reach, too many would wait to be confirmed or reversed.
+    TooManyOutcomes,
     /// It needs more than the whole limit.
     RequestExceedsLimit,
     /// The limit is spent, or what is left is too little.

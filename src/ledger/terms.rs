@@ -180,6 +180,12 @@ pub struct HeldTerms {
     /// It is held for a batch, whose lines are charged each for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<LineNeeds>,
+    /// Of a batch, what its lines to come cost at least, by what has to pay it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub least: Vec<(Unit, On, Exact)>,
+    /// How many outcomes it may reach.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outcomes: u64,
     /// It is held for outcomes that an attempt reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Reached>,
@@ -229,12 +235,77 @@ impl LineNeeds {
 }
 
 impl HeldTerms {
+    /// Of a request that comes now; `asked` are hold and floor by the price book.
+    pub(super) fn begin(
+        force: &InForce,
+        now: Timestamp,
+        asked: (Exact, Exact),
+        dimensions: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            number: force.terms.number,
+            period: force.period(now).start,
+            asked,
+            dimensions,
+            covered: Vec::new(),
+            rest: force.terms.rest,
+            book_floor: asked.1,
+            whole: false,
+            quotas: Vec::new(),
+            aside: Vec::new(),
+            batch: None,
+            least: Vec::new(),
+            outcomes: 0,
+            outcome: None,
+        }
+    }
+
+    /// What the lines of a batch that are still to come cost at least, in money.
+    pub(super) fn least_in_money(&self) -> Result<Exact, OutOfRange> {
+        let in_money = self.least.iter().filter(|(unit, _, _)| *unit == Unit::Money);
+        Exact::sum(in_money.map(|(_, _, amount)| *amount))
+    }
+
+    /// So much of the least is no longer to come, whatever it was for.
+    pub(super) fn lower_least(&mut self, unit: Unit, by: Exact) -> Result<(), OutOfRange> {
+        let mut rest = by;
+        for (_, _, amount) in self.least.iter_mut().filter(|(of, _, _)| *of == unit) {
+            let gone = rest.min(*amount);
+            (*amount, rest) = (amount.minus(gone)?, rest.minus(gone)?);
+        }
+        self.least.retain(|(_, _, amount)| !amount.is_zero());
+        Ok(())
+    }
+
+    /// Of what is set aside, only what pays the least is kept: that was charged, the rest is free.
+    /// `pays`: credit in money has paid for what nothing was set aside for.
+    pub(super) fn keep_least(&mut self, pays: bool) -> Result<(), OutOfRange> {
+        let mut kept = Vec::new();
+        for (unit, on, amount) in self.least.iter().filter(|one| one.0 == Unit::Credits || pays) {
+            let is_same = |one: &&mut SetAside| (one.unit, &one.on) == (*unit, on);
+            let known = self.aside.iter_mut().find(is_same);
+            let Aside { parts, uncovered } =
+                known.map(|known| known.take(*amount)).transpose()?.unwrap_or_default();
+            let mut one = SetAside { unit: *unit, on: on.clone(), parts, uncovered };
+            one.uncovered = one.uncovered.plus(amount.minus(one.amount()?)?)?;
+            kept.push(one);
+        }
+        self.aside = kept;
+        Ok(())
+    }
+
     /// The same terms for one line of a batch.
     pub(super) fn of_line(&self, model: &str) -> Self {
         let mut dimensions = self.dimensions.clone();
         dimensions.insert("model".to_owned(), model.to_owned());
-        Self { dimensions, whole: false, batch: None, quotas: Vec::new(), ..self.clone() }
+        let (quotas, least) = (Vec::new(), Vec::new());
+        Self { dimensions, whole: false, batch: None, quotas, least, outcomes: 0, ..self.clone() }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde hands a reference over
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Stored usage of one place.
@@ -359,6 +430,12 @@ impl Contracts {
 
     pub fn number(&self, number: u32) -> Option<Arc<InForce>> {
         self.all.iter().find(|one| one.terms.number == number).cloned()
+    }
+
+    /// Whether credit in money pays under these terms.
+    pub fn money_pays(&self, number: u32) -> bool {
+        let prepaid = self.number(number).is_some_and(|force| force.terms.prepaid);
+        prepaid || !self.money.is_empty()
     }
 
     pub fn last(&self) -> Option<&Arc<InForce>> {

@@ -1,5 +1,7 @@
 //! Where a customer's alerts go.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::sign::secret_of;
@@ -83,7 +85,7 @@ pub struct EndpointView<'a> {
     id: &'a Name,
     owner: Owner,
     #[serde(flatten)]
-    target: &'a Target,
+    target: Cow<'a, Target>,
     #[serde(skip_serializing_if = "Option::is_none")]
     types: Option<&'a [String]>,
     gone: bool,
@@ -112,8 +114,15 @@ impl NewEndpoint {
         if matches!(target, Target::Mail(_)) && !is_address(text) {
             return Err("`mail` is one address, such as ops@example.com".into());
         }
-        if self.types.as_ref().is_some_and(|types| types.len() > TYPES_MAX) {
-            return Err(format!("at most {TYPES_MAX} types"));
+        let types = self.types.as_deref().unwrap_or_default();
+        if types.len() > TYPES_MAX {
+            return Err(format!("`types` names at most {TYPES_MAX} kinds"));
+        }
+        if let Some(unknown) = types.iter().find(|kind| !What::KINDS.contains(&kind.as_str())) {
+            let known = What::KINDS.join(", ");
+            return Err(format!(
+                "`types` has `{unknown}`, which is no kind of alert; there are {known}"
+            ));
         }
         Ok(target)
     }
@@ -146,17 +155,31 @@ impl Endpoint {
         key
     }
 
-    /// Without its secrets.
-    pub fn view(&self, now: Timestamp) -> EndpointView<'_> {
+    /// Without its secrets; without `whole`, a URL without what follows the host, too: that is often
+    /// what a receiver knows its senders by.
+    pub fn view(&self, now: Timestamp, whole: bool) -> EndpointView<'_> {
+        let target = match &self.target {
+            Target::Url(url) if !whole => Cow::Owned(Target::Url(host_of(url))),
+            target => Cow::Borrowed(target),
+        };
         EndpointView {
             id: &self.id,
             owner: self.owner,
-            target: &self.target,
+            target,
             types: self.types.as_deref(),
             gone: self.gone,
             signing_keys: self.signing(now).count(),
         }
     }
+}
+
+/// `https://host/…`
+fn host_of(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    // A URL with a user name is refused when it is put, but where anything goes.
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/…")
 }
 
 #[cfg(test)]
@@ -192,8 +215,42 @@ mod tests {
         let later = now.plus(OLD_SECRET_LIFE);
         assert_eq!(endpoint.signing(later).collect::<Vec<_>>(), [second.as_str()]);
         assert!(!format!("{endpoint:?}").contains("whsec_"));
-        let view = serde_json::to_string(&endpoint.view(now)).unwrap();
+        let view = serde_json::to_string(&endpoint.view(now, true)).unwrap();
         assert!(!view.contains("whsec_") && view.contains("\"signing_keys\":2"), "{view}");
+    }
+
+    #[test]
+    fn who_may_not_change_an_endpoint_sees_its_host_alone() {
+        let mut endpoint = endpoint(Owner::Customer, None);
+        endpoint.target =
+            Target::Url("https://hooks.example.com:8443/services/T0/s3cret?k=v".into());
+        let view = |whole| serde_json::to_string(&endpoint.view(Timestamp::START, whole)).unwrap();
+        assert!(
+            view(false).contains(r#""url":"https://hooks.example.com:8443/…""#),
+            "{}",
+            view(false)
+        );
+        assert!(view(true).contains("s3cret"));
+    }
+
+    #[test]
+    fn the_kinds_that_may_be_named_are_those_that_are_told() {
+        let why =
+            serde_json::from_str::<What>(r#"{"type":"none","data":{}}"#).unwrap_err().to_string();
+        let told: Vec<&str> = why.split('`').skip(3).step_by(2).collect();
+        assert_eq!(told.len(), What::KINDS.len(), "{why}");
+        assert!(told.iter().all(|kind| What::KINDS.contains(kind)), "{why}");
+    }
+
+    #[test]
+    fn a_kind_that_does_not_exist_is_refused_by_its_name() {
+        let of = |kind: &str| {
+            let (url, types) = (Some("https://a.example/".to_owned()), Some(vec![kind.to_owned()]));
+            NewEndpoint { url, mail: None, types }.target(Owner::Customer)
+        };
+        assert!(of("limit.threshold").is_ok());
+        let why = of("limit.treshold").unwrap_err();
+        assert!(why.contains("limit.treshold") && why.contains("limit.threshold"), "{why}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Where messages may be sent: public HTTPS addresses only. A name that resolves to a private
-//! address cannot be seen from here; the platform's `fetch` reaches the public Internet alone.
+//! Where messages may be sent: public HTTPS addresses only. What a name resolves to cannot be seen
+//! from here. The platform's `fetch` has no network of the operator's to reach; but to a name of the
+//! Worker's own zone it goes straight to the origin, past all that protects it, unless the
+//! compatibility flag `global_fetch_strictly_public` is set.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,12 +32,12 @@ pub enum Unsafe {
 impl fmt::Display for Unsafe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "a webhook needs an https URL",
+            Self::Scheme => "`url` must begin with https://",
             Self::Credentials => {
-                "a webhook's URL carries no user name or password: check its signature instead"
+                "`url` carries no user name or password: take them out, and check the signature instead"
             }
             Self::Private => {
-                "a webhook's URL must be reachable from the public Internet: no private, local or reserved address"
+                "`url` must be reachable from the public Internet: give it a public name, no private, local or reserved address"
             }
         })
     }
@@ -95,15 +97,17 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
     let [high, low] = [y, z].map(u16::to_be_bytes);
     let last = Ipv4Addr::new(high[0], high[1], low[0], low[1]);
     let is_global = a & 0xe000 == 0x2000;
-    // Addresses that carry a version 4 one: translated (64:ff9b::/96), mapped and tunnelled (2002::/16).
-    if a == 0x64 && b == 0xff9b {
+    // Addresses that carry a version 4 one: translated (64:ff9b::/96; 64:ff9b:1::/48 is for local
+    // use, whatever it carries), mapped and tunnelled (2002::/16).
+    if matches!(segments, [0x64, 0xff9b, 0, 0, 0, 0, _, _]) {
         return is_private_v4(last);
     }
     if a == 0x2002 {
         return true;
     }
-    let is_documentation = a == 0x2001 && (b == 0xdb8 || b < 0x200);
-    !is_global || is_documentation
+    let is_special = a == 0x2001 && b < 0x200;
+    let is_documentation = (a == 0x2001 && b == 0xdb8) || (a == 0x3fff && b < 0x1000);
+    !is_global || is_special || is_documentation
 }
 
 #[cfg(test)]
@@ -116,7 +120,14 @@ mod tests {
 
     #[test]
     fn public_https_is_the_only_way_out() {
-        for host in ["hooks.example.com", "8.8.8.8", "[2606:4700::1111]", "xn--bcher-kva.example"] {
+        for host in [
+            "hooks.example.com",
+            "8.8.8.8",
+            "[2606:4700::1111]",
+            "[64:ff9b::808:808]",
+            "[3fff:1000::1]",
+            "xn--bcher-kva.example",
+        ] {
             assert_eq!(of("https:", host), Ok(()), "{host}");
         }
         assert_eq!(of("http:", "hooks.example.com"), Err(Unsafe::Scheme));
@@ -149,7 +160,12 @@ mod tests {
             "[::ffff:8.8.8.8]",
             "[64:ff9b::7f00:1]",
             "[2002:7f00:1::]",
+            "[64:ff9b:1::808:808]",
+            "[64:ff9b:1:ffff:ffff:ffff:808:808]",
+            "[64:ff9b:2::808:808]",
             "[2001:db8::1]",
+            "[3fff::1]",
+            "[3fff:fff:ffff::1]",
             "localhost",
             "LOCALHOST.",
             "a.localhost",

@@ -356,7 +356,10 @@ impl Plan {
             };
             let each = largest.get(&place).map_or(quantity, |(_, largest)| *largest);
             let uses = Uses { quantity, largest: each, times };
-            let amount = self.most_at(charge, &place, running.tally(&place), uses)?;
+            // Outcomes count in the period in which they are confirmed: maybe in one not begun yet.
+            let is_outcome = charge.outcome.is_some();
+            let tally = if is_outcome { Tally::default() } else { running.tally(&place) };
+            let amount = self.most_at(charge, &place, tally, uses)?;
             let in_credits = charge.in_credits;
             most.push(Most { meter: part.meter.clone(), amount, in_credits });
         }

@@ -9,8 +9,8 @@ use crate::ledger::{Forecast, ModelPrices, Pinned};
 use crate::money::Exact;
 use crate::wire::request::Ask;
 
-/// The service tier, as books name it.
-const TIER: &str = "batch";
+/// The service tier of every request of a batch, as books and plans name it.
+pub const TIER: &str = "batch";
 /// Most models in one batch: each is pinned with its prices.
 pub const MODELS_MAX: usize = 32;
 
@@ -70,7 +70,8 @@ impl<'b> Forecaster<'b> {
         if let Some(prices) = forecast.prices.get_mut(*at) {
             prices.pinned.input_least = prices.pinned.input_least.min(ask.input_least);
             if let Some(most) = prices.most.as_mut().filter(|_| !quote.worst.is_empty()) {
-                most.add(&quote.worst).map_err(|_| unpriced(Unpriced::OutOfRange))?;
+                let least = (ask.input_least, quote.lower.min(quote.upper));
+                most.add(&quote.worst, least).map_err(|_| unpriced(Unpriced::OutOfRange))?;
             }
         }
         let sums = forecast

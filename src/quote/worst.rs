@@ -44,17 +44,30 @@ pub struct ManyAtMost {
     pub all: Vec<AtMost>,
     /// Any one of them.
     pub each: Vec<AtMost>,
+    /// Input tokens counted in all of them. Zero in files that were kept before it was noted.
+    #[serde(default)]
+    pub input_least: u64,
+    /// What the book makes of that: all of them at their least.
+    #[serde(default)]
+    pub lower: Exact,
 }
 
 impl ManyAtMost {
     /// None yet.
     pub fn of(model: &str) -> Self {
-        Self { model: model.to_owned(), times: 0, all: Vec::new(), each: Vec::new() }
+        let (all, each) = (Vec::new(), Vec::new());
+        Self { model: model.to_owned(), times: 0, all, each, input_least: 0, lower: Exact::ZERO }
     }
 
-    /// Adds one request.
-    pub fn add(&mut self, most: &[AtMost]) -> Result<(), OutOfRange> {
+    /// Adds one request: the most that it can use; its counted input, and what the book makes of it.
+    pub fn add(
+        &mut self,
+        most: &[AtMost],
+        (input_least, lower): (u64, Exact),
+    ) -> Result<(), OutOfRange> {
         self.times = self.times.saturating_add(1);
+        self.input_least = self.input_least.saturating_add(input_least);
+        self.lower = self.lower.plus(lower)?;
         for one in most {
             let is_same = |known: &&mut AtMost| known.meter == one.meter;
             match self.all.iter_mut().find(is_same) {

@@ -159,7 +159,7 @@ pub struct Record {
     #[serde(default)]
     pub batch: Option<LineOf>,
     /// On outcomes: which attempt reached them, and by which charge of the plan they are priced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub outcome_of: Option<OutcomeOf>,
     /// What was known at admission.
     #[serde(flatten)]

@@ -114,6 +114,51 @@ test('one that says it is gone is sent nothing more, and what was given up can b
   assert.ok(!shown.includes('what a receiver says'), 'its words are never shown');
 });
 
+test('an endpoint that is changed while the old one says it is gone stays, and hears the next', { timeout: 60_000 }, async () => {
+  const [old, fresh] = [await receiver(() => ({ status: 410, delayMs: 1_000 })), await receiver()];
+  await gate.customer('changed', null);
+  await put('changed', 'hook', { url: old.url });
+  await gate.admin('POST', 'customers/changed/endpoints/hook/test');
+  await old.until(1);
+  await put('changed', 'hook', { url: fresh.url });
+  await deliveries('changed', ([{ state }]) => state === 'dead');
+  const [endpoint] = (await gate.admin('GET', 'customers/changed/endpoints')).endpoints;
+  assert.deepEqual([endpoint.gone, endpoint.url], [false, fresh.url]);
+  await gate.admin('POST', 'customers/changed/endpoints/hook/test');
+  await fresh.until(1);
+});
+
+test('a pause that a receiver asks for holds for what is raised meanwhile; one that is gone is not tested', { timeout: 60_000 }, async () => {
+  const hook = await receiver((n) => (n === 1 ? { status: 429, headers: { 'retry-after': '2' } } : { status: 200 }));
+  await gate.customer('paused', null);
+  await put('paused', 'hook', { url: hook.url });
+  await gate.admin('POST', 'customers/paused/endpoints/hook/test');
+  await deliveries('paused', ([{ tries }]) => tries === 1);
+  await gate.admin('POST', 'customers/paused/endpoints/hook/test');
+  await hook.until(3, 20_000);
+  assert.ok(hook.received[1].at - hook.received[0].at >= 1_950, 'both wait');
+  const dying = await receiver(() => ({ status: 410 }));
+  await put('paused', 'dying', { url: dying.url });
+  await gate.admin('POST', 'customers/paused/endpoints/dying/test');
+  await deliveries('paused', (all) => all.some(({ state }) => state === 'dead'));
+  await assert.rejects(gate.admin('POST', 'customers/paused/endpoints/dying/test'), /409.*put it again/s);
+  await assert.rejects(gate.admin('POST', 'customers/paused/deliveries/replay', { endpoint: 'dying' }), /409.*put it again/s);
+  await assert.rejects(gate.admin('POST', 'customers/paused/endpoints/none/test'), /404.*`none`/s);
+});
+
+test('tests are a hundred a day at most, and lists go on after the last of the page before', { timeout: 90_000 }, async () => {
+  const hook = await receiver();
+  await gate.customer('tested', null);
+  await put('tested', 'hook', { url: hook.url });
+  for (let n = 0; n < 100; n += 1) await gate.admin('POST', 'customers/tested/endpoints/hook/test');
+  await assert.rejects(gate.admin('POST', 'customers/tested/endpoints/hook/test'), /409.*wait a day/s);
+  const all = (await gate.admin('GET', 'customers/tested/alerts')).alerts.map(({ id }) => id);
+  assert.equal(new Set(all).size, 100);
+  const after = await gate.admin('GET', `customers/tested/alerts?before=${all[39]}`);
+  assert.deepEqual(after.alerts.map(({ id }) => id), all.slice(40), 'also those of the same moment');
+  await assert.rejects(gate.admin('GET', 'customers/tested/alerts?before=noon'), /400.*`before`/s);
+});
+
 test('after a rotation both secrets verify, and no listing shows one', { timeout: 60_000 }, async () => {
   const hook = await receiver();
   await gate.customer('rotate', null);
@@ -142,10 +187,19 @@ test('a customer sets and sees its own endpoints, with a session that may write'
   assert.equal((await call(read, 'PUT', 'endpoints/mine', { url: hook.url }))[0], 403);
   const [status, made] = await call(write, 'PUT', 'endpoints/mine', { url: hook.url });
   assert.deepEqual([status, made.endpoint.owner], [200, 'customer']);
-  assert.equal((await call(write, 'PUT', 'endpoints/ops', { url: hook.url }))[0], 400, "the operator's are not its own");
+  const [taken, why] = await call(write, 'PUT', 'endpoints/ops', { url: hook.url });
+  assert.equal(taken, 409, "the operator's are not its own");
+  assert.match(why.detail, /`ops` is taken.*another name/);
   assert.equal((await call(write, 'PUT', 'endpoints/me', { mail: 'a@example.com' }))[0], 400);
-  assert.equal((await call(write, 'DELETE', 'endpoints/ops'))[0], 400);
-  assert.deepEqual((await call(read, 'GET', 'endpoints'))[1].endpoints.map(({ id }) => id), ['mine']);
+  assert.equal((await call(write, 'DELETE', 'endpoints/ops'))[0], 404);
+  const shown = async (token) => (await call(token, 'GET', 'endpoints'))[1].endpoints.map(({ id, url }) => [id, url]);
+  const host = `${new URL(hook.url).origin}/…`;
+  assert.deepEqual(await shown(read), [['mine', host]], 'an address may carry a secret');
+  assert.deepEqual(await shown(key), [['mine', host]]);
+  assert.deepEqual(await shown(write), [['mine', hook.url]]);
+  const [refused, told] = await call(write, 'PUT', 'endpoints/mine', { url: hook.url, types: ['limit.treshold'] });
+  assert.equal(refused, 400);
+  assert.match(told.detail, /`limit\.treshold`.*limit\.threshold/);
   assert.equal((await call(key, 'GET', 'forecast'))[1].month.status, 'unknown');
   assert.deepEqual((await call(key, 'GET', 'alerts'))[1], { alerts: [] });
 });

@@ -202,7 +202,9 @@ impl Book {
 impl Auditor {
     pub fn batch(&mut self, command: &BatchCommand) -> String {
         match command {
-            BatchCommand::Keep { .. } => unreachable!("not of the workload"),
+            BatchCommand::Keep { .. } | BatchCommand::Lost { .. } => {
+                unreachable!("not of the workload")
+            }
             BatchCommand::Open { batch_id, attempt_id, forecast, life, unresolved } => {
                 self.open(batch_id, *attempt_id, forecast, *life, *unresolved)
             }

@@ -215,7 +215,7 @@ impl Store {
 
     fn known_batch(&self, command: &BatchCommand) -> Option<KnownBatch> {
         let (name, lines) = match command {
-            BatchCommand::Keep { .. } => return None,
+            BatchCommand::Keep { .. } | BatchCommand::Lost { .. } => return None,
             BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
                 (batch_id, &[][..])
             }

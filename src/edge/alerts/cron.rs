@@ -24,11 +24,12 @@ pub async fn run(env: &JsValue) -> Result<(), String> {
     let after = directory.cursor(CURSOR).await?;
     let customers = directory.customers_after(&after, RUN_MAX).await?;
     for some in customers.chunks(AT_ONCE) {
+        // Before they are woken: a run that dies over some of them is followed by one that goes on.
+        directory.put_cursor(CURSOR, some.last().map_or("", Name::as_str)).await?;
         join_all(some.iter().map(|customer| wake(env, customer))).await;
     }
     // After the last, from the first again.
-    let last = customers.last().filter(|_| customers.len() >= RUN_MAX as usize);
-    directory.put_cursor(CURSOR, last.map_or("", Name::as_str)).await
+    if customers.len() < RUN_MAX as usize { directory.put_cursor(CURSOR, "").await } else { Ok(()) }
 }
 
 async fn wake(env: &JsValue, customer: &Name) {

@@ -13,6 +13,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use super::js;
 use super::sql::{Failed, Store};
+use crate::clock::{Millis, Timestamp};
 use crate::ledger::Alert;
 use crate::notify::{Answer, Delivery, Endpoint, Next, State, Target, mail, next, sign};
 use port::{Mailer, Port, is_safe, of_env};
@@ -24,10 +25,12 @@ extern "C" {
     fn send_mail(binding: &JsValue, mail: &str) -> Promise;
 }
 
-/// Alerts spread over their endpoints in one alarm, and deliveries sent in one: the next alarm takes
-/// up the rest. Endpoints are sent to side by side, each in turn.
+/// Alerts spread over their endpoints in one alarm, and deliveries sent to one endpoint in one: the
+/// next alarm takes up the rest. Endpoints are sent to side by side, each in turn.
 const SPREAD_MAX: u64 = 100;
 const SENT_MAX: u64 = 40;
+/// After this no more is begun in the same alarm: records and holds wait for it to end.
+const ALARM_S: u32 = 60;
 /// How long a receiver may take: those who act first and answer then should answer first.
 const ANSWER_MS: f64 = 10_000.0;
 
@@ -45,27 +48,25 @@ pub async fn deliver(store: &Store, port: &Port, env: &JsValue) -> Result<(), Fa
     let mut endpoints = store.endpoints()?;
     endpoints.extend(port.wide.clone());
     spread(store, &endpoints)?;
-    let due = store.due_deliveries(js::now(), SENT_MAX)?;
-    let by_endpoint = endpoints.iter().map(|endpoint| {
-        let own = due.iter().filter(|each| each.endpoint == endpoint.id.as_str());
-        send_all(store, port, env, endpoint, own.collect())
-    });
+    store.bury_unknown(port.wide.as_ref().map_or("", |wide| wide.id.as_str()))?;
+    let until = js::now().plus(Millis::from_secs(ALARM_S));
+    let by_endpoint =
+        endpoints.iter().map(|endpoint| send_all(store, port, env, endpoint.id.as_str(), until));
     for sent in join_all(by_endpoint).await {
         sent?;
-    }
-    // Their endpoint was taken away.
-    for each in &due {
-        if !endpoints.iter().any(|endpoint| endpoint.id.as_str() == each.endpoint) {
-            store.put_delivery(each, State::Dead, js::now())?;
-        }
     }
     Ok(())
 }
 
 fn spread(store: &Store, endpoints: &[Endpoint]) -> Result<(), Failed> {
     for (id, body) in store.raised(SPREAD_MAX)? {
-        let alert: Alert = serde_json::from_str(&body).map_err(|error| error.to_string())?;
-        let wanting = endpoints.iter().filter(|endpoint| endpoint.wants(&alert.what));
+        // One that cannot be read is shown as it is, and keeps no other back.
+        let alert = serde_json::from_str::<Alert>(&body);
+        if let Err(error) = &alert {
+            js::log(&format!("alerts: {id} cannot be read: {error}"));
+        }
+        let wants = |endpoint: &&Endpoint| alert.as_ref().is_ok_and(|it| endpoint.wants(&it.what));
+        let wanting = endpoints.iter().filter(wants);
         let ids: Vec<&str> = wanting.map(|endpoint| endpoint.id.as_str()).collect();
         store.spread(&id, &ids, &Delivery::new(js::now()))?;
     }
@@ -77,11 +78,23 @@ async fn send_all(
     store: &Store,
     port: &Port,
     env: &JsValue,
-    endpoint: &Endpoint,
-    due: Vec<&Due>,
+    id: &str,
+    until: Timestamp,
 ) -> Result<(), Failed> {
-    for each in due {
-        let answer = send(port, env, endpoint, each).await;
+    for each in store.due_deliveries(id, js::now(), SENT_MAX)? {
+        // As it stands now: its owner may have changed it while the last message was on its way.
+        let (endpoint, stored) = match port.wide.as_ref().filter(|wide| wide.id.as_str() == id) {
+            Some(wide) => (wide.clone(), None),
+            None => match store.endpoint(id)? {
+                Some((endpoint, stored)) if !endpoint.gone => (endpoint, Some(stored)),
+                Some(_) => return store.bury(id),
+                None => return Ok(()), // and what was on its way there went with it
+            },
+        };
+        if js::now() >= until {
+            return Ok(());
+        }
+        let answer = send(port, env, &endpoint, &each).await;
         let now = js::now();
         let mut delivery = each.delivery.clone();
         let random = u32::from_le_bytes(js::random());
@@ -97,14 +110,14 @@ async fn send_all(
             Next::Dead => store.put_delivery(&tried, State::Dead, now)?,
             Next::Again(at) => {
                 store.put_delivery(&tried, State::Pending, at)?;
-                return store.put_off(&each.endpoint, at);
+                return store.put_off(id, at);
             }
             Next::Gone => {
                 store.put_delivery(&tried, State::Dead, now)?;
-                if endpoint.id.as_str() != port::WIDE {
-                    store.put_endpoint(&Endpoint { gone: true, ..endpoint.clone() })?;
+                match stored {
+                    Some(stored) if !store.put_gone(&endpoint, &stored)? => {}
+                    _ => return store.bury(id),
                 }
-                return store.bury(&each.endpoint);
             }
         }
     }
@@ -130,7 +143,11 @@ async fn send(port: &Port, env: &JsValue, endpoint: &Endpoint, due: &Due) -> Ans
                 return Answer::Failed("unreadable");
             };
             match &by.by {
-                Mailer::Url(url, key) => signed(url, &[key.as_str()], &due.alert_id, &text).await,
+                Mailer::Url(url, key) => {
+                    // Two addresses hear of one alert by the same receiver: two messages.
+                    let id = format!("{}.{}", due.alert_id, due.endpoint);
+                    signed(url, &[key.as_str()], &id, &text).await
+                }
                 Mailer::Binding(name) => {
                     let binding = of_env(env, name);
                     let taken = JsFuture::from(js::within(&send_mail(&binding, &text), ANSWER_MS));

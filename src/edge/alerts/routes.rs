@@ -7,7 +7,7 @@ use super::super::http::{self, Incoming, bearer, internal};
 use super::super::ledger_call::LedgerClient;
 use super::super::own::{body, caller, carry_out, session};
 use super::super::proxy::name;
-use super::ask::Ask;
+use super::ask::{Ask, Before, Wrong};
 use super::port::is_safe;
 use crate::api::{Code, Problem};
 use crate::auth::Rights;
@@ -56,11 +56,13 @@ pub async fn own(
     method: &str,
     parts: &[&str],
 ) -> Result<web_sys::Response, Problem> {
+    let token = bearer(incoming).unwrap_or_default();
+    let writer = session(incoming, &token).is_ok_and(|session| session.rights == Rights::Write);
     let customer = if method == "GET" {
         caller(incoming).await?
     } else {
-        let session = session(incoming, &bearer(incoming).unwrap_or_default())?;
-        if session.rights != Rights::Write {
+        let session = session(incoming, &token)?;
+        if !writer {
             let message = "This session may only look. Ask for one that may change your settings.";
             return Err(Problem::new(Code::Forbidden, message));
         }
@@ -68,6 +70,10 @@ pub async fn own(
     };
     match (method, parts) {
         ("GET", ["forecast"]) => forecast(incoming, customer).await,
+        ("GET", ["endpoints"]) => {
+            let own = Ask::Endpoints { owner: Some(Owner::Customer), whole: writer };
+            ask(incoming, customer, &own).await
+        }
         _ => shared(incoming, method, customer, Owner::Customer, parts).await,
     }
 }
@@ -82,7 +88,9 @@ async fn shared(
     let is_operator = owner == Owner::Operator;
     let order = match (method, parts) {
         ("GET", ["alerts"]) => Ask::Alerts { all: is_operator, before: before(incoming)? },
-        ("GET", ["endpoints"]) => Ask::Endpoints { owner: (!is_operator).then_some(owner) },
+        ("GET", ["endpoints"]) => {
+            Ask::Endpoints { owner: (!is_operator).then_some(owner), whole: true }
+        }
         ("GET", ["deliveries"]) => {
             Ask::Deliveries { state: state(incoming)?, owner: (!is_operator).then_some(owner) }
         }
@@ -115,10 +123,15 @@ async fn ask(
 ) -> Result<web_sys::Response, Problem> {
     let text = serde_json::to_string(order).map_err(|error| internal(&error.to_string().into()))?;
     let told = LedgerClient::new(&incoming.env, customer)?.alerts(&text).await?;
-    match told.strip_prefix('!') {
-        Some(why) => Err(invalid(why)),
-        None => http::json(&incoming.id, 200, told),
-    }
+    let Some(wrong) = told.strip_prefix('!') else { return http::json(&incoming.id, 200, told) };
+    let Wrong { status, why } =
+        serde_json::from_str(wrong).map_err(|error| internal(&error.to_string().into()))?;
+    let code = match status {
+        404 => Code::NotFound,
+        409 => Code::Conflict,
+        _ => Code::InvalidRequest,
+    };
+    Err(Problem::new(code, why))
 }
 
 async fn forecast(incoming: &Incoming, customer: Name) -> Result<web_sys::Response, Problem> {
@@ -141,10 +154,17 @@ fn query(incoming: &Incoming, name: &str) -> Option<String> {
     parameters(incoming.query()).find(|each| each.name == name).map(|each| each.value)
 }
 
-fn before(incoming: &Incoming) -> Result<Option<Timestamp>, Problem> {
-    let text = query(incoming, "before");
-    let parse = |text: String| text.parse().map_err(|()| invalid("`before` is a time."));
-    text.map(parse).transpose()
+fn before(incoming: &Incoming) -> Result<Option<Before>, Problem> {
+    let parse = |text: String| match text.parse::<Timestamp>() {
+        Ok(at) => Ok(Before::Time(at)),
+        Err(()) if text.starts_with("alert_") || text.starts_with("test_") => {
+            Ok(Before::Alert(text))
+        }
+        Err(()) => Err(invalid(
+            "`before` is the id of the last alert you have, or a time such as 2026-11-23T22:00:00Z.",
+        )),
+    };
+    query(incoming, "before").map(parse).transpose()
 }
 
 fn state(incoming: &Incoming) -> Result<Option<State>, Problem> {

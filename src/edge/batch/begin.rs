@@ -98,7 +98,10 @@ async fn begun(
     let body = whole(read)?;
     let bytes = Uint8Array::new(&body).to_vec();
     let Some(said) = Object::read(&bytes) else {
-        attempt.renew(attempt.quote.upper).await;
+        let lost = BatchCommand::Lost { attempt_id: attempt.id };
+        if !matches!(attempt.ledger.tell(&Command::Batch(lost)).await, Some(Reply::Held { .. })) {
+            js::log(&format!("attempt {}: a batch without a name is not noted", attempt.id));
+        }
         let message = "The provider did not say under which name it keeps the batch.";
         return Err(Problem::new(Code::UpstreamUnreachable, message));
     };

@@ -200,6 +200,24 @@ pub struct Used {
 }
 
 impl What {
+    /// Every word there is, as [`What::kind`] has them.
+    pub const KINDS: [&'static str; 14] = [
+        "limit.threshold",
+        "spend.typical",
+        "balance.low",
+        "balance.runs_out",
+        "burn.rate",
+        "spend.spike",
+        "usage.unpriced",
+        "usage.suspect",
+        "usage.unknown",
+        "usage.overage",
+        "usage.served_other",
+        "settle.conflict",
+        "summary.week",
+        "alert.test",
+    ];
+
     /// The word in JSON.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -72,12 +72,7 @@ impl Op<'_> {
             let (corrects, line) = (None, None);
             return self.close(Closing { hold, class, charge, answered, corrects, command, line });
         }
-        let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
-        let (expired, record) = match just_expired.cloned() {
-            Some((hold, record)) => (Some(hold), Some(record)),
-            None => (self.context.prior.expired.clone(), self.context.prior.record.clone()),
-        };
-        match (expired, record) {
+        match self.ended(attempt_id) {
             (_, Some(record)) if record.command == Some(command) => {
                 Ok(Reply::Closed { seq: record.seq, charged: record.charged, replayed: true })
             }
@@ -93,9 +88,18 @@ impl Op<'_> {
         }
     }
 
+    /// What is known of an attempt that is over: its hold, where that expired, and its last record.
+    pub(super) fn ended(&self, attempt_id: AttemptId) -> (Option<Hold>, Option<PriorRecord>) {
+        let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
+        match just_expired.cloned() {
+            Some((hold, record)) => (Some(hold), Some(record)),
+            None => (self.context.prior.expired.clone(), self.context.prior.record.clone()),
+        }
+    }
+
     /// A hold's time is over and nobody settled it: charged at its floor, until someone does.
     pub(super) fn expire(&mut self, attempt_id: AttemptId) -> Result<(), Broken> {
-        let Some(hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
+        let Some(mut hold) = self.ledger.take_hold(attempt_id, self.now)? else { return Ok(()) };
         let reached = hold.terms.as_ref().and_then(|terms| terms.outcome.as_ref());
         if let Some(confirmed) = reached.map(|reached| reached.silence_confirms) {
             let at = hold.expires_at;
@@ -115,6 +119,11 @@ impl Op<'_> {
             line: None,
         })?;
         let Reply::Closed { seq, charged, .. } = closed else { return Ok(()) };
+        if let Some(terms) = hold.terms.as_deref_mut().filter(|t| t.batch.is_some() && !t.whole) {
+            // Lines that are read later are paid from what was charged for all of them.
+            terms.keep_least(self.ledger.contracts.money_pays(terms.number))?;
+            self.rows.push(Row::PutHold(Box::new(hold.clone())));
+        }
         self.expired.push((hold, PriorRecord { seq, class, charged, command: None }));
         Ok(())
     }

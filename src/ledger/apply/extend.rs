@@ -34,7 +34,7 @@ impl Op<'_> {
         };
         let mut hold = old.clone();
         let denial = if hold.terms.is_some() {
-            self.extend_by_terms(&mut hold, most)?
+            self.extend_by_terms(&mut hold, held, most)?
         } else {
             hold.admitted.held = old.admitted.held.max(held);
             hold.floor = hold.floor.max(floor).min(hold.amount());
@@ -61,10 +61,15 @@ impl Op<'_> {
     fn extend_by_terms(
         &mut self,
         hold: &mut Hold,
+        asked: Exact,
         most: &[AtMost],
     ) -> Result<Option<Denial>, Broken> {
         let before = hold.admitted.held;
         let Some(held) = hold.terms.as_deref_mut() else { return Ok(None) };
+        if most.is_empty() {
+            // Nothing says how much it may use, and so nothing what that may cost.
+            return Ok((asked > held.asked.0).then(|| RefusalCode::NotUnderPlan.into()));
+        }
         let Some(force) = self.ledger.contracts.number(held.number) else {
             return Ok(Some(RefusalCode::NoPriceInPlan.into()));
         };

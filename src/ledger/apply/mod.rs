@@ -8,6 +8,7 @@ mod charge;
 mod close;
 mod extend;
 mod grant;
+mod least;
 mod needs;
 mod outcome;
 mod park;
@@ -26,8 +27,10 @@ use super::limits::{Frame, Strictness};
 use super::state::{Hold, Ledger};
 use super::status::{HeadView, Snapshot, SpendView, State};
 use crate::clock::Timestamp;
-use crate::ids::AttemptId;
+use crate::ids::{AttemptId, Id};
 use crate::money::{Exact, OutOfRange};
+use crate::record::Digest;
+use crate::strict::Fault;
 
 /// What came of a command.
 #[derive(Debug)]
@@ -54,6 +57,21 @@ impl From<OutOfRange> for Broken {
     fn from(_: OutOfRange) -> Self {
         Self::OutOfRange
     }
+}
+
+impl From<Fault> for Broken {
+    fn from(_: Fault) -> Self {
+        // A plan is checked as it comes in, and what it has no price for is refused before it runs:
+        // what is left are sums too large.
+        Self::OutOfRange
+    }
+}
+
+/// An attempt that follows from others: the same from the same `parts`, whoever asks.
+fn derived(time: Timestamp, parts: &[&[u8]]) -> AttemptId {
+    let mut random = [0; 10];
+    random.iter_mut().zip(Digest::of(parts).0).for_each(|(to, from)| *to = from);
+    Id::new(time, random)
 }
 
 /// One operation under way.
@@ -134,10 +152,7 @@ impl Op<'_> {
         self.ledger.expiry.remove(&(hold.expires_at, attempt_id));
         // A job's hold lives longer than that.
         hold.expires_at = hold.expires_at.max(self.now.plus(self.context.hold_ttl));
-        if hold.terms.is_none() {
-            // Priced by the book: of a plan's price the caller knows nothing.
-            hold.floor = hold.floor.max(floor).min(hold.amount());
-        }
+        self.ledger.contracts.raise_floor(hold, floor);
         self.ledger.expiry.insert((hold.expires_at, attempt_id));
         self.rows.push(Row::PutHold(Box::new(hold.clone())));
         Reply::Held { expires_at: hold.expires_at, remaining: None, standings: Vec::new() }

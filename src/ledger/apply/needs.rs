@@ -1,17 +1,17 @@
 //! What requests need at most under a customer's terms: of the plan, and of what it leaves to the book.
 
+use std::collections::BTreeSet;
+
 use super::Broken;
+use super::least::add_many;
 use super::terms::{Needs, add, book_on, is_covered, on};
 use crate::credits::On;
 use crate::ledger::purse::Unit;
 use crate::ledger::terms::{Contracts, HeldTerms, InForce, LineNeeds, Rest};
 use crate::money::Exact;
 use crate::plan::{Plan, Running};
-use crate::quote::{AtMost, ManyAtMost, Worst};
+use crate::quote::{AtMost, ManyAtMost, Worst, batch};
 use crate::wire::usage::Meter;
-
-/// The service tier of every line of a batch, as plans and books name it.
-pub(super) const BATCH: &str = "batch";
 
 /// Requests to one model: how many, and the most that all and that each of them can use.
 struct Uses<'w> {
@@ -33,12 +33,14 @@ impl Contracts {
             let uses = Uses { times: 1, all: &worst.most, each: &worst.most };
             return self.needs_of(force, &uses, held);
         }
-        held.dimensions.insert("service_tier".to_owned(), BATCH.to_owned());
+        held.dimensions.insert("service_tier".to_owned(), batch::TIER.to_owned());
         let mut needs = Needs::new();
         let mut line = LineNeeds { money: Exact::ZERO, each: Vec::new() };
         let mut quotas: Vec<Exact> = Vec::new();
+        let (mut least, mut outcomes) = (Needs::new(), 0_u64);
+        let mut running = self.running(held.number, held.period);
         for many in &worst.batch {
-            let ManyAtMost { model, times, all, each } = many;
+            let ManyAtMost { model, times, all, each, .. } = many;
             let mut of_model = held.of_line(model);
             let uses = Uses { times: *times, all, each };
             let Some(of_all) = self.needs_of(force, &uses, &mut of_model)? else {
@@ -53,6 +55,10 @@ impl Contracts {
                     None => quotas.push(*quota),
                 }
             }
+            outcomes = outcomes.saturating_add(of_model.outcomes);
+            if !add_many(force, &mut running, many, &of_model, &mut least)? {
+                return Ok(None);
+            }
             let of_one = Uses { times: 1, all: each, each };
             let Some(of_one) = self.needs_of(force, &of_one, &mut of_model)? else {
                 return Ok(None);
@@ -60,8 +66,9 @@ impl Contracts {
             line.money = line.money.max(worth_of(force, &of_one)?);
             line.each.extend(of_one.into_iter().map(|((unit, on), need)| (unit, on, need)));
         }
-        held.quotas = quotas;
-        held.batch = Some(line);
+        (held.quotas, held.outcomes, held.batch) = (quotas, outcomes, Some(line));
+        let least = least.into_iter().filter(|(_, amount)| *amount > Exact::ZERO);
+        held.least = least.map(|((unit, on), amount)| (unit, on, amount)).collect();
         Ok(Some(needs))
     }
 
@@ -104,9 +111,11 @@ fn most_by_plan(
         return Ok(None);
     };
     held.quotas = quotas;
+    let outcomes: BTreeSet<&str> = all.iter().filter_map(|part| part.outcome.as_deref()).collect();
+    let of_each = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+    held.outcomes = of_each.saturating_mul(uses.times);
     for one in most {
-        let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
-        add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
+        add(&mut needs, Unit::of(one.in_credits), on(one.meter, &held.dimensions), one.amount)?;
     }
     Ok(Some(needs))
 }

@@ -3,11 +3,11 @@
 
 use super::charge::Charge;
 use super::close::{Closing, digest};
-use super::plan::{by_plan, moved_line};
+use super::plan::{Credit, by_plan, moved_line};
 use super::terms::{Needs, add, on};
-use super::{Broken, Op};
+use super::{Broken, Op, derived};
 use crate::clock::Timestamp;
-use crate::ids::{AttemptId, Id};
+use crate::ids::AttemptId;
 use crate::ledger::command::{Decide, PriorRecord, Reply, Row, Scopes};
 use crate::ledger::purse::Unit;
 use crate::ledger::state::Hold;
@@ -18,25 +18,26 @@ use crate::rating::outcome::Decision;
 use crate::record::{Admitted, Answered, ByPlan, Class, Digest, Flag, OutcomeOf};
 use crate::wire::usage::Usage;
 
+/// Where credit moves from: what the attempt had set aside, and what pays for it before.
+type From<'f, 'c> = (&'f mut Vec<SetAside>, &'f mut Credit<'c>);
+
 /// The attempt that an outcome is recorded as: the same for the same attempt and charge, whoever asks.
 pub fn outcome_id(of: &OutcomeOf) -> AttemptId {
     let attempt = of.attempt_id.to_string();
-    let mark = Digest::of(&[b"farebox-outcome", attempt.as_bytes(), of.charge.as_bytes()]);
-    let mut random = [0; 10];
-    random.iter_mut().zip(mark.0).for_each(|(to, from)| *to = from);
-    Id::new(of.attempt_id.time(), random)
+    let parts: [&[u8]; 3] = [b"farebox-outcome", attempt.as_bytes(), of.charge.as_bytes()];
+    derived(of.attempt_id.time(), &parts)
 }
 
 impl Op<'_> {
     /// What an attempt that settles has reached is held for until it is decided. Credit moves there
-    /// from what the attempt had `set` aside.
+    /// from what the attempt had set aside, or its batch.
     pub(super) fn reach(
         &mut self,
         hold: &Hold,
         held: &HeldTerms,
         force: &InForce,
         own: &Usage,
-        set: &mut [SetAside],
+        mut from: From<'_, '_>,
     ) -> Result<(), Broken> {
         let Some(plan) = &force.plan else { return Ok(()) };
         let (mut parts, _) = plan.parts_of(own, &held.dimensions)?;
@@ -54,7 +55,7 @@ impl Op<'_> {
                 billed: None,
             };
             let until = self.now.plus(terms.pending);
-            self.hold_for_outcome(hold, held, force, (plan, reached, until), set)?;
+            self.hold_for_outcome(hold, held, force, (plan, reached, until), &mut from)?;
         }
         Ok(())
     }
@@ -65,22 +66,24 @@ impl Op<'_> {
         held: &HeldTerms,
         force: &InForce,
         (plan, reached, until): (&Plan, Reached, Timestamp),
-        set: &mut [SetAside],
+        from: &mut From<'_, '_>,
     ) -> Result<(), Broken> {
         let running = self.ledger.contracts.running(held.number, held.period);
         let mut needs = Needs::new();
-        for one in plan.most(&running, &reached.parts).unwrap_or_default() {
-            let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
-            add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
+        for one in plan.most(&running, &reached.parts)? {
+            let on = on(one.meter, &held.dimensions);
+            add(&mut needs, Unit::of(one.in_credits), on, one.amount)?;
         }
-        let (aside, amount) = self.move_aside(force, needs, set)?;
+        let (aside, amount) = self.move_aside(force, needs, from)?;
         let terms = HeldTerms {
-            quotas: plan.quota_use(&reached.parts).unwrap_or_default(),
+            quotas: plan.quota_use(&reached.parts)?,
             aside,
             covered: Vec::new(),
             book_floor: Exact::ZERO,
             whole: false,
             batch: None,
+            least: Vec::new(),
+            outcomes: 0,
             outcome: Some(reached.clone()),
             ..held.clone()
         };
@@ -100,26 +103,26 @@ impl Op<'_> {
         self.ledger.add_hold(outcome, self.now)
     }
 
-    /// Credit for `needs`: from what is `set` aside for them, and beside it; and the hold in money.
+    /// Credit for `needs`: from what is set aside for them, and beside it; and the hold in money.
     fn move_aside(
         &mut self,
         force: &InForce,
         needs: Needs,
-        set: &mut [SetAside],
+        from: &mut From<'_, '_>,
     ) -> Result<(Vec<SetAside>, Exact), Broken> {
         let worth = force.plan.as_ref().and_then(Plan::credit_worth).unwrap_or_default();
         let (mut aside, mut amount) = (Vec::new(), Exact::ZERO);
         let (credits, mut money): (Needs, Needs) =
             needs.into_iter().partition(|((unit, _), _)| *unit == Unit::Credits);
         for ((unit, on), need) in credits {
-            let uncovered = self.move_one((unit, &on), need, set, &mut aside)?;
+            let uncovered = self.move_one((unit, &on), need, from, &mut aside)?;
             add(&mut money, Unit::Money, on, uncovered.times(worth)?)?;
         }
         let pays = force.terms.prepaid || !self.ledger.contracts.money.is_empty();
         for ((unit, on), need) in money {
             amount = amount.plus(need)?;
             if pays {
-                self.move_one((unit, &on), need, set, &mut aside)?;
+                self.move_one((unit, &on), need, from, &mut aside)?;
             }
         }
         Ok((aside, amount))
@@ -129,9 +132,21 @@ impl Op<'_> {
         &mut self,
         (unit, on): (Unit, &crate::credits::On),
         need: Exact,
-        set: &mut [SetAside],
+        (own, credit): &mut From<'_, '_>,
         aside: &mut Vec<SetAside>,
     ) -> Result<Exact, Broken> {
+        let set: &mut Vec<SetAside> = match credit {
+            Credit::Own => own,
+            Credit::Batch(set) => {
+                set.lower_least(unit, need)?;
+                &mut set.aside
+            }
+            Credit::Paid(set) => {
+                set.lower_least(unit, need)?;
+                self.take_back_paid(unit, need, set)?;
+                own
+            }
+        };
         if let Some(known) = set.iter_mut().find(|one| (one.unit, &one.on) == (unit, on)) {
             let part = known.take(need)?;
             let uncovered = part.uncovered;
@@ -151,11 +166,7 @@ impl Op<'_> {
         if let Some(hold) = self.ledger.take_hold(id, self.now)? {
             return self.end_outcome(hold, decide.confirmed, self.now, Some(digest(decide)));
         }
-        let just = self.expired.iter().find(|(hold, _)| hold.attempt_id == id).cloned();
-        let (hold, record) = match just {
-            Some((hold, record)) => (Some(hold), Some(record)),
-            None => (self.context.prior.expired.clone(), self.context.prior.record.clone()),
-        };
+        let (hold, record) = self.ended(id);
         let Some(record) = record else { return Ok(Reply::UnknownAttempt) };
         let is_confirmed = record.class == Class::Settled;
         if is_confirmed == decide.confirmed {
@@ -203,7 +214,10 @@ impl Op<'_> {
         terms.period = force.period(at).start;
         let mut running = self.ledger.contracts.running(terms.number, terms.period);
         let (Some(plan), Some(reached)) = (&force.plan, &mut terms.outcome) else { return Ok(()) };
-        let increments = running.change(plan, &[], &reached.parts, Sure::Yes).unwrap_or_default();
+        // One without a price is charged nothing, and its record says so ([`Flag::Unpriced`]): there is
+        // nothing to give back. An error here would stop a ledger that silence made to bill.
+        let change = running.change(plan, &[], &reached.parts, Sure::Yes);
+        let increments = change.unwrap_or_default();
         let sum = |in_credits: bool| {
             let these = increments.iter().filter(|one| one.in_credits == in_credits);
             Exact::sum(these.map(|one| one.amount))

@@ -21,9 +21,9 @@ pub(super) enum Credit<'a> {
     /// Set aside by its own hold; what is left of that is free then.
     Own,
     /// Set aside by its batch's hold, for all of its lines.
-    Batch(&'a mut Vec<SetAside>),
+    Batch(&'a mut HeldTerms),
     /// Paid for its batch when that hold was over, and taken back from that.
-    Paid(&'a mut Vec<SetAside>),
+    Paid(&'a mut HeldTerms),
 }
 
 impl Op<'_> {
@@ -91,11 +91,7 @@ impl Op<'_> {
         // After an expiry nothing is set aside any more: it paid then.
         let mut own = if corrects.is_some() { Vec::new() } else { held.aside.clone() };
         if class == Class::Settled && held.outcome.is_none() && held.batch.is_none() {
-            let set = match credit {
-                Credit::Batch(set) => set,
-                Credit::Own | Credit::Paid(_) => &mut own,
-            };
-            self.reach(hold, held, &force, &charge.own, set)?;
+            self.reach(hold, held, &force, &charge.own, (&mut own, credit))?;
         }
         let paid = self.pay(&own, &force, hold, needs, charge, &mut lines, credit)?;
         if charge.amount > hold.amount() {
@@ -122,7 +118,11 @@ impl Op<'_> {
         if let Some(prior) = corrects {
             // What was assumed at the hold's expiry is taken back.
             let gone = parts_assumed(hold, held, plan)?;
-            let taken = running.change(plan, &gone, &[], Sure::Yes).unwrap_or_default();
+            let taken = running.change(plan, &gone, &[], Sure::Yes).unwrap_or_else(|_| {
+                // It stays charged, and whoever reads the record is told.
+                charge.flags.push(Flag::Unpriced);
+                Vec::new()
+            });
             let money = taken.iter().filter(|one| !one.in_credits).map(|one| one.amount);
             let moved = prior.charged.minus(floor(hold, held))?.plus(Exact::sum(money)?)?;
             if !moved.is_zero() {
@@ -260,18 +260,39 @@ impl Op<'_> {
             Credit::Batch(set) => (set, false),
             Credit::Paid(set) => (set, true),
         };
-        for one in set.iter_mut().filter(|one| one.unit == unit) {
+        let due = |((of, _), need): (&(Unit, On), &Exact)| {
+            (*of == unit && !need.is_negative()).then_some(*need)
+        };
+        let due = Exact::sum(needs.iter().filter_map(due))?;
+        set.lower_least(unit, due)?;
+        if paid {
+            return self.take_back_paid(unit, due, set);
+        }
+        for one in set.aside.iter_mut().filter(|one| one.unit == unit) {
             let key = (unit, one.on.clone());
             let Some(need) = needs.get(&key).copied().filter(|need| !need.is_negative()) else {
                 continue;
             };
             let purse = self.ledger.contracts.purse(unit);
-            if paid {
-                purse.credit_ahead(one.take_paid(need)?)?;
-            } else {
-                needs.remove(&key);
-                covered.push((key.1, purse.spend_part(one, need, self.now)?));
-            }
+            needs.remove(&key);
+            covered.push((key.1, purse.spend_part(one, need, self.now)?));
+        }
+        Ok(())
+    }
+
+    /// What was paid for a batch, whatever for, pays for what a line of it needs.
+    pub(super) fn take_back_paid(
+        &mut self,
+        unit: Unit,
+        need: Exact,
+        set: &mut HeldTerms,
+    ) -> Result<(), Broken> {
+        let mut rest = need;
+        for one in set.aside.iter_mut().filter(|one| one.unit == unit) {
+            let before = one.amount()?;
+            let paid = one.take_paid(rest)?;
+            rest = rest.minus(before.minus(one.amount()?)?)?;
+            self.ledger.contracts.purse(unit).credit_ahead(paid)?;
         }
         Ok(())
     }
@@ -302,17 +323,17 @@ impl Op<'_> {
     }
 
     /// What the plan's charges come to as the period stands, in whatever they are counted in; to tell
-    /// which of several models is the dearest.
-    pub(super) fn price_by_plan(&self, hold: &Hold, used: &Usage) -> Result<Exact, Broken> {
-        let Some(held) = hold.terms.as_deref() else { return Ok(Exact::ZERO) };
+    /// which of several models is the dearest. `None` where the plan has no price for it.
+    pub(super) fn price_by_plan(&self, hold: &Hold, used: &Usage) -> Result<Option<Exact>, Broken> {
+        let Some(held) = hold.terms.as_deref() else { return Ok(Some(Exact::ZERO)) };
         let force = self.ledger.contracts.number(held.number);
         let Some(plan) = force.as_ref().and_then(|force| force.plan.as_ref()) else {
-            return Ok(Exact::ZERO);
+            return Ok(Some(Exact::ZERO));
         };
         let (parts, _) = plan.parts_of(used, &held.dimensions)?;
         let mut running = self.ledger.contracts.running(held.number, held.period);
-        let increments = running.change(plan, &[], &parts, Sure::Yes).unwrap_or_default();
-        Ok(Exact::sum(increments.iter().map(|one| one.amount))?)
+        let Ok(increments) = running.change(plan, &[], &parts, Sure::Yes) else { return Ok(None) };
+        Ok(Some(Exact::sum(increments.iter().map(|one| one.amount))?))
     }
 }
 
@@ -328,14 +349,18 @@ pub(super) fn by_plan(force: &InForce, held: &HeldTerms) -> ByPlan {
 }
 
 /// What is charged outside the plan's prices where no end was seen: the counted least by the book; of a
-/// job, if so chosen, all that was held.
+/// job, if so chosen, all that was held; of a batch, the least of its lines to come.
 fn floor(hold: &Hold, held: &HeldTerms) -> Exact {
-    if held.whole { hold.floor } else { held.book_floor }
+    if held.whole || held.batch.is_some() { hold.floor } else { held.book_floor }
 }
 
 /// The same by what has to pay it: all that was held is paid by what was set aside.
 fn floor_needs(held: &HeldTerms) -> Result<Needs, Broken> {
     let mut needs = Needs::new();
+    if held.batch.is_some() && !held.whole {
+        let least = held.least.iter();
+        return Ok(least.map(|(unit, on, need)| ((*unit, on.clone()), *need)).collect());
+    }
     if !held.whole {
         let on = book_on(Meter::InputTotal, held.dimensions.get("model").cloned());
         add(&mut needs, Unit::Money, on, held.book_floor)?;
@@ -360,7 +385,7 @@ fn parts_assumed(hold: &Hold, held: &HeldTerms, plan: &Plan) -> Result<Vec<Part>
     if held.whole || held.batch.is_some() {
         return Ok(Vec::new());
     }
-    Ok(used_parts(plan, &assumed(hold.pinned.input_least), held)?)
+    Ok(used_parts(plan, &assumed(hold.pinned.input_least, 1), held)?)
 }
 
 fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
@@ -381,7 +406,7 @@ fn payments(unit: Unit, prepaid: bool, one: Paid, paid: &mut Vec<Payment>) {
 }
 
 fn unit_of(increment: &Increment) -> Unit {
-    if increment.in_credits { Unit::Credits } else { Unit::Money }
+    Unit::of(increment.in_credits)
 }
 
 fn line_of(one: Increment) -> PlanLine {

@@ -1,7 +1,8 @@
 //! What a request would be charged under the customer's terms, from what the period has used so far.
 
 use super::Broken;
-use super::terms::{Needs, add, assumed, book_on, is_covered, on, told, used_parts};
+use super::least::{added, by_book};
+use super::terms::{Needs, add, assumed, book_on, is_covered, told, used_parts};
 use crate::clock::Timestamp;
 use crate::ledger::purse::Unit;
 use crate::ledger::quoted::{CreditsQuote, TermsQuote, ToQuote};
@@ -23,22 +24,30 @@ impl Ledger {
     ) -> Result<Option<Result<TermsQuote, ()>>, Broken> {
         let now = now.max(self.last);
         let Some(force) = self.contracts.at(now) else { return Ok(None) };
-        let mut held = scratch(asked, &force, now);
+        let dimensions = told([
+            ("model", Some(&asked.worst.model)),
+            ("provider", Some(&asked.provider)),
+            ("endpoint", Some(&asked.endpoint)),
+            ("service_tier", asked.service_tier.as_deref()),
+            ("key", asked.key_id.as_deref()),
+        ]);
+        let none = (Exact::ZERO, Exact::ZERO);
+        let mut held = HeldTerms::begin(&force, now, none, dimensions);
         let Some(most) = self.contracts.needs_under(&force, &asked.worst, &mut held)? else {
             return Ok(Some(Err(())));
         };
-        let sold_by_input = asked.worst.most.iter().any(|one| one.meter == Meter::InputTotal);
-        let by_plan = sold_by_input && is_covered(Meter::InputTotal, &held.covered);
-        let book = if by_plan { Exact::ZERO } else { asked.lower };
+        let book = by_book(&held, &asked.worst.most, asked.lower);
         let least = [AtMost { meter: Meter::InputTotal, quantity: None, amount: book }];
-        let lower = self.needs_of_use(&force, &held, &assumed(asked.input_least), &least)?;
-        let likely = (!asked.likely.is_empty())
-            .then(|| {
-                let left = asked.likely.iter().filter(|one| !is_covered(one.meter, &held.covered));
-                let left: Vec<AtMost> = left.cloned().collect();
-                self.needs_of_use(&force, &held, &usage(&asked.likely), &left)
-            })
-            .transpose()?;
+        let sent = assumed(asked.input_least, 1);
+        let Some(lower) = self.needs_of_use(&force, &held, &sent, &least)? else {
+            return Ok(Some(Err(())));
+        };
+        let mut likely = None;
+        if !asked.likely.is_empty() {
+            let left = asked.likely.iter().filter(|one| !is_covered(one.meter, &held.covered));
+            let left: Vec<AtMost> = left.cloned().collect();
+            likely = self.needs_of_use(&force, &held, &usage(&asked.likely), &left)?;
+        }
         let due = |needs: &Needs| self.due(&force, needs, now);
         let (lower, upper) = (due(&lower)?, due(&most)?);
         let expected = likely.as_ref().map(due).transpose()?;
@@ -60,26 +69,28 @@ impl Ledger {
     }
 
     /// What a certain use adds as the period stands; `left` is what the book makes of the rest of it.
+    /// `None` where the plan has no price for it.
     fn needs_of_use(
         &self,
         force: &InForce,
         held: &HeldTerms,
         used: &Usage,
         left: &[AtMost],
-    ) -> Result<Needs, Broken> {
+    ) -> Result<Option<Needs>, Broken> {
         let mut needs = Needs::new();
         let model = held.dimensions.get("model");
         for one in left.iter().filter(|_| held.rest == Rest::Book) {
             add(&mut needs, Unit::Money, book_on(one.meter, model.cloned()), one.amount)?;
         }
-        let Some(plan) = &force.plan else { return Ok(needs) };
+        let Some(plan) = &force.plan else { return Ok(Some(needs)) };
         let mut running = self.contracts.running(held.number, held.period);
         let parts = used_parts(plan, used, held)?;
-        for one in running.change(plan, &[], &parts, Sure::Yes).unwrap_or_default() {
-            let unit = if one.in_credits { Unit::Credits } else { Unit::Money };
-            add(&mut needs, unit, on(one.meter, &held.dimensions), one.amount)?;
+        let by_plan = added(held, running.change(plan, &[], &parts, Sure::Yes))?;
+        let Some(by_plan) = by_plan else { return Ok(None) };
+        for ((unit, on), amount) in by_plan {
+            add(&mut needs, unit, on, amount)?;
         }
-        Ok(needs)
+        Ok(Some(needs))
     }
 
     /// In money, credits that no grant covers at their worth; and in credits.
@@ -100,30 +111,6 @@ impl Ledger {
         let worth = force.plan.as_ref().and_then(Plan::credit_worth).unwrap_or_default();
         let uncovered = self.contracts.credits.uncovered_of(of(Unit::Credits), now)?;
         Ok((money.plus(uncovered.times(worth)?)?, credits))
-    }
-}
-
-/// The terms as a hold would have them.
-fn scratch(asked: &ToQuote, force: &InForce, now: Timestamp) -> HeldTerms {
-    HeldTerms {
-        number: force.terms.number,
-        period: force.period(now).start,
-        asked: (Exact::ZERO, Exact::ZERO),
-        dimensions: told([
-            ("model", Some(&asked.worst.model)),
-            ("provider", Some(&asked.provider)),
-            ("endpoint", Some(&asked.endpoint)),
-            ("service_tier", asked.service_tier.as_deref()),
-            ("key", asked.key_id.as_deref()),
-        ]),
-        covered: Vec::new(),
-        rest: force.terms.rest,
-        book_floor: Exact::ZERO,
-        whole: false,
-        quotas: Vec::new(),
-        aside: Vec::new(),
-        batch: None,
-        outcome: None,
     }
 }
 

@@ -4,17 +4,19 @@
 use std::collections::BTreeMap;
 
 use super::admission::Denial;
+use super::least::floor;
 use super::{Broken, Op};
 use crate::clock::Window;
 use crate::credits::{CreditError, On};
+use crate::ledger::OUTCOMES_MAX;
 use crate::ledger::command::{Reserve, Row};
 use crate::ledger::limits::{Measure, Objection, Owner, Scope, Strictness};
 use crate::ledger::purse::Unit;
+use crate::ledger::state::Hold;
 use crate::ledger::status::{LimitView, RefusalCode};
 use crate::ledger::terms::{HeldTerms, InForce, Rest, SetAside};
 use crate::money::{Exact, OutOfRange};
-use crate::plan::{Included, Part, Plan, Running, Sure};
-use crate::quote::AtMost;
+use crate::plan::{Included, Part, Plan, Running};
 use crate::rating::cover::total_of;
 use crate::wire::usage::{Meter, Provenance, Usage};
 
@@ -99,32 +101,36 @@ impl Op<'_> {
             let denied = || RefusalCode::NotUnderPlan.into();
             return Ok(if passes { Ok(Turned::as_is(reserve)) } else { Err(denied()) });
         }
-        let period = force.period(self.now).start;
-        let mut held = HeldTerms {
-            number: force.terms.number,
-            period,
-            asked: (reserve.admitted.held, reserve.floor),
-            rest: force.terms.rest,
-            covered: Vec::new(),
-            book_floor: reserve.floor,
-            whole: false,
-            quotas: Vec::new(),
-            aside: Vec::new(),
-            batch: None,
-            outcome: None,
-            dimensions: dimensions(reserve, &worst.model),
-        };
+        let asked = (reserve.admitted.held, reserve.floor);
+        let dimensions = dimensions(reserve, &worst.model);
+        let mut held = HeldTerms::begin(&force, self.now, asked, dimensions);
         let Some(needs) = self.ledger.contracts.needs_under(&force, worst, &mut held)? else {
             return Ok(Err(RefusalCode::NoPriceInPlan.into()));
         };
-        let running = self.ledger.contracts.running(force.terms.number, period);
+        if !self.has_room_for(held.outcomes) {
+            return Ok(Err(RefusalCode::TooManyOutcomes.into()));
+        }
+        let running = self.ledger.contracts.running(held.number, held.period);
         let mut objection = self.quota_objection(&force, &running, &held)?;
-        let floor = floor(reserve, &force, &running, &worst.most, &mut held)?;
+        let Some(floor) = floor(reserve, &force, &running, &worst.most, &mut held)? else {
+            return Ok(Err(RefusalCode::NoPriceInPlan.into()));
+        };
         let amount = self.set_aside(&force, needs, &mut held.aside, &mut objection)?;
         let mut turned = reserve.clone();
         (turned.admitted.held, turned.floor) = (amount, floor.min(amount));
         let asked = Asked::Anew(Box::new(turned));
         Ok(Ok(Turned { asked, terms: Some(Box::new(held)), objection }))
+    }
+
+    /// Whether so many more outcomes may come to wait, beside those that do and that what runs may reach.
+    fn has_room_for(&self, outcomes: u64) -> bool {
+        let of = |hold: &Hold| match hold.terms.as_deref() {
+            Some(HeldTerms { outcome: Some(_), .. }) => 1,
+            Some(terms) => terms.outcomes,
+            None => 0,
+        };
+        let waiting = || self.ledger.holds.values().map(of).fold(outcomes, u64::saturating_add);
+        outcomes == 0 || usize::try_from(waiting()).is_ok_and(|waiting| waiting <= OUTCOMES_MAX)
     }
 
     /// Whether these terms leave everything to the price book, and there is no credit to burn.
@@ -309,34 +315,6 @@ pub(super) fn object(gravest: &mut Option<Objection>, other: Objection) {
     }
 }
 
-/// What is charged should nothing more be heard: the counted least, as the plan stands.
-fn floor(
-    reserve: &Reserve,
-    force: &InForce,
-    running: &Running,
-    most: &[AtMost],
-    held: &mut HeldTerms,
-) -> Result<Exact, Broken> {
-    if held.batch.is_some() {
-        // Which of its lines were answered is not known before their results are read.
-        held.book_floor = Exact::ZERO;
-        return Ok(Exact::ZERO);
-    }
-    // The book's floor is for counted input, or for the request itself.
-    let input = is_covered(Meter::InputTotal, &held.covered);
-    let sold_by_input = most.iter().any(|one| one.meter == Meter::InputTotal);
-    if held.rest != Rest::Book || (input && sold_by_input) {
-        held.book_floor = Exact::ZERO;
-    }
-    let Some(plan) = &force.plan else { return Ok(held.book_floor) };
-    let usage = assumed(reserve.pinned.input_least);
-    let parts = used_parts(plan, &usage, held)?;
-    let mut after = running.clone();
-    let increments = after.change(plan, &[], &parts, Sure::Assumed).unwrap_or_default();
-    let money = increments.iter().filter(|one| !one.in_credits).map(|one| one.amount);
-    Ok(held.book_floor.plus(Exact::sum(money)?.max(Exact::ZERO))?)
-}
-
 /// What of a usage the plan prices at once: not what are outcomes first.
 pub(super) fn used_parts(
     plan: &Plan,
@@ -387,12 +365,12 @@ pub(super) fn is_covered(meter: Meter, covered: &[Meter]) -> bool {
     covered.contains(&meter)
 }
 
-/// The least that a request used which was never heard of again: it was sent.
-pub(super) fn assumed(input_least: u64) -> Usage {
+/// The least that so many requests used which were never heard of again: they were sent.
+pub(super) fn assumed(input_least: u64, times: u64) -> Usage {
     let mut usage = Usage::default();
     let least = Exact::from(input_least);
     usage.set(Meter::InputTotal, least, Provenance::Counted);
     usage.set(Meter::InputUncached, least, Provenance::Counted);
-    usage.set(Meter::Requests, Exact::from(1), Provenance::Counted);
+    usage.set(Meter::Requests, Exact::from(times), Provenance::Counted);
     usage
 }

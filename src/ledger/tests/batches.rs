@@ -5,6 +5,7 @@
 //! | `keep f1` | a file of requests |
 //! | `open a b1 3600s dearest=5 models=gpt,mini hold` | the attempt `a` is the batch `b1` |
 //! | `seen b1 completed succeeded=2 usage=7` · `seen b1 failed nothing` · `seen b1 in_progress` | |
+//! | `lose a` | the provider did not say the name of the batch `a` |
 //! | `post b1 x=3 y=2 whole` | lines by custom id and cost; `x=3/mini` of a model, `x=3/?` of none known |
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub fn parse(command: &str, arguments: &[&str], options: &HashMap<&str, &str>) -
             batch_id: arguments[0].into(),
             seen: Box::new(seen(arguments, options)),
         },
+        "lose" => BatchCommand::Lost { attempt_id: attempt(arguments[0]) },
         _ => BatchCommand::Post {
             batch_id: arguments[0].into(),
             lines: arguments.iter().skip(1).filter_map(|word| line(word)).collect(),
@@ -384,10 +386,13 @@ proptest! {
 }
 
 /// Lines of these most tokens, as the edge forecasts them: `lines=3,2`.
+/// `5+2,4`: a line of five tokens, two of them counted input, and one of four that may be any.
 pub fn worst(lines: &str) -> Worst {
     let mut many = ManyAtMost::of("gpt");
     for line in lines.split(',') {
-        many.add(&super::terms::worst(line.parse().unwrap(), Exact::ZERO).most).unwrap();
+        let (tokens, input) = line.split_once('+').unwrap_or((line, "0"));
+        let most = super::terms::worst(tokens.parse().unwrap(), input.parse().unwrap()).most;
+        many.add(&most, (input.parse().unwrap(), input.parse().unwrap())).unwrap();
     }
     Worst { model: "gpt".into(), most: Vec::new(), batch: vec![many] }
 }

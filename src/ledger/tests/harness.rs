@@ -16,7 +16,7 @@
 //! | `standing key:k` | how each limit of a party stands |
 //! | `reserve a 1 book=2:0:500` | priced by activation 2, in force from 0 to 500 ms after the start |
 //! | `park a job-1 3600s` · `park a job-1 3600s hold` | |
-//! | `keep`, `open`, `seen`, `post` | batches: see `batches.rs` |
+//! | `keep`, `open`, `seen`, `post`, `lose` | batches: see `batches.rs` |
 //! | `extend a 20` | to 20 in all |
 //! | `unreserved a 15 13` | ran without a hold: 15 would have been held, 13 was used |
 //! | `renew a 5` · `void a` · `sweep` · `revoke k` · `key k secret` | |
@@ -264,7 +264,7 @@ fn record(row: &RecordRow) -> Record {
 impl Store {
     fn known_batch(&self, command: &BatchCommand) -> Option<KnownBatch> {
         let (name, lines) = match command {
-            BatchCommand::Keep { .. } => return None,
+            BatchCommand::Keep { .. } | BatchCommand::Lost { .. } => return None,
             BatchCommand::Open { batch_id, .. } | BatchCommand::Seen { batch_id, .. } => {
                 (batch_id, &[][..])
             }
@@ -532,7 +532,8 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
         "extend" => {
             let (held, floor) = (arguments[1].parse().unwrap(), Exact::ZERO);
             let input = options.get("in").map_or(Exact::ZERO, |input| input.parse().unwrap());
-            let most = super::terms::worst(held, input).most;
+            let known = !arguments.contains(&"unbound");
+            let most = if known { super::terms::worst(held, input).most } else { Vec::new() };
             Command::Extend { attempt_id: attempt(arguments[0]), held, floor, most }
         }
         "unreserved" => {
@@ -550,7 +551,9 @@ pub fn parse(command: &str, arguments: &[&str]) -> Command {
             life: length(arguments[2]),
             unresolved: unresolved(arguments),
         }),
-        "open" | "seen" | "post" | "keep" => super::batches::parse(command, arguments, &options),
+        "open" | "seen" | "post" | "keep" | "lose" => {
+            super::batches::parse(command, arguments, &options)
+        }
         "settle" => Command::Settle(Box::new(settle(arguments, &options))),
         "void" => Command::Void(Void {
             attempt_id: attempt(arguments[0]),

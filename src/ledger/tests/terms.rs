@@ -46,6 +46,13 @@ pub fn document(name: &str) -> Option<String> {
         "outcome" => json!({ "charges": [{ "id": "calls", "meter": "api_calls",
             "outcome": { "pending_hours": 24, "silence": "confirmed", "dispute_hours": 48 },
             "charge": { "model": "per_unit", "unit_price": "5" } }] }),
+        // Two are free as long as there is no third.
+        "threshold" => json!({
+            "rules": { "allowance": "threshold" },
+            "allowances": [{ "id": "free", "meter": "api_calls", "quantity": "2" }],
+            "charges": [{ "id": "calls", "meter": "api_calls",
+                "outcome": { "pending_hours": 24, "silence": "confirmed", "dispute_hours": 48 },
+                "charge": { "model": "per_unit", "unit_price": "5" } }] }),
         "doubtful" => {
             json!({ "charges": [{ "id": "calls", "meter": "api_calls", "in_credits": true,
             "outcome": { "pending_hours": 24, "silence": "reversed", "dispute_hours": 1_000 },
@@ -372,7 +379,7 @@ fn each_line_of_a_batch_is_charged_from_what_the_period_has_used_like_any_reques
          reserve a 9
          settle a 7
          reserve b 9 lines=3,3,3,3           # each may begin a package
-         status -> ok settled 0 held 4 open 1 exposure 4
+         status -> ok settled 0 held 4 open 1 exposure 3   # four calls are one package
          open b b1 3600s hold
          post b1 w=3 x=2
          allowance -> included 0 left, charged 0
@@ -506,6 +513,109 @@ fn a_hold_under_a_plan_grows_with_its_quantities_as_far_as_limits_and_credit_go(
          settle a 10 -> closed 2 at 10
          credit -> USD 20 held 0
          records -> 1 b voided 0; 2 a settled 10",
+    );
+}
+
+#[test]
+fn a_hold_that_does_not_say_what_it_may_use_does_not_grow_under_a_plan() {
+    check(
+        "plan graduated rest=included
+         reserve a 2
+         extend a 4 unbound -> refused not_under_plan
+         extend a 2 unbound                  # no more than was asked for
+         status -> ok settled 0 held 6 open 1 exposure 6
+         extend a 4
+         status -> ok settled 0 held 12 open 1 exposure 12",
+    );
+}
+
+#[test]
+fn a_batch_whose_end_is_never_seen_is_charged_its_least_as_any_request() {
+    // Of each line so many tokens of input were counted: they were sent.
+    check(
+        "plan hybrid
+         reserve a 9 lines=5+2,5+3,5,5
+         open a b1 3600s
+         status -> ok settled 0 held 24 open 1 exposure 18   # five by the book, one for a package
+         wait 3601s
+         status -> ok settled 6 held 0 open 0 exposure 0",
+    );
+    // Under no plan, but from credit.
+    check(
+        "plan book prepaid
+         grant pack 20
+         reserve a 9 lines=5+2,5+3
+         open a b1 3600s
+         status -> ok settled 0 held 10 open 1 exposure 5
+         wait 3601s
+         status -> ok settled 5 held 0 open 0 exposure 0
+         credit -> USD 15 held 0
+         post b1 x=4
+         status -> ok settled 5 held 0 open 0 exposure 0
+         credit -> USD 15 held 0             # what was paid for the batch pays for its lines
+         seen b1 completed succeeded=2
+         post b1 x=4 y=3 whole
+         status -> ok settled 7 held 0 open 0 exposure 0
+         reserve b 13
+         settle b 13 -> closed 6 at 13
+         credit -> USD 0 held 0",
+    );
+    check(
+        "plan credit rest=included
+         reserve a 9 lines=1,1
+         open a b1 3600s
+         wait 3601s
+         credit -> coins 0 held 0",
+    );
+}
+
+#[test]
+fn a_batch_is_charged_less_for_want_of_an_end_the_more_of_its_lines_were_read() {
+    check(
+        "plan book prepaid
+         grant pack 20
+         reserve a 9 lines=5+2,5+3
+         open a b1 3600s
+         post b1 x=4
+         status -> ok settled 4 held 6 open 1 exposure 5
+         wait 3601s
+         status -> ok settled 5 held 0 open 0 exposure 0
+         credit -> USD 15 held 0",
+    );
+}
+
+#[test]
+fn a_batch_that_nobody_can_find_again_is_charged_all_that_was_held_for_it() {
+    check(
+        "plan graduated rest=included prepaid
+         grant pack 100
+         reserve a 9 lines=6,6
+         lose a
+         status -> ok settled 0 held 36 open 1 exposure 0
+         wait 61s
+         status -> ok settled 36 held 0 open 0 exposure 0
+         credit -> USD 64 held 0
+         lose a -> expired",
+    );
+    check(
+        "reserve a 9 lines=6,6
+         lose a
+         wait 61s
+         status -> ok settled 9 held 0 open 0 exposure 0",
+    );
+}
+
+#[test]
+fn a_renewal_raises_the_least_where_the_book_prices_under_credit_too() {
+    check(
+        "plan book prepaid
+         grant pack 20
+         reserve a 9 floor=2 in=2
+         renew a 5
+         renew a 3
+         wait 61s
+         status -> ok settled 5 held 0 open 0 exposure 0
+         credit -> USD 15 held 0",
     );
 }
 

@@ -21,10 +21,8 @@ use crate::ledger::state::Hold;
 use crate::ledger::terms::HeldTerms;
 use crate::ledger::{BATCH_LINES_MAX, JOB_ID_MAX};
 use crate::money::Exact;
+use crate::quote::batch::TIER;
 use crate::record::{Answered, Class, Digest, LineOf};
-
-/// The service tier of every line.
-const TIER: Option<&str> = Some("batch");
 
 /// How long what a file's requests can cost is kept: as long as OpenAI keeps files for batches.
 const FILE_LIFE_MS: i64 = 30 * 86_400_000;
@@ -48,6 +46,7 @@ impl Op<'_> {
             BatchCommand::Open { batch_id, attempt_id, forecast, life, unresolved } => {
                 self.open_batch(batch_id, *attempt_id, forecast, *life, *unresolved)
             }
+            BatchCommand::Lost { attempt_id } => Ok(self.lose_batch(*attempt_id)),
             BatchCommand::Seen { batch_id, seen } => self.seen_batch(batch_id, seen),
             BatchCommand::Post { batch_id, lines, whole, at } => {
                 self.post_lines(batch_id, lines, *whole, *at)
@@ -112,6 +111,19 @@ impl Op<'_> {
         Ok(Reply::Held { expires_at, remaining: None, standings: Vec::new() })
     }
 
+    /// Nobody can have its results: all of its hold is charged when that is over.
+    fn lose_batch(&mut self, attempt_id: AttemptId) -> Reply {
+        let Some(hold) = self.ledger.holds.get_mut(&attempt_id) else { return Reply::Expired };
+        if hold.expires_at <= self.now {
+            return Reply::Expired;
+        }
+        hold.floor = hold.amount();
+        hold.terms.iter_mut().for_each(|terms| terms.whole = true);
+        let expires_at = hold.expires_at;
+        self.rows.push(Row::PutHold(Box::new(hold.clone())));
+        Reply::Held { expires_at, remaining: None, standings: Vec::new() }
+    }
+
     /// What the provider says of it frees what cannot be needed any more, and says whose its files
     /// are.
     fn seen_batch(&mut self, batch_id: &str, seen: &Seen) -> Result<Reply, Broken> {
@@ -174,11 +186,11 @@ impl Op<'_> {
             }
             let of = LineOf { id: batch_id.to_owned(), line: line.id };
             let of = (of, (left, is_late));
-            let cost = self.post_line(&batch, of, line, set.as_mut(), at)?;
+            let (cost, reached) = self.post_line(&batch, of, line, set.as_mut(), at)?;
             batch.progress.posted = batch.progress.posted.saturating_add(1);
             batch.progress.charged = batch.progress.charged.plus(cost)?;
             // One that makes others cheaper leaves no more for those to come.
-            left = left.minus(cost.max(Exact::ZERO))?.max(Exact::ZERO);
+            left = left.minus(cost.max(Exact::ZERO))?.minus(reached)?.max(Exact::ZERO);
         }
         let complete = whole && batch.progress.is_complete();
         let is_changed = batch.progress.charged > before
@@ -249,5 +261,5 @@ fn used(batch: &Batch, seen: &Seen) -> Result<Option<Exact>, Broken> {
         unknown: Vec::new(),
     };
     let hold = line_hold(batch, prices, &line, batch.admitted.held);
-    Ok(Some(Charge::of(&hold, usage, &[], TIER)?.amount))
+    Ok(Some(Charge::of(&hold, usage, &[], Some(TIER))?.amount))
 }

@@ -6,6 +6,7 @@ use crate::ledger::apply::close::Closing;
 use crate::ledger::apply::{Broken, Op};
 use crate::ledger::batch::Batch;
 use crate::ledger::command::{PriorRecord, Row};
+use crate::ledger::purse::Unit;
 use crate::ledger::state::Hold;
 use crate::ledger::terms::HeldTerms;
 use crate::money::Exact;
@@ -46,8 +47,8 @@ impl Op<'_> {
         };
         let is_paid = matches!(rest, Rest::Charged(..));
         let mut terms = terms.filter(|terms| terms.batch.is_some())?;
-        if is_paid && !terms.whole {
-            // Charged its least: what was set aside was free with that.
+        if is_paid && !terms.whole && terms.least.is_empty() {
+            // Nothing was charged for it: what was set aside was free with that.
             terms.aside.clear();
         }
         Some(terms)
@@ -68,12 +69,9 @@ impl Op<'_> {
         if let Some(hold) = self.ledger.holds.get(&attempt_id) {
             return Ok(Rest::Held(hold.amount()));
         }
-        let just_expired = self.expired.iter().find(|(hold, _)| hold.attempt_id == attempt_id);
-        let prior = &self.context.prior;
-        Ok(match (just_expired, &prior.expired, &prior.record) {
-            (Some((hold, record)), ..) => Rest::Charged(Box::new(hold.clone()), record.clone()),
-            (None, Some(hold), Some(record)) if record.class == Class::Unresolved => {
-                Rest::Charged(Box::new(hold.clone()), record.clone())
+        Ok(match self.ended(attempt_id) {
+            (Some(hold), Some(record)) if record.class == Class::Unresolved => {
+                Rest::Charged(Box::new(hold), record)
             }
             _ => Rest::Closed,
         })
@@ -92,7 +90,7 @@ impl Op<'_> {
             let lines = batch.progress.lines_to_come();
             self.keep_for_lines(set, lines, matches!(rest, Rest::Charged(..)))?;
         }
-        let set = set.map(Box::new);
+        let mut set = set.map(Box::new);
         match rest {
             Rest::Held(before) => {
                 let Some(mut hold) = self.ledger.take_hold(batch.attempt_id, self.now)? else {
@@ -101,7 +99,15 @@ impl Op<'_> {
                 let freed = before.minus(left)?;
                 hold.released = hold.released.plus(freed)?;
                 let floor = hold.floor.minus(freed)?.max(Exact::ZERO);
-                hold.floor = if is_known || hold.floor == before { left } else { floor };
+                hold.floor = match &mut set {
+                    Some(set) if !set.whole => {
+                        let over = set.least_in_money()?.minus(left)?.max(Exact::ZERO);
+                        set.lower_least(Unit::Money, over)?;
+                        set.least_in_money()?
+                    }
+                    _ if is_known || hold.floor == before => left,
+                    _ => floor,
+                };
                 hold.terms = set;
                 self.rows.push(Row::PutHold(Box::new(hold.clone())));
                 self.ledger.add_hold(hold, self.now)?;
